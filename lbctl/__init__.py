@@ -1,0 +1,3 @@
+"""Cloud load balancers for Kubernetes Services of type LoadBalancer."""
+
+__version__ = "0.1.0"
