@@ -99,7 +99,7 @@ class LbctlError(Exception):
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
 
-class InvalidService(LbctlError):  # noqa: N818 - errors are named after what is wrong
+class InvalidService(LbctlError):
     """The Service asks for something that cannot be; carries all problems, not the first."""
 
     reason = "InvalidService"
@@ -112,7 +112,7 @@ class InvalidService(LbctlError):  # noqa: N818 - errors are named after what is
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
-class InvalidSettings(LbctlError):  # noqa: N818
+class InvalidSettings(LbctlError):
     """Settings, kubeconfig or a cloud's configuration file cannot be used."""
 
     reason = "InvalidSettings"
@@ -121,7 +121,7 @@ class InvalidSettings(LbctlError):  # noqa: N818
     exit = Exit.CONFIGURATION
 
 
-class OwnedByOther(LbctlError):  # noqa: N818
+class OwnedByOther(LbctlError):
     """The object exists and carries somebody else's mark; the message names the owner."""
 
     reason = "NotOurs"
@@ -130,7 +130,7 @@ class OwnedByOther(LbctlError):  # noqa: N818
     exit = Exit.OWNED_BY_OTHER
 
 
-class LostLease(LbctlError):  # noqa: N818
+class LostLease(LbctlError):
     """This process is no longer certain to be the leader, so it may not write."""
 
     reason = "LostLease"

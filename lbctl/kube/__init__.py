@@ -1,0 +1,1 @@
+"""Access to the Kubernetes API: reads, watches, the few writes, events and the lease."""

@@ -15,7 +15,7 @@ class View(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, 
     """Base of all views: camel-case on the wire, immutable, outside of the cyclic garbage collector."""
 
 
-class ObjectMeta(View):
+class ObjectMeta(View, frozen=True):
     """Object metadata."""
 
     name: str
@@ -29,7 +29,7 @@ class ObjectMeta(View):
     finalizers: tuple[str, ...] = ()
 
 
-class ServicePort(View):
+class ServicePort(View, frozen=True):
     """One port of a Service; `node_port` is 0 when none is allocated."""
 
     port: int
@@ -40,19 +40,19 @@ class ServicePort(View):
     app_protocol: str | None = None
 
 
-class ClientIPConfig(View):
+class ClientIPConfig(View, frozen=True):
     """Session affinity by client address."""
 
     timeout_seconds: int | None = None
 
 
-class SessionAffinityConfig(View):
+class SessionAffinityConfig(View, frozen=True):
     """Options of the session affinity."""
 
     client_ip: ClientIPConfig | None = msgspec.field(default=None, name="clientIP")
 
 
-class ServiceSpec(View):
+class ServiceSpec(View, frozen=True):
     """Everything of `spec` that any driver or the claim rule looks at."""
 
     type: str = "ClusterIP"
@@ -71,7 +71,7 @@ class ServiceSpec(View):
     selector: dict[str, str] = {}
 
 
-class PortStatus(View):
+class PortStatus(View, frozen=True):
     """State of one published port."""
 
     port: int
@@ -79,7 +79,7 @@ class PortStatus(View):
     error: str | None = None
 
 
-class Ingress(View):
+class Ingress(View, frozen=True):
     """One published address: an IP, a host name, or both."""
 
     ip: str | None = None
@@ -88,13 +88,13 @@ class Ingress(View):
     ports: tuple[PortStatus, ...] = ()
 
 
-class LoadBalancerStatus(View):
+class LoadBalancerStatus(View, frozen=True):
     """`status.loadBalancer`."""
 
     ingress: tuple[Ingress, ...] = ()
 
 
-class Condition(View):
+class Condition(View, frozen=True):
     """A `metav1.Condition`."""
 
     type: str
@@ -105,14 +105,14 @@ class Condition(View):
     observed_generation: int = 0
 
 
-class ServiceStatus(View):
+class ServiceStatus(View, frozen=True):
     """`status` of a Service."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
     conditions: tuple[Condition, ...] = ()
 
 
-class Service(View):
+class Service(View, frozen=True):
     """A Service as the API server holds it."""
 
     metadata: ObjectMeta
@@ -133,7 +133,7 @@ class Service(View):
         )
 
 
-class Taint(View):
+class Taint(View, frozen=True):
     """A taint of a Node."""
 
     key: str
@@ -141,7 +141,7 @@ class Taint(View):
     value: str = ""
 
 
-class NodeSpec(View):
+class NodeSpec(View, frozen=True):
     """`spec` of a Node."""
 
     provider_id: str = msgspec.field(default="", name="providerID")
@@ -149,28 +149,28 @@ class NodeSpec(View):
     unschedulable: bool = False
 
 
-class NodeAddress(View):
+class NodeAddress(View, frozen=True):
     """One address of a Node."""
 
     type: str
     address: str
 
 
-class NodeCondition(View):
+class NodeCondition(View, frozen=True):
     """One condition of a Node, without its heartbeat times."""
 
     type: str
     status: str = "Unknown"
 
 
-class NodeStatus(View):
+class NodeStatus(View, frozen=True):
     """`status` of a Node; images, capacity and heartbeats are never decoded."""
 
     addresses: tuple[NodeAddress, ...] = ()
     conditions: tuple[NodeCondition, ...] = ()
 
 
-class Node(View):
+class Node(View, frozen=True):
     """A Node as the API server holds it."""
 
     metadata: ObjectMeta
@@ -191,7 +191,7 @@ class Node(View):
         )
 
 
-class EndpointConditions(View):
+class EndpointConditions(View, frozen=True):
     """Readiness of an endpoint; None means true for `ready` and `serving`."""
 
     ready: bool | None = None
@@ -199,7 +199,7 @@ class EndpointConditions(View):
     terminating: bool | None = None
 
 
-class TargetRef(View):
+class TargetRef(View, frozen=True):
     """The Pod behind an endpoint."""
 
     kind: str = ""
@@ -208,7 +208,7 @@ class TargetRef(View):
     uid: str = ""
 
 
-class Endpoint(View):
+class Endpoint(View, frozen=True):
     """One endpoint of a slice."""
 
     addresses: tuple[str, ...] = ()
@@ -218,7 +218,7 @@ class Endpoint(View):
     target_ref: TargetRef | None = None
 
 
-class EndpointPort(View):
+class EndpointPort(View, frozen=True):
     """One port of a slice."""
 
     name: str = ""
@@ -229,7 +229,7 @@ class EndpointPort(View):
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
-class EndpointSlice(View):
+class EndpointSlice(View, frozen=True):
     """An EndpointSlice as the API server holds it."""
 
     metadata: ObjectMeta
