@@ -1,4 +1,4 @@
-"""Makes `lbctl/sandbox/api/schemas.json` from the Kubernetes API description that the package kubernetes-validate ships.
+"""Makes `lbctl/sandbox/api/schemas.json` from the API description that kubernetes-validate ships.
 
 Run by hand when the served Kubernetes release moves (`python -m tests.api.published_schemas`), and by the test that
 holds the file to its source. Descriptions are left out: they are four fifths of the bytes, and no rule reads them.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lbctl.sandbox.api import fieldsets, schema
-from lbctl.sandbox.api.objects import Json, Obj
 from lbctl.sandbox.api.ownership import Author, Owner, owned_part, owners
 from lbctl.sandbox.api.status import Refusal
 
 if TYPE_CHECKING:
     from lbctl.sandbox.api.fieldsets import Path
     from lbctl.sandbox.api.kinds import Kind
+    from lbctl.sandbox.api.objects import Json, Obj
 
 
 def applied_fields(kind: Kind, config: Obj) -> frozenset[Path]:

@@ -27,7 +27,7 @@ MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)
 INT32 = 2**31
 
 
-class WrongType(Exception):  # noqa: N818 - told to the client, not raised to a caller of the package
+class WrongType(Exception):
     """A value that does not fit its field."""
 
 
@@ -166,7 +166,7 @@ def _go_name(value: Json) -> str:
 def parse(body: bytes, content_type: str) -> Json:
     """The body as a JSON tree; YAML where the content type says so (apply patches, `kubectl create --raw`)."""
     try:
-        return yaml.load(body, SAFE_LOADER) if "yaml" in content_type else decode(body)
+        return yaml.safe_load(body) if "yaml" in content_type else decode(body)
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         text = f"couldn't get version/kind; json parse error: {error}"
         raise bad_request(f"the object provided is unrecognized: {text}") from error
@@ -212,6 +212,3 @@ def _report(kind: Kind, unknown: list[str], *, warn: Callable[[str], None], fiel
     if field_validation != "Ignore":
         for text in told:
             warn(text)
-
-
-SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -66,7 +66,7 @@ class Faults:
     def answer(
         self, code: int, *, verb: str = "", path: str = "", skip: int = 0, times: int = 1, retry_after_seconds: int = 0
     ) -> None:
-        """Refuse matching requests with 409, 429, 500 or 503 before anything is done; `path` is a regular expression."""
+        """Refuse matching requests, nothing done, with 409, 429, 500 or 503; `path` is a regular expression."""
         fault = Fault(verb, path, skip, times, code=code, retry_after_seconds=retry_after_seconds)
         self._add(fault)
 
@@ -99,12 +99,12 @@ class Faults:
     @contextmanager
     def unreachable(self) -> Iterator[None]:
         """Refuse new connections and drop the open ones; the port stays ours and answers again afterwards."""
-        self.switches.set_listening(False)  # noqa: FBT003 - a switch takes its position
+        self.switches.set_listening(False)
         self.switches.drop_connections()
         try:
             yield
         finally:
-            self.switches.set_listening(True)  # noqa: FBT003 - a switch takes its position
+            self.switches.set_listening(True)
 
     def tear_watch(self, times: int = 1) -> None:
         """Cut the next watch lines in the middle and close their connections."""

@@ -23,7 +23,7 @@ from lbctl.sandbox.api.status import Refusal
 from lbctl.sandbox.api.verbs import Answer, Call, Verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from lbctl.sandbox.api.faults import Fault, Faults
     from lbctl.sandbox.api.resources import Resources

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import jsonpatch
 
 from lbctl.sandbox.api import decoding, schema, strategic
-from lbctl.sandbox.api.objects import Json, Obj
 from lbctl.sandbox.api.status import Refusal, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lbctl.sandbox.api.kinds import Kind
+    from lbctl.sandbox.api.objects import Json, Obj
 
 JSON, MERGE = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC, APPLY = "application/strategic-merge-patch+json", "application/apply-patch+yaml"

@@ -21,7 +21,7 @@ class Target:
     watch: bool = False
 
 
-class UnknownGroup(Exception):  # noqa: N818 - an answer of the server
+class UnknownGroup(Exception):
     """A path under no API group that is served: answered in plain text, not by a Status."""
 
 

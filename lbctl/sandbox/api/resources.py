@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lbctl.sandbox.api import meta_rules, status
 from lbctl.sandbox.api.kinds import NAMESPACED, NAMESPACES, Kind
-from lbctl.sandbox.api.objects import Obj, clone, encode, metadata, section, seconds_text
+from lbctl.sandbox.api.objects import Obj, clone, encode, metadata, seconds_text, section
 from lbctl.sandbox.api.ownership import Author, record
 from lbctl.sandbox.api.rules import STORED, Rules
 from lbctl.sandbox.api.status import Problems
@@ -287,8 +287,8 @@ def _check_preconditions(kind: Kind, entry: Entry, preconditions: Obj) -> None:
     for name, words, likely in PRECONDITIONS:
         wanted = preconditions.get(name)
         if wanted is not None and wanted != meta[name]:
-            why = f"the {words} in the precondition ({wanted}) does not match the {words} in record ({meta[name]}). {likely}"
-            raise status.conflict(kind, entry.key[1], why)
+            why = f"the {words} in the precondition ({wanted}) does not match the {words} in record ({meta[name]})."
+            raise status.conflict(kind, entry.key[1], f"{why} {likely}")
 
 
 PRECONDITIONS = (

@@ -21,10 +21,11 @@ from lbctl.sandbox.api.service_defaults import (
 )
 from lbctl.sandbox.api.service_families import settle_families
 from lbctl.sandbox.api.service_pools import Pools, allocate
-from lbctl.sandbox.api.status import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lbctl.sandbox.api.status import Problems
 
 
 class Rules:
@@ -228,7 +229,6 @@ def _check_frozen_data(problems: Problems, new: Obj, old: Obj | None) -> None:
 
 
 def _is_file_name(key: str) -> bool:
-
     return bool(key) and all(char.isalnum() or char in "-_." for char in key) and key not in (".", "..")
 
 

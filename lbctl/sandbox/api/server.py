@@ -9,7 +9,7 @@ import asyncio
 import base64
 import random
 import threading
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import yaml
 from aiohttp import web
@@ -20,7 +20,7 @@ from lbctl.sandbox.api.certificates import make_certificate
 from lbctl.sandbox.api.faults import Faults, Switches
 from lbctl.sandbox.api.http import Frontend
 from lbctl.sandbox.api.journal import Journal
-from lbctl.sandbox.api.kinds import BY_TYPE, NAMESPACES, SERVICES, Kind
+from lbctl.sandbox.api.kinds import BY_TYPE, NAMESPACES, SERVICES
 from lbctl.sandbox.api.objects import Obj, clone
 from lbctl.sandbox.api.resources import Resources
 from lbctl.sandbox.api.rules import rules_of
@@ -42,10 +42,17 @@ ADMIN = "kubernetes-admin"
 START_SECONDS = 20.0
 
 
+class Runner(Protocol):
+    """Runs a step in the server's thread and hands back its result."""
+
+    def __call__(self, step: Callable[[], T]) -> T:
+        """Return what `step` returns."""
+
+
 class Contents:
     """What is stored, from any thread: every call runs as one step in the server's own."""
 
-    def __init__(self, resources: Resources, run: Callable[[Callable[[], T]], T]) -> None:
+    def __init__(self, resources: Resources, run: Runner) -> None:
         self._resources = resources
         self._run = run
 
@@ -61,18 +68,18 @@ class Contents:
                 self._resources.seed(BY_TYPE[obj.pop("apiVersion"), obj.pop("kind")], obj)
             return len(copies)
 
-        return self._run(store_all)  # type: ignore[return-value,arg-type] # the run function is generic a call
+        return self._run(store_all)
 
     def objects(self, api_version: str, kind: str, namespace: str = "") -> list[Obj]:
         """Copies of all objects of one kind, in list order."""
         known = BY_TYPE[api_version, kind]
         return self._run(
             lambda: [clone(entry.value) for entry in self._resources.store.entries(known.storage, namespace)]
-        )  # type: ignore[return-value,arg-type] # as above
+        )
 
     def revision(self) -> int:
         """The revision of the newest write."""
-        return self._run(lambda: self._resources.store.revision)  # type: ignore[return-value,arg-type] # as above
+        return self._run(lambda: self._resources.store.revision)
 
 
 class ApiServer:

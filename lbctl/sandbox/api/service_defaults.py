@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 CLIENT_IP_SECONDS = 10_800
 OMITTED_WHEN_EMPTY = (
-    "clusterIP", "clusterIPs", "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort", "ipFamilies",
-    "loadBalancerIP", "loadBalancerSourceRanges", "ports", "selector", "sessionAffinity", "sessionAffinityConfig", "type",
-)  # fmt: skip
+    *("clusterIP", "clusterIPs", "externalIPs", "externalName", "externalTrafficPolicy", "healthCheckNodePort"),
+    *("ipFamilies", "loadBalancerIP", "loadBalancerSourceRanges", "ports", "selector", "sessionAffinity"),
+    *("sessionAffinityConfig", "type"),
+)
 
 
 def needs_cluster_ip(spec: Obj) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from lbctl.sandbox.api.objects import Obj
 from lbctl.sandbox.api.service_defaults import needs_cluster_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lbctl.sandbox.api.objects import Obj
     from lbctl.sandbox.api.status import Problems
 
 POLICIES = ("SingleStack", "PreferDualStack", "RequireDualStack")

@@ -1,6 +1,6 @@
 """Hands out cluster addresses and node ports to Services, and takes them back.
 
-A `Lease` of numbers is one attempt: nothing is taken until it is committed, so a Service that is refused afterwards costs
+Allocating takes nothing by itself: only a write that was accepted settles it, so a Service that is refused costs
 nothing. Source of the rules: kube-apiserver 1.36, `registry/core/service/storage/alloc.go`.
 """
 
@@ -120,8 +120,7 @@ def _allocate_addresses(pools: Pools, spec: Obj, *, held: set[Taken], problems: 
         fault = "" if ("ip", address) in held else pools.address_fault(address)
         if fault:
             problems.invalid("spec.clusterIPs", given, f"failed to allocate IP {address}: {fault}")
-    for family in spec.get("ipFamilies", ())[len(given) :]:
-        given.append(pools.free_address(family))
+    given += [pools.free_address(family) for family in spec.get("ipFamilies", ())[len(given) :]]
     spec["clusterIPs"] = given
     spec["clusterIP"] = given[0] if given else ""
     drop_empty(spec, "clusterIP", "clusterIPs")

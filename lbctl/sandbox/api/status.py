@@ -26,7 +26,7 @@ class Cause:
     field: str
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the server, not a fault of it
+class Refusal(Exception):
     """An answer with a code of 400 or more."""
 
     def __init__(self, code: int, reason: str, message: str, *, details: Obj | None = None) -> None:

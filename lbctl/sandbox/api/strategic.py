@@ -6,13 +6,17 @@ Source of the rules: apimachinery `util/strategicpatch`. Pure; raises `PatchFaul
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lbctl.sandbox.api import schema
-from lbctl.sandbox.api.objects import Json, Obj
+
+if TYPE_CHECKING:
+    from lbctl.sandbox.api.objects import Json, Obj
 
 DIRECTIVE, ORDER, DELETE, RETAIN = "$patch", "$setElementOrder/", "$deleteFromPrimitiveList/", "$retainKeys"
 
 
-class PatchFault(Exception):  # noqa: N818 - told to the client
+class PatchFault(Exception):
     """A patch that does not fit the object or contradicts itself."""
 
 
@@ -20,7 +24,7 @@ def merge(node: Obj, live: Obj, patch: Obj) -> Obj:
     """`live` with `patch` merged in; `live` may be changed."""
     directive = patch.get(DIRECTIVE)
     if directive == "replace":
-        return _plain(patch)
+        return {name: _plain(value) for name, value in patch.items() if name != DIRECTIVE}
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lbctl.sandbox.api import lists, status
+from lbctl.sandbox.api import lists
 from lbctl.sandbox.api.rendering import renderer, stream_form
 from lbctl.sandbox.api.status import Problems, Refusal
 from lbctl.sandbox.api.verbs import Call, list_options
@@ -18,7 +18,7 @@ from lbctl.sandbox.api.watching import Watch, error_line
 if TYPE_CHECKING:
     import datetime as dt
     import random
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from aiohttp import web
 
@@ -134,8 +134,8 @@ class Watches:
             return refusal
         return None
 
-    def _seconds(self, query: object) -> float:
-        text = query.get("timeoutSeconds", "")  # type: ignore[attr-defined] # a mapping of the HTTP library
+    def _seconds(self, query: Mapping[str, str]) -> float:
+        text = query.get("timeoutSeconds", "")
         return float(text) if text.isdecimal() and int(text) else self._chance.uniform(SHORTEST, LONGEST)
 
 
@@ -167,8 +167,8 @@ class _Writer:
         await self._response.write(data)
 
 
-def _is_true(query: object, name: str) -> bool:
-    return query.get(name, "") in ("1", "true")  # type: ignore[attr-defined,no-any-return] # a mapping of the HTTP library
+def _is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name, "") in ("1", "true")
 
 
 def _check_watch_list(sends: str, match: str, *, served: bool) -> None:
