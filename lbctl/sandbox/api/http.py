@@ -119,16 +119,16 @@ class Frontend:
 
     async def _watch(self, request: web.Request, call: Call) -> web.StreamResponse:
         watch = self.watches.open(call)
-        response = web.StreamResponse(headers={"Content-Type": JSON_TYPE, "Transfer-Encoding": "chunked"})
-        response.headers.popall("Transfer-Encoding")
+        response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
         response.enable_chunked_encoding()
         await response.prepare(request)
         self._log(request, "watch", 200)
         try:
             await self.watches.serve(watch, response, call)
         except ConnectionError:
-            return response
-        await response.write_eof()
+            # Closed before aiohttp could end the stream in good order: the client is to see that it broke.
+            if request.transport is not None:
+                request.transport.close()
         return response
 
     def _note(self, request: web.Request, verb: str, response: web.Response) -> web.Response:
