@@ -80,7 +80,7 @@ def test_a_watch_without_revision_begins_with_what_is_there(kube: Kube, home: st
 
 
 def test_a_selector_sees_the_edges(kube: Kube, home: str) -> None:
-    """A Service that is a balancer no longer is DELETED as it last matched, under the new revision; back it is ADDED."""
+    """A balancer that is none any more is DELETED as it last matched, under the new revision, and ADDED later."""
     start = revision(kube, home)
     query = f"watch=1&fieldSelector=spec.type%3DLoadBalancer&resourceVersion={start}"
     with kube.watching(f"{home}?{query}") as events:

@@ -107,7 +107,7 @@ class Frontend:
         if verb == "watch":
             return await self._watch(request, call)
         if request.can_read_body:
-            call.content_type = request.content_type
+            call.content_type = request.content_type if "Content-Type" in request.headers else ""
             call.body = await request.read()
         answer = self.handlers[verb](call)
         if request.method != "GET":

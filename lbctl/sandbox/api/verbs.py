@@ -14,6 +14,7 @@ from lbctl.sandbox.api.applying import applied_fields, apply
 from lbctl.sandbox.api.events_group import to_core
 from lbctl.sandbox.api.objects import Json, Obj, encode, metadata, seconds_text
 from lbctl.sandbox.api.ownership import Author
+from lbctl.sandbox.api.protobuf import CONTENT_TYPE
 from lbctl.sandbox.api.reviews import review
 from lbctl.sandbox.api.selectors import parse_selector
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lbctl.sandbox.api.resources import Outcome, Resources
     from lbctl.sandbox.api.store import Entry
 
-JSON_TYPES = ("application/json", "application/yaml", "application/x-yaml", "")
+BODY_TYPES = ("application/json", "application/yaml", CONTENT_TYPE, "")
 VALIDATIONS = ("", "Ignore", "Warn", "Strict")
 
 
@@ -163,8 +164,8 @@ class Verbs:
         return Answer(200, rendering.list_body(kind, page, call.form, now=self._now()))
 
     def _body(self, call: Call) -> Json:
-        if call.content_type not in JSON_TYPES:
-            raise status.unsupported_media(call.content_type, JSON_TYPES[:2])
+        if call.content_type not in BODY_TYPES:
+            raise status.unsupported_media(call.content_type, BODY_TYPES[:3])
         return decoding.parse(call.body, call.content_type)
 
     def _read(self, call: Call, tree: Json) -> Obj:
