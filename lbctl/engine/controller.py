@@ -236,8 +236,7 @@ class Controller:
         tracked.intent = intent if not problems else tracked.intent
         left = account.track(tracked, self._scopes(account, tracked))
         self._retry_afresh(account, tracked)
-        for scope in account.scopes_of(tracked) | left:
-            self._touch(account, scope, Priority.USER)
+        self._touch_all(account, account.scopes_of(tracked) | left)
 
     def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
         is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
@@ -249,8 +248,7 @@ class Controller:
         account.track(tracked, tracked.scopes or self._scopes(account, tracked))
         if is_new or not unchanged:
             tracked.changing = None
-            for scope in account.scopes_of(tracked):
-                self._touch(account, scope, Priority.USER)
+            self._touch_all(account, account.scopes_of(tracked), going=True)
 
     def _vanish(self, service: Service) -> None:
         """A Service is gone without our clean-up: what it had is removed by its identity."""
@@ -264,8 +262,7 @@ class Controller:
         tracked.vanished, tracked.leaving_confirmed = True, True
         if tracked.standing is not Standing.LEAVING:
             tracked.standing, tracked.changing = Standing.LEAVING, None
-        for scope in account.scopes_of(tracked):
-            self._touch(account, scope, Priority.USER)
+        self._touch_all(account, account.scopes_of(tracked), going=True)
 
     def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
         """True when somebody took our finalizer off or wrote another address."""
@@ -325,6 +322,12 @@ class Controller:
         if account.snapshot_at is not None:
             self.queue.touch(Work(account.name, Task.RECONCILE, scope), now=self._now(), priority=priority)
 
+    def _touch_all(self, account: Account, scopes: Iterable[Scope], *, going: bool = False) -> None:
+        """Touch scopes in the order of their rank, the other way round for what goes away."""
+        ranked = sorted(scopes, key=lambda scope: (account.rank(scope), scope), reverse=going)
+        for scope in ranked:
+            self._touch(account, scope, Priority.USER)
+
     def _may_run(self, work: Work, now: float) -> bool:
         """While credentials are refused, one piece of work probes and everything else of the account waits."""
         account = self.accounts[work.account]
@@ -343,8 +346,7 @@ class Controller:
                 account.unauthenticated = None
             if comeback.at is not None:
                 self.queue.later(work, at=comeback.at)
-            for scope in comeback.touched:
-                self._touch(account, scope, Priority.USER)
+            self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
                 self._forget(account, identity)
             self._schedule_poll(account)
