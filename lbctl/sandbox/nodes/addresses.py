@@ -80,12 +80,11 @@ def has_ipv6() -> bool:
 
 
 def reset(transport: asyncio.Transport | None) -> None:
-    """Close a connection with a TCP reset, as a host does whose process is gone."""
-    if transport is None:
+    """Close a connection with a TCP reset, as a host does whose process is gone; fine when it is closed already."""
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if transport is None or sock is None or sock.fileno() < 0:
         return
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 

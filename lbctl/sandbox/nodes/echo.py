@@ -60,9 +60,9 @@ class EchoPort:
 
     def __init__(self, identity: Identity, address: str, port: ContainerPort) -> None:
         self._identity = identity
-        self._address = address
+        self.address = address
         self.port = port
-        self._http = web.Server(self._answer_http, access_log=None)
+        self._http: web.Server | None = None
         self._headers: weakref.WeakKeyDictionary[asyncio.BaseTransport, ProxyHeader] = weakref.WeakKeyDictionary()
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
         self._server: asyncio.Server | None = None
@@ -72,10 +72,10 @@ class EchoPort:
         """Listen, and the port number that was bound (the asked one unless that is 0); `OSError` when it is taken."""
         loop = asyncio.get_running_loop()
         if self.port.protocol == "UDP":
-            sock = udp_socket(self._address, self.port.number)
+            sock = udp_socket(self.address, self.port.number)
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=sock)
         else:
-            sock = tcp_socket(self._address, self.port.number)
+            sock = tcp_socket(self.address, self.port.number)
             self._server = await loop.create_server(lambda: _Arrival(self), sock=sock)
         return int(sock.getsockname()[1])
 
@@ -96,7 +96,7 @@ class EchoPort:
         """Give a connection whose first bytes are read to the server that it is meant for."""
         if header is not None:
             self._headers[transport] = header
-        protocol: asyncio.Protocol = self._http() if http else _Lines(self)
+        protocol = self._new_http() if http else _Lines(self)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if first:
@@ -114,6 +114,11 @@ class EchoPort:
             "client": client,
             **_described(header),
         }
+
+    def _new_http(self) -> asyncio.Protocol:
+        if self._http is None:
+            self._http = web.Server(self._answer_http, access_log=None)
+        return self._http()
 
     async def _answer_http(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()

@@ -28,19 +28,20 @@ class HttpPort:
         self._address = address
         self.port = port
         self._answer = answer
-        self._http = web.Server(self._handle, access_log=None)
+        self._http: web.Server | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen; `OSError` when the port is taken."""
         listening = tcp_socket(self._address, self.port)
+        self._http = web.Server(self._handle, access_log=None)
         self._server = await asyncio.get_running_loop().create_server(self._http, sock=listening)
 
     async def close(self) -> None:
         """Stop listening and end open connections."""
-        if self._server is not None:
+        if self._server is not None and self._http is not None:
             self._server.close()
-        await self._http.shutdown(timeout=0.0)
+            await self._http.shutdown(timeout=0.0)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         return self._answer(request.path)

@@ -102,7 +102,7 @@ class NodeProxy:
             await port.apply(rule)
         except OSError as error:
             log.warning(
-                "node port %s/%d of %s cannot be served on %s: %s", *reversed(key), service, self.address, error
+                "node port %d/%s of %s cannot be served on %s: %s", *reversed(key), service, self.address, error
             )
             return False
         return True

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 3.0
 _OK = 200
-_LONGEST_GREETING = 1 << 20
 
 
 class Kind(enum.StrEnum):
@@ -239,7 +238,7 @@ async def _ask_tcp(request: Request) -> Answer:
             writer.write(request.payload + b"\n")
             writer.write_eof()
             greeting = await reader.readline()
-            return _answer(greeting, echo=(await reader.read(_LONGEST_GREETING)).rstrip(b"\n"))
+            return _answer(greeting, echo=(await reader.read()).rstrip(b"\n"))
         finally:
             await _closed(writer)
 
