@@ -65,7 +65,7 @@ class MemoryKube:
     def put(self, service: Service) -> Service:
         """Create or change a Service as its author."""
         old = self.services.get(service.key)
-        uid = old.metadata.uid if old else f"00000000-0000-4000-8000-{next(self._numbers):012d}"
+        uid = old.metadata.uid if old else f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
         status = service.status if service.spec.type == "LoadBalancer" else ServiceStatus()
         return self._store(change(service, metadata=change(service.metadata, uid=uid), status=status))
 
