@@ -81,6 +81,7 @@ class Controller:
         self._services: dict[str, Service] = {}
         self._lock = threading.RLock()
         self._started = False
+        self._only: frozenset[tuple[str, Scope]] | None = None
 
     # -- events from the watches ------------------------------------------------------------------------------------
 
@@ -180,6 +181,11 @@ class Controller:
         """Have a scope worked on soon."""
         with self._lock:
             self._touch(account, scope, priority)
+
+    def limit_to(self, scopes: Iterable[tuple[str, Scope]]) -> None:
+        """Work on these scopes only, given with the name of their account; what else is queued is dropped."""
+        with self._lock:
+            self._only = frozenset(scopes)
 
     def claim_of(self, service: Service) -> Claim:
         """Whose the Service is and why."""
@@ -344,6 +350,9 @@ class Controller:
 
     def _may_run(self, work: Work, now: float) -> bool:
         """While credentials are refused, one piece of work probes and everything else of the account waits."""
+        if self._only is not None and work.scope is not None and (work.account, work.scope) not in self._only:
+            self.queue.done(work)
+            return False
         account = self.accounts[work.account]
         if account.unauthenticated is None:
             return True
