@@ -32,6 +32,7 @@ class Bench:
         loop.call(self.proxy.start())
 
     def pod(self, name, *, protocol="TCP", speech=Speech.TCP) -> Target:
+        """Where a new pod serves."""
         address = self._addresses.take()
         server = EchoPort(Identity(name, "n", "shop"), address, ContainerPort(8080, protocol, speech, ("web",)))
         target = Target(address, self._loop.call(server.open()))
@@ -39,18 +40,23 @@ class Bench:
         return target
 
     def kill(self, target) -> None:
+        """Stop a pod without telling the proxy."""
         self._loop.call(_call(self._servers.pop(target).close))
 
     def serve(self, *rules, health=None, service="shop/web") -> None:
+        """Give the proxy rules that it can hold."""
         assert self._loop.call(self.proxy.apply(service, ServiceRules(rules, health)))
 
     def expire(self) -> None:
+        """Let the proxy forget what has run out."""
         self._loop.call(_call(self.proxy.expire))
 
     def request(self, kind=Kind.TCP, port=NODE_PORT, **fields) -> Request:
+        """A request to the node port from this test's client address."""
         return Request(kind, self.address, port, source=self.client, **fields)
 
     def close(self) -> None:
+        """Stop the proxy and all pods."""
         self._loop.call(self.proxy.stop())
         for target in list(self._servers):
             self.kill(target)
@@ -58,18 +64,21 @@ class Bench:
 
 @pytest.fixture
 def bench(loop, addresses, clock, rng):
+    """A proxy that ends with the test."""
     made = Bench(loop=loop, addresses=addresses, clock=clock, rng=rng)
     yield made
     made.close()
 
 
 def rule(*targets, protocol="TCP", alive=None, **fields) -> PortRule:
+    """A rule for the node port of these tests."""
     return PortRule(
         protocol, fields.pop("port", NODE_PORT), targets, frozenset(targets if alive is None else alive), **fields
     )
 
 
 def status(url) -> tuple[int, dict]:
+    """Status and body that a URL answers."""
     try:
         with urllib.request.urlopen(url, timeout=3) as response:
             return response.status, json.load(response)
@@ -315,13 +324,14 @@ class UdpClient:
         self._loop.call(_call(self._transport.abort))
 
     def ask(self) -> str:
+        """The pod that answers the next datagram."""
         return self._loop.call(self._exchange(), timeout_seconds=3)
 
     async def _open(self):
         answers = self._answers
 
         class Receiver(asyncio.DatagramProtocol):
-            def datagram_received(self, data, addr):
+            def datagram_received(self, data, _addr):
                 answers.put_nowait(data)
 
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lbctl.clock import Clock
+    from lbctl.sandbox.nodes.machines import Machine
     from lbctl.sandbox.nodes.rules import ServiceRules
 
 WAIT_SECONDS = 30.0
@@ -39,12 +40,13 @@ class NotSettled(LbctlError):
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A simulated node."""
+    """A simulated node; `eligible` is what its kube-proxy tells balancers, False on a node that is about to go."""
 
     name: str
     address: str
     zone: str
     ready: bool
+    eligible: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,7 @@ class Fleet:
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """The simulated nodes, in the order in which they joined."""
-        return tuple(
-            NodeInfo(machine.name, machine.address, machine.zone, machine.ready) for machine in self._cluster.machines
-        )
+        return tuple(map(_info, self._cluster.machines))
 
     def join(
         self, name: str | None = None, *, zone: str | None = None, labels: Mapping[str, str] | None = None
@@ -123,7 +123,7 @@ class Fleet:
                 labels=labels or {},
             )
         )
-        return NodeInfo(machine.name, machine.address, machine.zone, machine.ready)
+        return _info(machine)
 
     def leave(self, name: str) -> None:
         """Take a node away as if it lost its power: sockets, pods, Node object."""
@@ -224,6 +224,10 @@ class Fleet:
 
     def _patch_node(self, name: str, spec: Mapping[str, object]) -> None:
         self._loop.call(self._api.patch(node_path(name), {"spec": dict(spec)}))
+
+
+def _info(machine: Machine) -> NodeInfo:
+    return NodeInfo(machine.name, machine.address, machine.zone, machine.ready, machine.proxy.eligible)
 
 
 async def _soon(action: Callable[[], None]) -> None:

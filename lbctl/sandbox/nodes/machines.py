@@ -111,11 +111,13 @@ class Machines:
             await machine.proxy.stop()
             self._addresses.give_back(machine.address)
 
-    async def deleted(self, node: Node) -> None:
-        """Switch off the node whose object somebody deleted; one that joined anew under its name stays."""
+    async def deleted(self, node: Node) -> bool:
+        """True when a node was switched off because its object is gone; one that joined anew under its name stays."""
         machine = self._machines.get(node.key)
-        if machine is not None and machine.uid == node.metadata.uid:
-            await self.switch_off(machine.name)
+        if machine is None or machine.uid != node.metadata.uid:
+            return False
+        await self.switch_off(machine.name)
+        return True
 
     async def change_address(self, name: str, served: Mapping[str, tuple[Service, tuple[EndpointSlice, ...]]]) -> str:
         """The node's new address; the old one stops answering once the new one serves all of `served`."""
