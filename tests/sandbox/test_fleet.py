@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
+from lbctl.errors import KubeError, KubeUnreachable
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.addresses import has_ipv6
 from lbctl.sandbox.nodes.fleet import Fleet, NotSettled
 from lbctl.sandbox.nodes.machines import NoSuchNode, Options
 from lbctl.sandbox.nodes.pods import NoSuchPod
 from lbctl.sandbox.nodes.traffic import Kind, NoAnswer, Request
+from tests.sandbox.udp_client import UdpClient
 
 HTTP = {"name": "http", "port": 80}
 DNS = {"name": "dns", "port": 53, "protocol": "UDP"}
@@ -24,6 +27,7 @@ class Api:
 
     def __init__(self, server: ApiServer) -> None:
         self.faults = server.faults
+        self._store = server.store
         self.url = server.url
         self.token = server.token
 
@@ -38,6 +42,10 @@ class Api:
     def patch(self, path: str, change: object):
         """The object after a merge patch."""
         return self.request("PATCH", path, change, "application/merge-patch+json")
+
+    def seed(self, *objects: dict) -> None:
+        """Store objects unchecked."""
+        self._store.seed(objects)
 
     def expose(self, *ports: dict, name: str = "web", replicas: int | None = None, **spec):
         """A new LoadBalancer Service default/NAME with pods of its own."""
@@ -494,6 +502,59 @@ def test_lost_connections_to_the_api_are_made_up_for(fleet, api):
     api.faults.drop_connections()
     api.scale("web", 2)
     fleet.wait_served("default/web", pods=2)
+
+
+def test_an_api_that_refuses_or_is_away_is_said_at_once(api):
+    """A wrong token and a wrong address end the start with the server's answer, not with a time-out."""
+    with pytest.raises(KubeError, match="401"):
+        Fleet(api.url, token="wrong").start()
+    with pytest.raises(KubeUnreachable, match="does not answer"):
+        Fleet("http://127.0.0.1:1", token="any").start()
+
+
+def test_an_object_that_makes_no_sense_does_not_stop_the_rest(fleet, api):
+    """A Deployment with a spec that cannot be read is skipped, and what comes after it is followed."""
+    odd = {"replicas": "many", "template": {}}
+    api.seed({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "odd"}, "spec": odd})
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "c"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    body = {"metadata": {"name": "front"}, "spec": spec}
+    api.request("POST", "/apis/apps/v1/namespaces/default/deployments", body)
+    api.expose()
+    fleet.wait_served("default/web", pods=2)
+
+
+def test_heartbeats_renew_the_condition_and_nothing_else(api, options, clock):
+    """A heartbeat moves `lastHeartbeatTime`; `lastTransitionTime` moves with a flip alone."""
+
+    def ready() -> dict:
+        return next(c for c in api.node("node-1")["status"]["conditions"] if c["type"] == "Ready")
+
+    with Fleet(
+        api.url, token=api.token, nodes=1, options=replace(options, heartbeat_seconds=0.01), clock=clock
+    ) as fleet:
+        joined = ready()
+        clock.advance(60)
+        later = next(now for _ in range(2000) if (now := ready()) != joined)
+        assert later["lastHeartbeatTime"] == "2026-01-01T00:01:00Z"
+        assert later["lastTransitionTime"] == joined["lastTransitionTime"]
+        fleet.set_node_ready("node-1", ready=False)
+        assert ready()["lastTransitionTime"] == "2026-01-01T00:01:00Z"
+
+
+def test_datagrams_move_on_when_their_pod_goes(fleet, api, loop):
+    """One source port reaches the only pod, and after that pod moved to another node, the new one."""
+    service = api.expose(DNS, replicas=1)
+    fleet.wait_served("default/web", pods=1)
+    (pod,) = fleet.pods("default/web")
+    goal = next(node.name for node in fleet.nodes() if node.name != pod.node)
+    with UdpClient(loop, fleet.nodes()[0].address, service["spec"]["ports"][0]["nodePort"]) as client:
+        assert client.ask() == pod.key.removeprefix("default/")
+        moved = fleet.move_pod(pod.key, node=goal, grace_seconds=0)
+        (new,) = (pod for pod in fleet.pods("default/web") if pod.key == moved)
+        fleet.wait(lambda: {t.address for t in fleet.rules("node-1", "default/web").ports[0].alive} == {new.address})
+        assert client.ask() == moved.removeprefix("default/")
 
 
 def test_unknown_names_are_said_with_what_there_is(fleet, api):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from lbctl.sandbox.nodes.echo import ContainerPort, EchoPort, Identity, Speech
 from lbctl.sandbox.nodes.proxy import NodeProxy
 from lbctl.sandbox.nodes.rules import HealthRule, PortRule, ServiceRules, Target
 from lbctl.sandbox.nodes.traffic import Kind, NoAnswer, Request
+from tests.sandbox.udp_client import UdpClient
 
 NODE_PORT = 30080
 
@@ -192,7 +192,7 @@ def test_datagrams_of_one_client_stay_with_one_pod_until_it_goes(bench, loop):
     """One source port talks to one pod; when that pod is removed its next datagram reaches another one."""
     pods = [bench.pod(name, protocol="UDP", speech=Speech.UDP) for name in "ab"]
     bench.serve(rule(*pods, protocol="UDP"))
-    with UdpClient(loop, bench.address) as client:
+    with UdpClient(loop, bench.address, NODE_PORT) as client:
         assert {client.ask() for _ in range(5)} == {"a"}
         bench.serve(rule(pods[1], protocol="UDP"))
         assert {client.ask() for _ in range(5)} == {"b"}
@@ -201,7 +201,7 @@ def test_datagrams_of_one_client_stay_with_one_pod_until_it_goes(bench, loop):
 def test_an_idle_udp_flow_is_forgotten(bench, loop, clock):
     """After two minutes of silence the same source port is balanced anew; before that it is not."""
     bench.serve(rule(*(bench.pod(name, protocol="UDP", speech=Speech.UDP) for name in "ab"), protocol="UDP"))
-    with UdpClient(loop, bench.address) as client:
+    with UdpClient(loop, bench.address, NODE_PORT) as client:
         assert client.ask() == "a"
         clock.advance(119)
         bench.expire()
@@ -306,42 +306,6 @@ def test_a_stopped_node_closes_everything(bench, loop, traffic):
     conversation.close()
     with pytest.raises(NoAnswer, match="ConnectionRefusedError"):
         traffic.ask(bench.request())
-
-
-class UdpClient:
-    """One UDP socket that asks again and again."""
-
-    def __init__(self, loop, address) -> None:
-        self._loop = loop
-        self._address = address
-
-    def __enter__(self):
-        self._answers: asyncio.Queue[bytes] = asyncio.Queue()
-        self._transport = self._loop.call(self._open())
-        return self
-
-    def __exit__(self, *_):
-        self._loop.call(_call(self._transport.abort))
-
-    def ask(self) -> str:
-        """The pod that answers the next datagram."""
-        return self._loop.call(self._exchange(), timeout_seconds=3)
-
-    async def _open(self):
-        answers = self._answers
-
-        class Receiver(asyncio.DatagramProtocol):
-            def datagram_received(self, data, _addr):
-                answers.put_nowait(data)
-
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            Receiver, remote_addr=(self._address, NODE_PORT)
-        )
-        return transport
-
-    async def _exchange(self) -> str:
-        self._transport.sendto(b"hello")
-        return json.loads((await self._answers.get()).partition(b"\n")[0])["pod"]
 
 
 async def _call(function):

@@ -81,7 +81,11 @@ class Cluster:
         )
 
     async def start(self) -> None:
-        """Read the API once, then follow it; objects of an earlier fleet are taken over."""
+        """Read the API once, then follow it; objects of an earlier fleet are taken over.
+
+        `KubeError` when the API cannot be read now; later the mirrors try again for as long as it takes.
+        """
+        await self._api.read("/api/v1/services?limit=1")
         mirrors = (self._services, self._slices, self._nodes, self._pod_objects, self._deployments)
         for mirror in mirrors:
             self._spawn(mirror.run())
@@ -119,7 +123,11 @@ class Cluster:
     async def change_address(self, name: str) -> str:
         """The node's new address, which serves before the old one stops."""
         served = {key: (service, self._slices_of(key)) for key, service in self._services.items.items()}
-        return await self.machines.change_address(name, served)
+        address = await self.machines.change_address(name, served)
+        # What changed meanwhile went to the old address only.
+        self._dirty.update(self._services.items)
+        self._proxy_wanted.set()
+        return address
 
     async def roll(self, service: str, *, grace_seconds: float) -> None:
         """Replace all pods of a Service's workload, one after the other; returns when the last old pod is gone."""

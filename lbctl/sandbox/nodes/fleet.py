@@ -7,7 +7,6 @@ API objects that it names. What the node ports then serve follows as news travel
 
 from __future__ import annotations
 
-import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -89,10 +88,14 @@ class Fleet:
         self.stop()
 
     def start(self) -> None:
-        """Read the API, let the first nodes join, begin to serve."""
+        """Read the API, let the first nodes join, begin to serve; `KubeError` when the API cannot be read."""
         self._loop = LoopThread("sandbox-nodes")
         try:
             self._loop.call(self._open())
+        except BaseException:
+            self._loop.stop()
+            raise
+        try:
             for _ in range(self._first_nodes):
                 self.join()
         except BaseException:
@@ -101,8 +104,7 @@ class Fleet:
 
     def stop(self) -> None:
         """Close every socket; the objects in the API stay."""
-        with contextlib.suppress(AttributeError):  # `start` failed before there was a cluster
-            self._loop.call(self._cluster.stop())
+        self._loop.call(self._cluster.stop())
         self._loop.stop()
 
     # Nodes.
@@ -220,7 +222,11 @@ class Fleet:
         self._api = Api(self._url, token=self._token)
         rng = random.Random(self._seed)  # noqa: S311 - spreads load, guards nothing
         self._cluster = Cluster(self._api, options=self._options, clock=self._clock, rng=rng)
-        await self._cluster.start()
+        try:
+            await self._cluster.start()
+        except BaseException:
+            await self._cluster.stop()
+            raise
 
     def _patch_node(self, name: str, spec: Mapping[str, object]) -> None:
         self._loop.call(self._api.patch(node_path(name), {"spec": dict(spec)}))
