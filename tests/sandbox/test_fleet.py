@@ -329,8 +329,10 @@ def test_a_node_can_come_back_under_its_name(fleet, api, traffic):
     service = api.expose()
     fleet.wait_served("default/web", pods=3)
     former = {pod.key for pod in fleet.pods("default/web") if pod.node == "node-1"}
-    fleet.leave("node-1")
-    back = fleet.join("node-1")
+    with api.faults.stalled_watches():
+        fleet.leave("node-1")
+        assert "node-1" not in {pod.node for pod in fleet.pods("default/web")}
+        back = fleet.join("node-1")
     fleet.scale("default/web", 6)
     fleet.wait_served("default/web", pods=6)
     present = {pod.key for pod in fleet.pods("default/web") if pod.node == "node-1"}
