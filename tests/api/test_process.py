@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.api import published_schemas
+from tests.api import published_fields, published_schemas
 from tests.kube_servers import Kube
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def kubectl_with_descriptors() -> Path | None:
+    """The kubectl of this machine if message descriptors are found in it: up to 1.33 they are."""
+    path = shutil.which("kubectl")
+    found = Path(path).resolve() if path else None
+    return found if found and any(True for _ in published_fields.descriptors(found.read_bytes())) else None
+
+
+KUBECTL = kubectl_with_descriptors()
 
 
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -34,6 +43,17 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 def test_the_schemas_are_those_that_were_published() -> None:
     """The file that the server reads is what its source makes today."""
     assert published_schemas.TARGET.read_text() == published_schemas.rendered()
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="no kubectl of a release that carries message descriptors")
+def test_the_field_numbers_are_those_that_kubectl_uses() -> None:
+    """Every field number that both know means the same to both."""
+    assert KUBECTL is not None
+    carried = json.loads(published_fields.rendered(KUBECTL.read_bytes()))
+    kept = json.loads(published_fields.TARGET.read_text())
+    shared = [(name, number) for name in kept for number in kept[name] if number in carried.get(name, {})]
+    assert len(shared) > 1000
+    assert [at for at in shared if kept[at[0]][at[1]] != carried[at[0]][at[1]]] == []
 
 
 def test_thousands_of_objects_are_listed_whole_and_in_pages(server: Kube) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,3 +226,46 @@ def test_an_exact_revision_shows_the_past(kube: Kube, home: str) -> None:
     past = kube.send("GET", f"{home}?resourceVersion={then}&resourceVersionMatch=Exact").body
     assert [item["metadata"]["name"] for item in past["items"]] == ["a"]
     assert kube.send("GET", home).body["items"] == []
+
+
+def test_one_object_can_be_watched_by_its_path(kube: Kube, home: str) -> None:
+    """Below `/watch/` the path of an object shows that object alone."""
+    make(kube, home, "a")
+    make(kube, home, "b")
+    path = home.replace("/api/v1/", "/api/v1/watch/")
+    with kube.watching(f"{path}/b?timeoutSeconds=1") as events:
+        assert list(real_events(events)) == [("ADDED", "b")]
+
+
+def test_a_watch_can_show_tables(kube: Kube, home: str) -> None:
+    """`kubectl get -w` gets a row an event, with the columns of the kind."""
+    make(kube, home, "a", **BALANCER)
+    connection = kube.connect()
+    headers = {"Authorization": f"Bearer {kube.token}", "Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    connection.request("GET", f"{home}?watch=1&timeoutSeconds=1", headers=headers)
+    response = connection.getresponse()
+    event = json.loads(response.readline())
+    connection.close()
+    response.close()
+    assert event["object"]["kind"] == "Table"
+    assert event["object"]["rows"][0]["cells"][:2] == ["a", "LoadBalancer"]
+
+
+def test_unknown_fields_are_warned_about(kube: Kube, home: str) -> None:
+    """The Warning header names each field that was dropped, unless the client asked for silence."""
+    body = {"metadata": {"name": "a"}, "spec": {"fooo": 1, "ports": [{"port": 80}]}}
+    loud = kube.send("POST", f"{home}?dryRun=All", body)
+    quiet = kube.send("POST", f"{home}?dryRun=All&fieldValidation=Ignore", body)
+    assert loud.headers["Warning"] == r'299 - "unknown field \"spec.fooo\""'
+    assert "Warning" not in quiet.headers
+
+
+def test_a_patch_that_races_is_refused_or_wins_whole(kube: Kube, home: str) -> None:
+    """Of two writers at one revision exactly one succeeds."""
+    made = make(kube, home, "a")
+    body = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {"a": "b"}}}
+    headers = {"Content_Type": "application/merge-patch+json"}
+    with ThreadPoolExecutor(4) as pool:
+        bodies = [body | {"metadata": body["metadata"] | {"labels": {"writer": str(i)}}} for i in range(4)]
+        codes = list(pool.map(lambda it: kube.send("PATCH", f"{home}/a", it, **headers).code, bodies))
+    assert sorted(codes) == [200, 409, 409, 409]

@@ -141,8 +141,8 @@ class Frontend:
 
 def _verb(request: web.Request, target: Target) -> str:
     verb = VERBS.get((request.method, bool(target.name)))
-    watching = target.watch or request.query.get("watch", "") in ("1", "true")
-    if verb in ("get", "list") and watching:
+    asks = verb == "list" and request.query.get("watch", "") in ("1", "true")
+    if asks or (target.watch and request.method == "GET"):
         verb = "watch"
     if verb is None or (target.kind.create_only and verb != "create") or (verb == "create" and target.subresource):
         raise status.method_not_allowed(target.kind, request.method)

@@ -234,7 +234,9 @@ class Verbs:
 def list_options(call: Call) -> lists.ListOptions:
     """What the query asks of a list or watch; raises Refusal 400 for selectors that cannot be read."""
     query, target = call.query, call.target
-    selector = parse_selector(target.kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", ""))
+    named = f"metadata.name={target.name}," if target.name else ""
+    fields = named + query.get("fieldSelector", "")
+    selector = parse_selector(target.kind, labels=query.get("labelSelector", ""), fields=fields)
     limit = query.get("limit", "0")
     return lists.ListOptions(
         selector=selector,
