@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 
 from lbctl.sandbox.api import discovery, openapi, status
-from lbctl.sandbox.api.auth import Ask, User, Users, check_allowed
+from lbctl.sandbox.api.auth import Ask, User, Users, check_allowed, check_document
 from lbctl.sandbox.api.journal import Journal, Line
 from lbctl.sandbox.api.objects import decode, encode
 from lbctl.sandbox.api.paths import Target, UnknownGroup, parse_path
@@ -89,6 +89,7 @@ class Frontend:
             return _public(request.path)
         user = self.users.identify(request.headers.get("Authorization", ""))
         if (found := _document(request.path)) is not None:
+            check_document(user, request.path)
             return self._note(request, "get", web.Response(body=found, content_type=JSON_TYPE))
         target = parse_path(request.path)
         verb = _verb(request, target)
@@ -145,9 +146,9 @@ def _verb(request: web.Request, target: Target) -> str:
     if asks or (target.watch and request.method == "GET"):
         verb = "watch"
     if verb is None or (target.kind.create_only and verb != "create") or (verb == "create" and target.subresource):
-        raise status.method_not_allowed(target.kind, request.method)
+        raise status.method_not_allowed()
     if verb in ("create", "deletecollection") and target.kind.namespaced and not target.namespace:
-        raise status.method_not_allowed(target.kind, request.method)
+        raise status.method_not_allowed()
     return verb
 
 

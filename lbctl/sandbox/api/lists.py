@@ -68,13 +68,12 @@ def read_page(store: Store, kind: Kind, namespace: str, options: ListOptions) ->
     return Page(entries, metadata)
 
 
-def parse_revision(text: str) -> int:
-    """A resourceVersion of a request; raises Refusal 500 for what is no number, as the real server does."""
-    if not text:
-        return 0
-    if not text.isdecimal():
-        raise Refusal(500, "InternalError", f'Internal error occurred: invalid resource version "{text}"')
-    return int(text)
+def parse_revision(text: str, *, watch: bool = False) -> int:
+    """A resourceVersion of a request; raises Refusal 400 for what is no number, and 500 where a watch asks."""
+    if not text or text.isdecimal():
+        return int(text or 0)
+    why = f'resourceVersion: Invalid value: "{text}"'
+    raise Refusal(500, "", why) if watch else bad_request(f"invalid resource version: {why}")
 
 
 def _position(store: Store, kind: Kind, options: ListOptions) -> tuple[int | None, Key | None]:

@@ -17,6 +17,7 @@ from lbctl.sandbox.api.service_defaults import (
     needs_health_port,
     needs_node_ports,
 )
+from lbctl.sandbox.api.status import internal_error
 
 if TYPE_CHECKING:
     import random
@@ -120,7 +121,7 @@ def allocate(pools: Pools, new: Obj, *, old: Obj, problems: Problems) -> None:
     if needs_node_ports(new):
         _allocate_node_ports(pools, new, held=held, problems=problems)
     if needs_health_port(new):
-        _allocate_health_port(pools, new, held=held, problems=problems)
+        _allocate_health_port(pools, new, held=held)
 
 
 def _allocate_addresses(pools: Pools, spec: Obj, *, held: set[Taken], problems: Problems) -> None:
@@ -156,11 +157,9 @@ def _allocate_node_ports(pools: Pools, spec: Obj, *, held: set[Taken], problems:
             shared[port["port"]] = port["nodePort"]
 
 
-def _allocate_health_port(pools: Pools, spec: Obj, *, held: set[Taken], problems: Problems) -> None:
+def _allocate_health_port(pools: Pools, spec: Obj, *, held: set[Taken]) -> None:
     number = spec.get("healthCheckNodePort", 0)
     if not number:
         spec["healthCheckNodePort"] = pools.free_port(pools.claims(spec) | held)
     elif ("port", number) not in held and (fault := pools.port_fault(number)):
-        problems.invalid(
-            "spec.healthCheckNodePort", number, f"failed to allocate requested HealthCheck NodePort {number}: {fault}"
-        )
+        raise internal_error(f"failed to allocate requested HealthCheck NodePort {number}: {fault}")

@@ -70,7 +70,7 @@ class Watches:
         elif sends or options.match:
             _check_watch_list(sends, options.match, served=self._faults.watch_list == "serve")
         render = renderer(call.target.kind, stream_form(call.form), self._now)
-        revision = lists.parse_revision(options.revision)
+        revision = lists.parse_revision(options.revision, watch=True)
         watch = Watch(self._store, call.target.kind, render, call.target.namespace, options.selector, revision)
         initial = sends == "true" or (sends != "false" and revision == 0)
         opened = Open(watch, initial, _is_true(query, "allowWatchBookmarks"), sends == "true", self._seconds(query))
