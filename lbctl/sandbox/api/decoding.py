@@ -16,6 +16,7 @@ import yaml
 
 from lbctl.sandbox.api import schema
 from lbctl.sandbox.api.objects import Json, Obj, decode, seconds_text
+from lbctl.sandbox.api.protobuf import CONTENT_TYPE, parse_protobuf
 from lbctl.sandbox.api.status import Refusal, bad_request
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ def _go_name(value: Json) -> str:
 
 
 def parse(body: bytes, content_type: str) -> Json:
-    """The body as a JSON tree; YAML where the content type says so (apply patches, `kubectl create --raw`)."""
+    """The body as a JSON tree, from JSON, YAML or protobuf as the content type says; raises Refusal 400."""
+    if content_type == CONTENT_TYPE:
+        return parse_protobuf(body)
     try:
         return yaml.safe_load(body) if "yaml" in content_type else decode(body)
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:

@@ -136,6 +136,14 @@ def _check_taint(problems: Problems, taint: Obj, path: str) -> None:
         problems.unsupported(f"{path}.effect", taint.get("effect", ""), TAINT_EFFECTS)
 
 
+class PodRules(Rules):
+    """Pods: pending until somebody runs them."""
+
+    def default(self, obj: Obj) -> None:
+        """Show a phase."""
+        obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+
 class NamespaceRules(Rules):
     """Namespaces: born active, held by a finalizer until their contents are gone."""
 
@@ -247,6 +255,7 @@ def rules_of(pools: Pools) -> dict[str, Rules]:
     return {
         "services": ServiceRules(pools),
         "nodes": NodeRules(),
+        "pods": PodRules(),
         "namespaces": NamespaceRules(),
         "leases.coordination.k8s.io": LeaseRules(),
         "events": EventRules(),

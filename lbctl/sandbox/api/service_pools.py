@@ -62,8 +62,10 @@ class Pools:
 
     def free_port(self, besides: set[Taken]) -> int:
         """A node port that nobody holds; 0 when the range is used up."""
+        size = self.last_port - self.first_port + 1
+        first = self.first_port + _chosen_by_hand(size, share=32, most=128)
         for _ in range(TRIES):
-            number = self.chance.randint(self.first_port, self.last_port)
+            number = self.chance.randint(min(first, self.last_port), self.last_port)
             if ("port", number) not in self.used and ("port", number) not in besides:
                 return number
         taken = self.used | besides
@@ -75,8 +77,9 @@ class Pools:
         network = self.networks[family]
         # The first address is the network's, the last of IPv4 the broadcast one.
         hosts = min(network.num_addresses - 2, 2**16)
+        first = _chosen_by_hand(hosts, share=16, most=256)
         for _ in range(TRIES):
-            address = str(network[self.chance.randint(1, hosts)])
+            address = str(network[self.chance.randint(min(first, hosts), hosts)])
             if ("ip", address) not in self.used:
                 return address
         candidates = (str(network[index]) for index in range(1, hosts + 1))
@@ -99,6 +102,14 @@ class Pools:
             ports = f"{self.first_port}-{self.last_port}"
             return f"provided port is not in the valid range. The range of valid ports is {ports}"
         return "provided port is already allocated" if ("port", number) in self.used else ""
+
+
+def _chosen_by_hand(size: int, *, share: int, most: int) -> int:
+    """How many of the lowest numbers are left to those who choose for themselves, while others are free.
+
+    KEP-3070 and KEP-3668: a share of the range, at least 16.
+    """
+    return min(max(16, size // share), most)
 
 
 def allocate(pools: Pools, new: Obj, *, old: Obj, problems: Problems) -> None:

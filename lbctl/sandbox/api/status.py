@@ -97,6 +97,14 @@ def invalid(kind: Kind, name: str, causes: list[Cause]) -> Refusal:
     return Refusal(422, "Invalid", f'{_group_kind(kind)} "{name}" is invalid: {joined}', details=details)
 
 
+def invalid_options(options: str, causes: list[Cause]) -> Refusal:
+    """422 about query parameters: they are read as an object of options, which has no name."""
+    told = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+    details = {"group": "meta.k8s.io", "kind": options, "causes": listed}
+    return Refusal(422, "Invalid", f'{options}.meta.k8s.io "" is invalid: {told}', details=details)
+
+
 def about(kind: Kind, name: str) -> Obj:
     """Details that name one object."""
     return {"name": name} | ({"group": kind.group} if kind.group else {}) | {"kind": kind.resource}
