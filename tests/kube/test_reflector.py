@@ -298,6 +298,48 @@ def test_a_deletion_that_we_finished_costs_no_look_up(own, api):
         assert api.journal.lines(verb="get") == []
 
 
+def test_a_recreated_service_is_another_one(own, api):
+    """Deleted and made anew under its name: the old one is told as gone, then the new one as new."""
+    old = create_service(own, "default")
+    with Mirror(own, SERVICES) as mirror:
+        seen = mirror.sync()
+        seen.next()
+        with api.faults.stalled_watches():
+            delete(own, old)
+            new = create_service(own, "default")
+        assert [seen.next(), seen.next()] == [(old, None), (None, new)]
+
+
+def test_what_was_learned_is_not_undone_by_an_older_event(own, api):
+    """The end of the old Service, told late, takes nothing from the new one that we know already."""
+    old = create_service(own, "default")
+    with Mirror(own, SERVICES) as mirror:
+        seen = mirror.sync()
+        seen.next()
+        with api.faults.stalled_watches():
+            delete(own, old)
+            new = create_service(own, "default")
+            mirror.reflector.learn(new)
+            assert seen.next() == (old, new)
+        create_service(own, "default", "later")
+        assert seen.next()[1].metadata.name == "later"
+        assert mirror.reflector.store.find(new.key) == new
+
+
+def test_a_service_that_cannot_be_read_is_not_gone(own, api):
+    """When the look-up of a vanished Service brings something undecodable, what we knew stays."""
+    service = create_service(own, "default", finalizers=(FINALIZER,))
+    with Mirror(own, SERVICES) as mirror:
+        seen = mirror.sync()
+        seen.next()
+        damaged = hidden_service("web")
+        damaged["spec"] |= {"selector": "none"}
+        api.store.seed([damaged])
+        create_service(own, "default", "later")
+        assert seen.next()[1].metadata.name == "later"
+        assert mirror.reflector.store.find(service.key).same_as(service)
+
+
 def test_a_server_that_cannot_select_by_type_is_read_whole(own, api):
     """On 400 the selector is dropped and Services are filtered here, edges included."""
     api.faults.answer(400, verb="watch")
