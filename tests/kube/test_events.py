@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from lbctl.clock import ManualClock
-from lbctl.kube.damping import Event, Reference
+from lbctl.kube.damping import Reference
 from lbctl.kube.events import LONGEST_QUEUE, MOST_TRIES, SOURCE, Recorder
 from lbctl.kube.target import EVENTS
+from lbctl.model.status import Notice, Severity
 from tests.kube.conftest import create_service
 
-FAILED = Event("Warning", "SyncLoadBalancerFailed", "no subnet")
+FAILED = Notice(Severity.WARNING, "SyncLoadBalancerFailed", "no subnet")
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_refused_event_is_forgotten(own, api, clock, code):
     api.faults.answer(code, verb="create", path="/events")
     recorder = Recorder(own, clock)
     recorder.emit(service, FAILED)
-    recorder.emit(service, Event("Normal", "EnsuredLoadBalancer", "done"))
+    recorder.emit(service, Notice(Severity.NORMAL, "EnsuredLoadBalancer", "done"))
     recorder.drain(clock.monotonic())
     assert recorder.stats.refused == 1
     assert [event["reason"] for event in events(own, "default")] == ["EnsuredLoadBalancer"]
@@ -89,12 +90,12 @@ def test_an_unreachable_server_gets_the_events_later(own, api, clock):
     service = create_service(own, "default")
     recorder = Recorder(own, clock)
     recorder.emit(service, FAILED)
-    recorder.emit(service, Event("Normal", "EnsuredLoadBalancer", "done"))
+    recorder.emit(service, Notice(Severity.NORMAL, "EnsuredLoadBalancer", "done"))
     with api.faults.unreachable():
         recorder.drain(clock.monotonic())
     recorder.drain(clock.monotonic())
     assert recorder.stats.created == 2
-    recorder.emit(service, Event("Normal", "UpdatedLoadBalancer", "lost"))
+    recorder.emit(service, Notice(Severity.NORMAL, "UpdatedLoadBalancer", "lost"))
     with api.faults.unreachable():
         for _ in range(MOST_TRIES):
             recorder.drain(clock.monotonic())
@@ -122,5 +123,5 @@ def test_a_full_queue_drops_and_counts(own, clock):
     recorder = Recorder(own, clock)
     about = Reference("v1", "Service", "default", "web", "u-1")
     for number in range(LONGEST_QUEUE + 5):
-        recorder.emit(about, Event("Warning", "SyncLoadBalancerFailed", str(number)))
+        recorder.emit(about, Notice(Severity.WARNING, "SyncLoadBalancerFailed", str(number)))
     assert recorder.stats.dropped == 5

@@ -90,7 +90,7 @@ def test_a_recreated_service_is_not_touched(rest, namespace):
     for write in (
         lambda: writer.add_finalizers(old, [FINALIZER]),
         lambda: writer.remove_finalizers(old, [FINALIZER]),
-        lambda: writer.write_status(old, ingress=[ADDRESS]),
+        lambda: writer.write_status(old, ingress=[ADDRESS], conditions=[]),
     ):
         with pytest.raises(KubeConflict):
             write()
@@ -104,17 +104,17 @@ def test_status_writes_tell_old_views_missing_objects_and_changed_types_apart(re
     newer = patch_service(rest, service, {"metadata": {"labels": {"a": "b"}}})
     writer = ServiceWriter(rest)
     with pytest.raises(KubeConflict):
-        writer.write_status(service, ingress=[ADDRESS])
+        writer.write_status(service, ingress=[ADDRESS], conditions=[])
     changed = patch_service(rest, newer, {"spec": {"type": "ClusterIP"}})
     with pytest.raises(KubeConflict):
-        writer.write_status(changed, ingress=[ADDRESS])
+        writer.write_status(changed, ingress=[ADDRESS], conditions=[])
     delete(rest, changed)
     with pytest.raises(KubeGone):
-        writer.write_status(changed, ingress=[ADDRESS])
+        writer.write_status(changed, ingress=[ADDRESS], conditions=[])
 
 
 def test_a_status_is_written_and_cleared(rest, namespace):
-    """Ingress, our condition and our annotation in one write; the conditions of others stay as they are."""
+    """Ingress, conditions and our annotation in one write; our removal leaves the conditions of others as they are."""
     service = create_service(rest, namespace)
     target = SERVICES.one("web", namespace=namespace, subresource="status")
     body = {
@@ -133,12 +133,12 @@ def test_a_status_is_written_and_cleared(rest, namespace):
     rest.send("patch", target, body=body, content_type="application/merge-patch+json")
     writer = ServiceWriter(rest)
     written = writer.write_status(
-        live(rest, service), ingress=[ADDRESS], conditions=[READY], annotations={"lbctl.io/a": "1"}
+        live(rest, service), ingress=[ADDRESS], conditions=[OTHERS, READY], annotations={"lbctl.io/a": "1"}
     )
     assert written.status.load_balancer.ingress == (ADDRESS,)
     assert set(written.status.conditions) == {OTHERS, READY}
     assert Cluster(rest).get_ingress_owner(written) == "lbctl"
-    cleared = writer.write_status(written, ingress=[], annotations={"lbctl.io/a": None})
+    cleared = writer.write_status(written, ingress=[], conditions=[OTHERS, READY], annotations={"lbctl.io/a": None})
     assert cleared.status.load_balancer.ingress == ()
     assert set(cleared.status.conditions) == {OTHERS, READY}
     assert cleared.metadata.annotations == {}
@@ -172,7 +172,7 @@ def test_a_dry_run_stores_nothing(rest, namespace):
     service = create_service(rest, namespace)
     writer = ServiceWriter(rest, dry_run=True)
     assert writer.add_finalizers(service, [FINALIZER]).metadata.finalizers == (FINALIZER,)
-    assert writer.write_status(service, ingress=[ADDRESS]).status.load_balancer.ingress == (ADDRESS,)
+    assert writer.write_status(service, ingress=[ADDRESS], conditions=[]).status.load_balancer.ingress == (ADDRESS,)
     assert live(rest, service) == service
 
 
