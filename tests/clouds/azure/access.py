@@ -6,11 +6,15 @@ Called once per request. A principal without a role may do everything, so that t
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from tests.clouds.azure.cloud import Use
 from tests.clouds.azure.errors import ArmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.clouds.azure.cloud import Use
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ nothing looks at other resources but the scale sets that use a probe.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.clouds.azure.cloud import Body, Change
 from tests.clouds.azure.errors import ArmError, bad_request, missing_reference
 from tests.clouds.azure.frontends import is_internal
 from tests.clouds.azure.ids import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.clouds.azure.cloud import Body, Change
 
 _IDLE_MINUTES: Final = range(4, 101)
 _FRONTEND_PORTS: Final = range(1, 65535)

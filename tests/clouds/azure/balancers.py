@@ -7,8 +7,7 @@ holds on to. The parts' rules are in `frontends`, `pools` and `balancer_rules`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import balancer_rules as rules
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
@@ -19,6 +18,9 @@ from tests.clouds.azure.naming import check_envelope, check_part_names, sku_of
 from tests.clouds.azure.networks import SUBNET_JOIN
 from tests.clouds.azure.pools import admit_pools, check_deletable, interface_members
 from tests.clouds.azure.public_ips import PREFIX_JOIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PUBLIC_IP_JOIN: Final = "Microsoft.Network/publicIPAddresses/join/action"
 _NETWORK_JOIN: Final = "Microsoft.Network/virtualNetworks/joinLoadBalancer/action"

@@ -5,10 +5,12 @@ Read by the security groups' rules and by the two answers that list it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.clouds.azure.cloud import Body, Cloud
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.clouds.azure.cloud import Body, Cloud
 
 # A few real tags with documentation addresses; enough to tell a known tag from an unknown one.
 _TAG_PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {

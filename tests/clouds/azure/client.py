@@ -1,4 +1,4 @@
-"""How a client of the real SDK reaches the endpoint: base URL, api-version, token, no retries and no waiting of its own.
+"""How a client of the real SDK reaches the endpoint: base URL, api-version, token, no retries, no waiting.
 
 Used by the tests of this folder. Each line answers a trap of the SDK: the constructor ignores `api_version`, the bearer
 policy refuses plain http, the default chain registers providers and sleeps through 429, and polls come 30 s apart.
@@ -7,10 +7,9 @@ policy refuses plain http, the default chain registers providers and sleeps thro
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import RequestIdPolicy, SansIOHTTPPolicy, UserAgentPolicy
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute import ComputeManagementClient
@@ -18,6 +17,9 @@ from azure.mgmt.network import NetworkManagementClient
 
 from tests.clouds.azure.cloud import SUBSCRIPTION
 from tests.clouds.azure.server import TOKEN
+
+if TYPE_CHECKING:
+    from azure.core.pipeline import PipelineRequest
 
 NETWORK_VERSION: Final = "2025-05-01"
 
@@ -35,7 +37,7 @@ class StaticCredential:
         return AccessToken(self._token, 4102444800)
 
 
-class BearerOverHttp(SansIOHTTPPolicy):
+class BearerOverHttp(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is not type-checked here
     """Sets the token where the SDK's own policy insists on TLS."""
 
     def __init__(self, token: str) -> None:
@@ -46,7 +48,7 @@ class BearerOverHttp(SansIOHTTPPolicy):
         request.http_request.headers["Authorization"] = self._header
 
 
-class PinApiVersion(SansIOHTTPPolicy):
+class PinApiVersion(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is not type-checked here
     """Rewrites the version in every URL that the client builds; URLs that the server gave carry it already."""
 
     def __init__(self, version: str) -> None:

@@ -2,20 +2,23 @@
 
 Kept here: storing, finding and linking resources, ETags, and operations that take time. The rules of each type of
 resource live in the module of that type and reach this one through `Kind`. No HTTP and no clock of its own: `now` is
-given. Not thread-safe; the server holds one lock around every call.
+given. Whoever reads or writes holds `lock`; the server does for each answer, the world builder for each step.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.clouds.azure.errors import ArmError, error_content, missing_reference, retryable
 from tests.clouds.azure.ids import MalformedIdError, ResourceId, key_of, top_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Body = dict[str, Any]
 SUBSCRIPTION: Final = "11111111-2222-3333-4444-555555555555"
@@ -153,10 +156,11 @@ class Cloud:
         self, *, now: Callable[[], float], subscription: str = SUBSCRIPTION, region: str = "westeurope"
     ) -> None:
         self.now: Final = now
+        self.lock: Final = threading.RLock()
         self.subscription: Final = subscription
         self.region: Final = region
         self.zones: tuple[str, ...] = ("1", "2", "3")
-        self.groups: dict[str, str] = {}
+        self._groups: dict[tuple[str, str], str] = {}
         self.registered: set[str] = {"microsoft.network", "microsoft.compute"}
         self.timing = Timing()
         self.quotas = Quotas()
@@ -179,6 +183,10 @@ class Cloud:
         """The resources of one type, in the order in which they were made."""
         wanted = kind.lower()
         return (resource for resource in self._resources.values() if resource.kind.type.lower() == wanted)
+
+    def all(self) -> list[Resource]:
+        """Every resource, in the order in which they were made."""
+        return list(self._resources.values())
 
     def need(self, reference: Body, *, by: object) -> Resource:
         """The resource that a reference names; raises ArmError when it is not there or is just being changed."""
@@ -208,6 +216,22 @@ class Cloud:
     def addresses(self, subnet: str) -> dict[str, str]:
         """The addresses that are taken in a subnet, with the id of each holder."""
         return {use.address: use.user for use in self._users.get(key_of(subnet), {}).values() if use.address}
+
+    def add_group(self, name: str, *, subscription: str = "") -> None:
+        """Makes a resource group; its subscription is known from then on."""
+        self._groups[(subscription or self.subscription).lower(), name.lower()] = name
+
+    def group(self, subscription: str, name: str) -> str | None:
+        """The name of a resource group as it was made."""
+        return self._groups.get((subscription.lower(), name.lower()))
+
+    def groups(self, subscription: str) -> list[str]:
+        """The names of all groups of a subscription."""
+        return [name for (owner, _), name in self._groups.items() if owner == subscription.lower()]
+
+    def knows(self, subscription: str) -> bool:
+        """Whether there is such a subscription."""
+        return subscription.lower() in {self.subscription.lower(), *(owner for owner, _ in self._groups)}
 
     # Changing
 
@@ -242,6 +266,11 @@ class Cloud:
     def touch(self, resource: Resource) -> None:
         """Gives the resource a new ETag."""
         resource.revision = next(self._revisions)
+
+    def seed(self, kind: Kind, identity: ResourceId, body: Body) -> Resource:
+        """Puts a resource there as a write would, rules included, but in no time and uncounted."""
+        change = Change(identity, body, self.find(identity), self)
+        return self.store(change, kind, kind.admit(change))
 
     def _relink(self, resource: Resource, uses: tuple[Use, ...]) -> None:
         held = self._held.get(resource.id.key, ())
@@ -299,17 +328,11 @@ class Cloud:
     def _cancel(self, operation: Operation, *, by: Operation) -> None:
         self._running.pop(operation.id, None)
         operation.status = "Canceled"
-        operation.error = error_content(
-            "Canceled",
-            "Operation was canceled.",
-            (
-                (
-                    "CanceledAndSupersededDueToAnotherOperation",
-                    f"Operation {operation.name} ({operation.id}) was canceled and superseded by operation "
-                    f"{by.name} ({by.id}).",
-                ),
-            ),
+        reason = (
+            f"Operation {operation.name} ({operation.id}) was canceled and superseded by operation {by.name} ({by.id})."
         )
+        details = (("CanceledAndSupersededDueToAnotherOperation", reason),)
+        operation.error = error_content("Canceled", "Operation was canceled.", details)
 
 
 def _not_provisioned(resource: Resource, by: object) -> str:

@@ -6,8 +6,7 @@ interfaces of instances are shown. Bodies carry two members of our own, `_addres
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Resource, Use
 from tests.clouds.azure.errors import ArmError, bad_request
@@ -15,6 +14,9 @@ from tests.clouds.azure.ids import ResourceId, key_of
 from tests.clouds.azure.interfaces import POOL_JOIN, check_pools
 from tests.clouds.azure.naming import check_envelope
 from tests.clouds.azure.networks import SUBNET_JOIN, Addresses, AddressRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCALE_SET: Final = "Microsoft.Compute/virtualMachineScaleSets"
 INSTANCE: Final = f"{SCALE_SET}/virtualMachines"

@@ -7,6 +7,10 @@ in the README of this folder. Nothing here decides when to refuse.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.clouds.azure.ids import ResourceId
 
 
 @dataclass(slots=True)
@@ -43,12 +47,14 @@ def invalid_format(code: str, message: str) -> ArmError:
     return ArmError(400, "InvalidRequestFormat", "Cannot parse the request.", ((code, message),))
 
 
-def not_found(target: object) -> ArmError:
+def not_found(target: ResourceId) -> ArmError:
     """A resource that is not there."""
+    path = "/".join(f"{kind}/{name}" for kind, name in zip(target.types, target.names, strict=True))
     return ArmError(
         404,
         "ResourceNotFound",
-        f"The Resource '{target}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+        f"The Resource '{target.namespace}/{path}' under resource group '{target.group}' was not found. For more "
+        "details please go to https://aka.ms/ARMResourceNotFoundFix",
     )
 
 

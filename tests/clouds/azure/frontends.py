@@ -5,11 +5,15 @@ Called by the balancer's rules, which know the rest of the object.
 
 from __future__ import annotations
 
-from tests.clouds.azure.cloud import Body, Change, Resource
+from typing import TYPE_CHECKING
+
 from tests.clouds.azure.errors import bad_request
 from tests.clouds.azure.ids import key_of, top_key
 from tests.clouds.azure.naming import check_zones
 from tests.clouds.azure.networks import Addresses, AddressRequest
+
+if TYPE_CHECKING:
+    from tests.clouds.azure.cloud import Body, Change, Resource
 
 _SOURCES = ("subnet", "publicIPAddress", "publicIPPrefix")
 

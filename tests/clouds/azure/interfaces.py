@@ -6,8 +6,7 @@ are described by the instance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
 from tests.clouds.azure.errors import bad_request, missing_reference
@@ -15,6 +14,9 @@ from tests.clouds.azure.frontends import is_internal
 from tests.clouds.azure.ids import ResourceId, key_of, top_key
 from tests.clouds.azure.naming import check_envelope, check_part_names
 from tests.clouds.azure.networks import SUBNET_JOIN, Addresses, AddressRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 POOL_JOIN: Final = "Microsoft.Network/loadBalancers/backendAddressPools/join/action"
 

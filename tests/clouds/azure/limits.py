@@ -8,12 +8,14 @@ subscription together 15 times that; the network provider 10,000 reads and 1,000
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.errors import ArmError
 from tests.clouds.azure.paths import Counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SHARE_OF_SUBSCRIPTION: Final = 15
 

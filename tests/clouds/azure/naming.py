@@ -6,11 +6,14 @@ Called by the rules of each type. Nothing here knows a particular type of resour
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.clouds.azure.cloud import Body, Change
 from tests.clouds.azure.errors import ArmError, bad_request, invalid_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.clouds.azure.cloud import Body, Change
 
 _NAME: Final = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.\-]{0,78}[A-Za-z0-9_])?$")
 _LONGEST_TAG_VALUE: Final = 256
@@ -65,7 +68,7 @@ def check_part_names(change: Change, collection: str, parts: Iterable[Body]) -> 
 
 def sku_of(change: Change, *, default: str = "Basic") -> Body:
     """The SKU of the resource as it will be; raises ArmError when an existing one is changed."""
-    sku = {"name": default, "tier": "Regional"} | change.body.get("sku", {})
+    sku: Body = {"name": default, "tier": "Regional"} | change.body.get("sku", {})
     before = change.before.body.get("sku") if change.before else None
     if before is not None and before != sku:
         raise bad_request(

@@ -7,14 +7,16 @@ private links ask for. Nothing here knows who asks.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
 from tests.clouds.azure.errors import bad_request, missing_reference
 from tests.clouds.azure.ids import ResourceId, key_of, top_key
 from tests.clouds.azure.naming import check_envelope, check_part_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.ids import MalformedIdError, ResourceId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Asked(Enum):
@@ -25,7 +28,7 @@ class Asked(Enum):
     REGISTER = "register"
     GROUP = "resource group"
     GROUPS = "resource groups"
-    TOKEN = "token"  # noqa: S105 - the name of a kind of question, not a password
+    TOKEN = "token"
     UNKNOWN = "unknown"
 
 
@@ -36,7 +39,7 @@ class Counted(Enum):
     WRITE = "write"
     DELETE = "delete"
     POLL = "poll"
-    TOKEN = "token"  # noqa: S105 - the name of a kind of call, not a password
+    TOKEN = "token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,9 @@ class Route:
     subscription: str = ""
     group: str = ""
     namespace: str = ""
-    target: ResourceId | None = None
     kind: str = ""
     name: str = ""
+    target: ResourceId | None = None
 
 
 _SUBSCRIPTION: Final = r"^/subscriptions/(?P<subscription>[^/]+)"
@@ -82,12 +85,23 @@ def route_of(path: str) -> Route:
     """What the path asks for."""
     for asked, pattern in _PATTERNS:
         if (match := pattern.match(path)) is not None:
-            return Route(asked, **match.groupdict())
+            return _route(asked, match.groupdict())
     try:
         target = ResourceId.parse(path)
     except MalformedIdError:
         return _collection_in(path)
-    return Route(Asked.RESOURCE, target.subscription, target.group, target.namespace, target, target.type)
+    return Route(Asked.RESOURCE, target.subscription, target.group, target.namespace, target.type, target=target)
+
+
+def _route(asked: Asked, found: Mapping[str, str]) -> Route:
+    return Route(
+        asked,
+        subscription=found.get("subscription", ""),
+        group=found.get("group", ""),
+        namespace=found.get("namespace", ""),
+        kind=found.get("kind", ""),
+        name=found.get("name", ""),
+    )
 
 
 def _collection_in(path: str) -> Route:
@@ -97,7 +111,7 @@ def _collection_in(path: str) -> Route:
         target = ResourceId.parse(owner)
     except MalformedIdError:
         return Route(Asked.UNKNOWN)
-    return Route(Asked.COLLECTION, target.subscription, target.group, target.namespace, target, kind)
+    return Route(Asked.COLLECTION, target.subscription, target.group, target.namespace, kind, target=target)
 
 
 def counted_as(method: str, route: Route) -> Counted:

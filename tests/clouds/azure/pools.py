@@ -1,16 +1,18 @@
 """Backend pools of a balancer: members by address, members by interface, and what keeps a pool from going.
 
-Called by the balancer's rules. Members by interface are not in the pool's body: they are the links that interfaces hold.
+Called by the balancer's rules. Members by interface are not in the pool's body: interfaces hold the links.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.clouds.azure.cloud import Body, Change, Cloud, Resource
 from tests.clouds.azure.errors import bad_request
 from tests.clouds.azure.ids import key_of, top_key
+
+if TYPE_CHECKING:
+    from tests.clouds.azure.cloud import Body, Change, Cloud, Resource
 
 SCALE_SETS: Final = "/virtualmachinescalesets/"
 
@@ -89,7 +91,7 @@ def _check_unique(identity: str, what: str, values: list[str]) -> None:
         if not value or values.count(value) > 1:
             raise bad_request(
                 "DuplicateBackendAddress",
-                f"The {what} of each backend address of {identity} must be given and unique. Value provided: {value!r}.",
+                f"The {what} of each backend address of {identity} must be given and unique. Value: {value!r}.",
             )
 
 

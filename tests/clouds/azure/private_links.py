@@ -6,14 +6,16 @@ Called through `Kind`. A service holds on to frontends of one balancer and to su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
 from tests.clouds.azure.errors import bad_request, missing_reference
 from tests.clouds.azure.ids import ResourceId, key_of, top_key
 from tests.clouds.azure.naming import check_envelope, check_part_names
 from tests.clouds.azure.networks import SUBNET_JOIN, Addresses, AddressRequest, find_subnet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_ADDRESSES: Final = 8
 _FRONTENDS: Final = "loadBalancerFrontendIpConfigurations"
@@ -49,10 +51,9 @@ def _admit_service(change: Change) -> Body:
 
 
 def _connections(change: Change) -> list[Body]:
-    """A whole write cannot name them, being read-only, and leaves them alone; a write of one connection does name them."""
-    found: list[Body] = change.properties.get(
-        "privateEndpointConnections", change.earlier.get("privateEndpointConnections", [])
-    )
+    """Kept through a write of the whole, which cannot name them; a write of one connection does name them."""
+    before: list[Body] = change.earlier.get("privateEndpointConnections", [])
+    found: list[Body] = change.properties.get("privateEndpointConnections", before)
     return found
 
 
@@ -95,7 +96,7 @@ def _check_configurations(change: Change, configurations: list[Body]) -> None:
     if not 1 <= len(configurations) <= _MOST_ADDRESSES or primary != 1:
         raise bad_request(
             "PrivateLinkServiceIpConfigurationsInvalid",
-            f"Private link service {change.id} must have 1 to {_MOST_ADDRESSES} IP configurations, one of them primary.",
+            f"Private link service {change.id} must have 1 to {_MOST_ADDRESSES} IP configurations, one primary.",
         )
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Resource, Use
 from tests.clouds.azure.errors import ArmError, bad_request
 from tests.clouds.azure.ids import ResourceId, key_of
 from tests.clouds.azure.naming import check_envelope, check_zones, sku_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PREFIX_JOIN: Final = "Microsoft.Network/publicIPPrefixes/join/action"
 _LABEL: Final = re.compile(r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$")
@@ -21,6 +23,7 @@ _RANGES: Final = {
     "IPv4": ipaddress.ip_network("20.50.0.0/16"),
     "IPv6": ipaddress.ip_network("2603:1020:201::/112"),
 }
+_FIRST_ADDRESS: Final = 4
 # FirstPartyUsage is the one kind of tag that an existing address may change (upstream's switch
 # enableIPTagMutationForExistingPublicIP relies on it).
 _MUTABLE_TAG: Final = "FirstPartyUsage"
@@ -106,7 +109,7 @@ def _new_address(change: Change, properties: Body) -> str:
                 f"Public IP address {change.id} is {version} and cannot be allocated from prefix {prefix.id}.",
             )
     taken = {resource.properties["ipAddress"] for resource in cloud.of_type(change.id.type)}
-    for offset in range(network.num_addresses):
+    for offset in range(0 if reference else _FIRST_ADDRESS, network.num_addresses):
         if (address := str(network[offset])) not in taken:
             return address
     raise bad_request(

@@ -7,7 +7,7 @@ between two values is known here. Callers hand in a decoded body and get back wh
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import types
 import typing
 from collections.abc import Callable, Mapping, MutableMapping
@@ -109,8 +109,8 @@ def check_body(body: object, model: str) -> Body:
                 raise ArmError(
                     400,
                     "InvalidRequestContent",
-                    "The request content was invalid and could not be deserialized: "
-                    f"'Could not find member '{name}' on object of type '{model}'. Path '{name}', line 1, position 1.'.",
+                    f"The request content was invalid and could not be deserialized: 'Could not find member '{name}' "
+                    f"on object of type '{model}'. Path '{name}', line 1, position 1.'.",
                 )
     return shape.check(body, "")
 
@@ -229,7 +229,7 @@ _SCALARS: Final[Mapping[Any, Check]] = {
     int: _scalar(int, "integer"),
     bool: _boolean,
     float: _scalar((int, float), "number"),  # type: ignore[arg-type]  # isinstance takes a tuple as well
-    datetime.datetime: _scalar(str, "date"),
+    dt.datetime: _scalar(str, "date"),
 }
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.catalog import SERVICE_TAGS
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
 from tests.clouds.azure.errors import bad_request
-from tests.clouds.azure.ids import ResourceId
 from tests.clouds.azure.naming import check_envelope, check_part_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.clouds.azure.ids import ResourceId
 
 ASG_JOIN: Final = "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action"
 _PRIORITIES: Final = range(100, 4097)
@@ -36,7 +39,7 @@ def _admit_group(change: Change) -> Body:
     for rule in rules:
         _check_rule(change, rule)
     _check_priorities(rules)
-    filled = [{**rule, "properties": {**dict.fromkeys(_LISTS, []), **rule["properties"]}} for rule in rules]
+    filled = [{**rule, "properties": {**{name: [] for name in _LISTS}, **rule["properties"]}} for rule in rules]
     return {**change.body, "properties": {**change.properties, "securityRules": filled}}
 
 
@@ -151,8 +154,8 @@ def _check_priorities(rules: list[Body]) -> None:
         if place in holder:
             raise bad_request(
                 "SecurityRuleConflict",
-                f"Security rule {holder[place]} conflicts with rule {rule['name']}. Rules cannot have the same Priority "
-                "and Direction. To learn more, see aka.ms/nsgrules.",
+                f"Security rule {holder[place]} conflicts with rule {rule['name']}. Rules cannot have the same "
+                "Priority and Direction. To learn more, see aka.ms/nsgrules.",
             )
         holder[place] = rule["name"]
 
@@ -176,7 +179,7 @@ def _default_rule(name: str, direction: str, access: str, priority: int, between
             "access": access,
             "priority": priority,
             "direction": direction,
-            **dict.fromkeys(_LISTS, []),
+            **{name: [] for name in _LISTS},
         },
     }
 

@@ -7,26 +7,28 @@ one at a time under one lock; waiting (delays, holds) happens outside of it, so 
 from __future__ import annotations
 
 import asyncio
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from aiohttp import web
 
 from tests.clouds.azure.access import Access, Principal
-from tests.clouds.azure.arm import Arm, Reply, Request, parse_query
+from tests.clouds.azure.arm import Arm
 from tests.clouds.azure.cloud import Cloud
 from tests.clouds.azure.faults import Asking, Delay, Drop, Effect, Faults, Hold, Refuse
 from tests.clouds.azure.journal import Call, Journal
 from tests.clouds.azure.limits import PUBLISHED, Limits, Throttle
 from tests.clouds.azure.paths import route_of
+from tests.clouds.azure.requests import Reply, Request, parse_query
 
-TOKEN: Final = "token-of-the-controller"  # noqa: S105 - good on loopback only
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import TracebackType
+
+TOKEN: Final = "token-of-the-controller"
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
 
 
@@ -41,14 +43,13 @@ class ArmServer:
         limits: Limits = PUBLISHED,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._cloud = cloud or Cloud(now=now)
+        self.cloud: Final = cloud or Cloud(now=now)
         self.access: Final = Access({TOKEN: Principal("controller")})
-        self.arm: Final = Arm(self._cloud, self.access, Throttle(limits))
+        self.arm: Final = Arm(self.cloud, self.access, Throttle(limits))
         self.faults: Final = Faults()
         self.journal: Final = Journal()
         self.url = ""
         self._tls = tls
-        self._lock = threading.RLock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="arm", daemon=True)
         self._ready = threading.Event()
@@ -68,13 +69,6 @@ class ArmServer:
         """Ends the server and closes every connection."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-
-    @contextmanager
-    def cloud(self) -> Iterator[Cloud]:
-        """The state, safe to read and change while the server runs; what is due is done first."""
-        with self._lock:
-            self._cloud.settle()
-            yield self._cloud
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -137,7 +131,7 @@ class ArmServer:
         return refusal
 
     def _answer(self, request: Request) -> Reply:
-        with self._lock:
+        with self.cloud.lock:
             return self.arm.answer(request)
 
     def _drop(self, incoming: web.Request, request: Request) -> web.StreamResponse:

@@ -7,10 +7,12 @@ long, as reads of ARM do now and then; ETag checks always see the truth.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tests.clouds.azure.cloud import Body, Cloud, Resource
 from tests.clouds.azure.compute import INSTANCE
+
+if TYPE_CHECKING:
+    from tests.clouds.azure.cloud import Body, Cloud, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,48 +25,49 @@ class Views:
     """What reads show."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud: Final = cloud
+        self.cloud: Final = cloud
         self.lag_seconds = 0.0
         self._shadows: dict[str, _Shadow] = {}
 
     def keep(self, key: str) -> None:
         """Notes how the resource looks now, before a write; reads see that until the lag is over."""
         if self.lag_seconds and not self._in_shadow(key):
-            resource = self._cloud.find(key)
-            shown = show(resource, self._cloud) if resource else None
-            self._shadows[key] = _Shadow(self._cloud.now() + self.lag_seconds, shown)
+            resource = self.cloud.find(key)
+            shown = show(resource, self.cloud) if resource else None
+            self._shadows[key] = _Shadow(self.cloud.now() + self.lag_seconds, shown)
 
     def read(self, key: str) -> Body | None:
         """The resource as a read shows it; None when there is none to see."""
         if self._in_shadow(key):
             return self._shadows[key].shown
-        resource = self._cloud.find(key)
-        return show(resource, self._cloud) if resource else None
+        resource = self.cloud.find(key)
+        return show(resource, self.cloud) if resource else None
 
-    def read_all(self, kind: str, *, group: str = "") -> list[Body]:
-        """All resources of a type, of one group if given, as a list shows them."""
+    def read_all(self, kind: str, *, subscription: str, group: str = "") -> list[Body]:
+        """All resources of a type in a subscription, of one group if given, as a list shows them."""
+        scope = f"/subscriptions/{subscription}/resourcegroups/{group}{'/' if group else ''}".lower()
         shown = [
             body
-            for resource in self._cloud.of_type(kind)
-            if group.lower() in ("", resource.id.group.lower()) and (body := self.read(resource.id.key)) is not None
+            for resource in self.cloud.of_type(kind)
+            if resource.id.key.startswith(scope) and (body := self.read(resource.id.key)) is not None
         ]
-        return shown + self._hidden_removals(kind, group)
+        return shown + self._hidden_removals(kind, scope)
 
-    def _hidden_removals(self, kind: str, group: str) -> list[Body]:
+    def _hidden_removals(self, kind: str, scope: str) -> list[Body]:
         """Resources that are gone but whose removal is not to be seen yet."""
         return [
             shadow.shown
             for key, shadow in self._shadows.items()
             if shadow.shown is not None
             and self._in_shadow(key)
-            and self._cloud.find(key) is None
+            and self.cloud.find(key) is None
             and shadow.shown["type"].lower() == kind.lower()
-            and (not group or f"/resourcegroups/{group.lower()}/" in key)
+            and key.startswith(scope)
         ]
 
     def _in_shadow(self, key: str) -> bool:
         shadow = self._shadows.get(key)
-        return shadow is not None and shadow.until > self._cloud.now()
+        return shadow is not None and shadow.until > self.cloud.now()
 
 
 def show(resource: Resource, cloud: Cloud) -> Body:
