@@ -50,9 +50,9 @@ class Arm:
 
     def _answer_admitted(self, request: Request, principal: Principal) -> Reply:
         route = request.route
-        check_api_version(request)
         if route.asked is Asked.UNKNOWN:
             raise ArmError(404, "InvalidResourceType", f"No route fits '{request.path}'.")
+        check_api_version(request)
         if not self.cloud.knows(route.subscription):
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{route.subscription}' could not be found.")
         check_action(principal, request.action, request.path)

@@ -91,19 +91,19 @@ def _admit_instance(change: Change) -> Body:
 
 def admit_new_instance(change: Change) -> Body:
     """The body of an instance with an address for each of its IP configurations."""
-    addresses, given = Addresses(change), dict(change.before.body.get("_addresses", {}) if change.before else {})
-    for identity, configuration in _named_configurations(change.id, change.body):
-        properties = configuration["properties"]
-        given[identity] = addresses.take(
-            AddressRequest(
-                subnet=properties["subnet"]["id"],
-                holder=identity,
-                version=properties.get("privateIPAddressVersion", "IPv4"),
-                earlier=given.get(identity, ""),
-            )
+    before = change.before.body if change.before else {}
+    earlier = before.get("_addresses", {})
+    requests = [
+        AddressRequest(
+            subnet=configuration["properties"]["subnet"]["id"],
+            holder=identity,
+            version=configuration["properties"].get("privateIPAddressVersion", "IPv4"),
+            earlier=earlier.get(identity, ""),
         )
-    hidden = {"_power": "running", **(change.before.body if change.before else {})}
-    return {**change.body, "_addresses": given, "_power": hidden["_power"]}
+        for identity, configuration in _named_configurations(change.id, change.body)
+    ]
+    given = Addresses(change).take(requests)
+    return {**change.body, "_addresses": given, "_power": before.get("_power", "running")}
 
 
 def instance_configurations(instance: Body) -> Iterator[Body]:

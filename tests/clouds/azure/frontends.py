@@ -13,6 +13,8 @@ from tests.clouds.azure.naming import check_zones
 from tests.clouds.azure.networks import Addresses, AddressRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.clouds.azure.cloud import Body, Change, Resource
 
 _SOURCES = ("subnet", "publicIPAddress", "publicIPPrefix")
@@ -37,15 +39,9 @@ def admit_frontends(change: Change, sku: Body) -> list[Body]:
     _check_one_scheme(change, frontends)
     _check_public_ips_differ(change, frontends)
     earlier = {frontend["name"].lower(): frontend for frontend in change.earlier.get("frontendIPConfigurations", ())}
-    addresses = Addresses(change)
-    # Addresses asked for by name go first: a dynamic frontend must not take one of them.
-    order = sorted(frontends, key=lambda frontend: not frontend["properties"].get("privateIPAddress"))
-    filled = {
-        frontend["name"]: _fill(change, frontend, earlier.get(frontend["name"].lower()), addresses, sku)
-        for frontend in order
-    }
-    _check_families(change, list(filled.values()))
-    return [filled[frontend["name"]] for frontend in frontends]
+    filled = [_fill(change, frontend, earlier.get(frontend["name"].lower()), sku) for frontend in frontends]
+    _check_families(change, filled)
+    return _with_addresses(change, filled, earlier)
 
 
 def is_internal(frontend: Body) -> bool:
@@ -85,11 +81,11 @@ def _check_public_ips_differ(change: Change, frontends: list[Body]) -> None:
         seen.add(key_of(public_ip))
 
 
-def _fill(change: Change, frontend: Body, earlier: Body | None, addresses: Addresses, sku: Body) -> Body:
+def _fill(change: Change, frontend: Body, earlier: Body | None, sku: Body) -> Body:
     check_zones(change, name=_identity(change, frontend), before=_same_kind(earlier, frontend), after=frontend)
     properties = {"privateIPAllocationMethod": "Dynamic", **frontend["properties"]}
     if "subnet" in properties:
-        _fill_internal(change, frontend, earlier, addresses, properties)
+        properties.setdefault("privateIPAddressVersion", "IPv4")
     else:
         _fill_public(change, frontend, sku, properties)
     return {**frontend, "properties": properties}
@@ -99,11 +95,25 @@ def _same_kind(earlier: Body | None, frontend: Body) -> Body | None:
     return earlier if earlier and is_internal(earlier) == is_internal(frontend) else None
 
 
-def _fill_internal(
-    change: Change, frontend: Body, earlier: Body | None, addresses: Addresses, properties: Body
-) -> None:
-    properties.setdefault("privateIPAddressVersion", "IPv4")
-    before = earlier["properties"] if earlier else {}
+def _with_addresses(change: Change, frontends: list[Body], earlier: Mapping[str, Body]) -> list[Body]:
+    """Internal frontends with an address of their subnet; the others as they are."""
+    requests = [
+        _address_request(change, frontend, earlier.get(frontend["name"].lower(), {}).get("properties", {}))
+        for frontend in frontends
+        if is_internal(frontend)
+    ]
+    given = Addresses(change).take(requests)
+    return [_with_address(frontend, given.get(_identity(change, frontend))) for frontend in frontends]
+
+
+def _with_address(frontend: Body, address: str | None) -> Body:
+    if address is None:
+        return frontend
+    return {**frontend, "properties": {**frontend["properties"], "privateIPAddress": address}}
+
+
+def _address_request(change: Change, frontend: Body, before: Body) -> AddressRequest:
+    properties = frontend["properties"]
     stays = before.get("subnet", {}).get("id", "").lower() == properties["subnet"]["id"].lower()
     static = properties["privateIPAllocationMethod"] == "Static"
     if static and not properties.get("privateIPAddress"):
@@ -111,14 +121,12 @@ def _fill_internal(
             "PrivateIPAddressIsRequiredForStaticAllocation",
             f"Frontend IP configuration {_identity(change, frontend)} is Static and has no privateIPAddress.",
         )
-    properties["privateIPAddress"] = addresses.take(
-        AddressRequest(
-            subnet=properties["subnet"]["id"],
-            holder=_identity(change, frontend),
-            version=properties["privateIPAddressVersion"],
-            static=properties["privateIPAddress"] if static else "",
-            earlier=before.get("privateIPAddress", "") if stays else "",
-        )
+    return AddressRequest(
+        subnet=properties["subnet"]["id"],
+        holder=_identity(change, frontend),
+        version=properties["privateIPAddressVersion"],
+        static=properties["privateIPAddress"] if static else "",
+        earlier=before.get("privateIPAddress", "") if stays else "",
     )
 
 

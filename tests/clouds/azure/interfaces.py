@@ -48,12 +48,9 @@ def _admit_interface(change: Change) -> Body:
             f"Network interface {change.id} must have one or more IP configurations.",
         )
     check_part_names(change, "ipConfigurations", configurations)
-    addresses = Addresses(change)
-    earlier = {item["name"].lower(): item["properties"] for item in change.earlier.get("ipConfigurations", ())}
-    filled = [
-        _fill(change, item, earlier.get(item["name"].lower(), {}), addresses)
-        for item in _with_primary(change, configurations)
-    ]
+    for item in configurations:
+        _check_configuration(change, item)
+    filled = with_addresses(change, _with_primary(change, configurations))
     return {**change.body, "properties": {**change.properties, "ipConfigurations": filled}}
 
 
@@ -71,23 +68,41 @@ def _with_primary(change: Change, configurations: list[Body]) -> list[Body]:
     ]
 
 
-def _fill(change: Change, configuration: Body, earlier: Body, addresses: Addresses) -> Body:
+def _check_configuration(change: Change, configuration: Body) -> None:
     identity = change.child("ipConfigurations", configuration["name"])
-    properties = {"privateIPAllocationMethod": "Dynamic", **configuration["properties"]}
-    if "subnet" not in properties:
+    if "subnet" not in configuration["properties"]:
         raise bad_request("SubnetIsRequired", f"IP configuration {identity} must reference a subnet.")
     check_pools(change.cloud, configuration, by=identity)
-    static = properties["privateIPAllocationMethod"] == "Static"
-    properties["privateIPAddress"] = addresses.take(
-        AddressRequest(
-            subnet=properties["subnet"]["id"],
-            holder=identity,
-            version=properties["privateIPAddressVersion"],
-            static=properties["privateIPAddress"] if static else "",
-            earlier=earlier.get("privateIPAddress", ""),
-        )
+
+
+def with_addresses(change: Change, configurations: list[Body]) -> list[Body]:
+    """The IP configurations with an address of their subnet each, the one they had where they may keep it."""
+    earlier = {item["name"].lower(): item["properties"] for item in change.earlier.get("ipConfigurations", ())}
+    requests = [_address_request(change, item, earlier.get(item["name"].lower(), {})) for item in configurations]
+    given = Addresses(change).take(requests)
+    return [
+        {
+            **item,
+            "properties": {
+                "privateIPAllocationMethod": "Dynamic",
+                **item["properties"],
+                "privateIPAddress": given[change.child("ipConfigurations", item["name"])],
+            },
+        }
+        for item in configurations
+    ]
+
+
+def _address_request(change: Change, configuration: Body, before: Body) -> AddressRequest:
+    properties = configuration["properties"]
+    static = properties.get("privateIPAllocationMethod") == "Static"
+    return AddressRequest(
+        subnet=properties["subnet"]["id"],
+        holder=change.child("ipConfigurations", configuration["name"]),
+        version=properties.get("privateIPAddressVersion", "IPv4"),
+        static=properties.get("privateIPAddress", "") if static else "",
+        earlier=before.get("privateIPAddress", ""),
     )
-    return {**configuration, "properties": properties}
 
 
 def _uses(identity: ResourceId, body: Body) -> Iterator[Use]:

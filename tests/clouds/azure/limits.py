@@ -68,15 +68,15 @@ class Throttle:
     def admit(self, principal: str, counted: Counted, now: float) -> dict[str, str]:
         """The headers that tell what is left; raises ArmError 429 with Retry-After when nothing is."""
         kind = Counted.READ if counted is Counted.POLL else counted
+        provider_kind = Counted.WRITE if kind is Counted.DELETE else kind
+        if (of_provider := self.limits.provider.get(provider_kind)) is not None:
+            self._take("network provider", provider_kind, of_provider, now, code="TooManyRequests")
         rate = self.limits.principal.get(kind)
         if rate is None:
             return {}
         everybody = Rate(rate.size * _SHARE_OF_SUBSCRIPTION, rate.per_second * _SHARE_OF_SUBSCRIPTION)
-        self._take(f"principal {principal}", kind, rate, now, code="SubscriptionRequestsThrottled")
         self._take("subscription", kind, everybody, now, code="SubscriptionRequestsThrottled")
-        provider_kind = Counted.WRITE if kind is Counted.DELETE else kind
-        if (of_provider := self.limits.provider.get(provider_kind)) is not None:
-            self._take("network provider", provider_kind, of_provider, now, code="TooManyRequests")
+        self._take(f"principal {principal}", kind, rate, now, code="SubscriptionRequestsThrottled")
         left = int(self._buckets[f"principal {principal}", kind].tokens)
         return {f"x-ms-ratelimit-remaining-subscription-{kind.value}s": str(left)}
 

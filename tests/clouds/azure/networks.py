@@ -61,8 +61,15 @@ class Addresses:
         self._change = change
         self._given: dict[str, dict[str, str]] = {}
 
-    def take(self, request: AddressRequest) -> str:
-        """An address for the holder; raises ArmError when the wanted one is not to be had or none is free."""
+    def take(self, requests: Iterable[AddressRequest]) -> dict[str, str]:
+        """An address for each holder; raises ArmError when a wanted one is not to be had or none is free.
+
+        Who asks for a certain address comes first, then who had one, so that nobody new takes it.
+        """
+        order = sorted(requests, key=lambda request: (not request.static, not request.earlier))
+        return {request.holder: self._take(request) for request in order}
+
+    def _take(self, request: AddressRequest) -> str:
         subnet = find_subnet(self._change.cloud, {"id": request.subnet}, by=self._change.id)
         taken = self._taken(request.subnet)
         if request.static:

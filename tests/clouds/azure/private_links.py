@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from tests.clouds.azure.cloud import Body, Change, Cloud, Kind, Part, Resource, Use
 from tests.clouds.azure.errors import bad_request, missing_reference
 from tests.clouds.azure.ids import ResourceId, key_of, top_key
+from tests.clouds.azure.interfaces import with_addresses
 from tests.clouds.azure.naming import check_envelope, check_part_names
-from tests.clouds.azure.networks import SUBNET_JOIN, Addresses, AddressRequest, find_subnet
+from tests.clouds.azure.networks import SUBNET_JOIN, find_subnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +34,8 @@ def _admit_service(change: Change) -> Body:
         _check_frontend(change, frontend["id"])
     configurations = change.properties.get("ipConfigurations", [])
     _check_configurations(change, configurations)
-    addresses = Addresses(change)
-    earlier = {item["name"].lower(): item["properties"] for item in change.earlier.get("ipConfigurations", ())}
-    filled = [_fill(change, item, earlier.get(item["name"].lower(), {}), addresses) for item in configurations]
+    for item in configurations:
+        _check_subnet(change, item["properties"])
     return {
         **change.body,
         "properties": {
@@ -44,7 +44,7 @@ def _admit_service(change: Change) -> Body:
             "visibility": {"subscriptions": []},
             "autoApproval": {"subscriptions": []},
             **change.properties,
-            "ipConfigurations": filled,
+            "ipConfigurations": with_addresses(change, configurations),
             "privateEndpointConnections": _connections(change),
         },
     }
@@ -100,12 +100,7 @@ def _check_configurations(change: Change, configurations: list[Body]) -> None:
         )
 
 
-def _fill(change: Change, configuration: Body, earlier: Body, addresses: Addresses) -> Body:
-    properties = {
-        "privateIPAllocationMethod": "Dynamic",
-        "privateIPAddressVersion": "IPv4",
-        **configuration["properties"],
-    }
+def _check_subnet(change: Change, properties: Body) -> None:
     subnet = find_subnet(change.cloud, properties.get("subnet", {}), by=change.id)
     if subnet["properties"].get("privateLinkServiceNetworkPolicies") != "Disabled":
         raise bad_request(
@@ -113,20 +108,10 @@ def _fill(change: Change, configuration: Body, earlier: Body, addresses: Address
             f"Private link service {change.id} cannot be created in a subnet {properties['subnet']['id']} since it has "
             "private link service network policies enabled.",
         )
-    if properties["privateIPAddressVersion"] != "IPv4":
+    if properties.get("privateIPAddressVersion", "IPv4") != "IPv4":
         raise bad_request(
             "PrivateLinkServiceIPv6NotSupported", f"Private link service {change.id} supports IPv4 addresses only."
         )
-    static = properties["privateIPAllocationMethod"] == "Static"
-    properties["privateIPAddress"] = addresses.take(
-        AddressRequest(
-            subnet=properties["subnet"]["id"],
-            holder=change.child("ipConfigurations", configuration["name"]),
-            static=properties.get("privateIPAddress", "") if static else "",
-            earlier=earlier.get("privateIPAddress", ""),
-        )
-    )
-    return {**configuration, "properties": properties}
 
 
 def _uses(identity: ResourceId, body: Body) -> Iterator[Use]:

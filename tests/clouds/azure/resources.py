@@ -54,7 +54,7 @@ class Resources:
         if "instanceview" in request.query.get("$expand", "").lower() and machine is not None:
             view = {"instanceView": compute.instance_view(machine)}
             shown = {**shown, "properties": {**shown["properties"], **view}}
-        return Reply(200, shown, {"ETag": shown["etag"]})
+        return Reply(200, shown, {"ETag": shown["etag"]} if "etag" in shown else {})
 
     def put(self, request: Request, principal: Principal, target: ResourceId) -> Reply:
         """Creates or replaces the resource."""

@@ -8,6 +8,7 @@ between two values is known here. Callers hand in a decoded body and get back wh
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, MutableMapping
@@ -113,6 +114,16 @@ def check_body(body: object, model: str) -> Body:
                     f"on object of type '{model}'. Path '{name}', line 1, position 1.'.",
                 )
     return shape.check(body, "")
+
+
+@cache
+def describes(model: str, name: str, *, among_properties: bool = False) -> bool:
+    """Whether the description of a resource has a member of that name, in its envelope or among its properties."""
+    published = getattr(network_models, model, None) or getattr(compute_models, model)
+    if among_properties:
+        hint = typing.get_type_hints(published, localns={"_models": inspect.getmodule(published)})["properties"]
+        published = next(argument for argument in typing.get_args(hint) if argument is not type(None))
+    return name in _members(published)[0]
 
 
 @cache

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure.compute import INSTANCE
+from tests.clouds.azure.schema import describes
 
 if TYPE_CHECKING:
     from tests.clouds.azure.cloud import Body, Cloud, Resource
@@ -72,9 +73,9 @@ class Views:
 
 def show(resource: Resource, cloud: Cloud) -> Body:
     """The resource as an answer."""
-    own = {"provisioningState": resource.state}
-    if resource.id.namespace.lower() == "microsoft.network":
-        own["resourceGuid"] = resource.guid
+    model = resource.kind.model
+    own = {"provisioningState": resource.state, "resourceGuid": resource.guid}
+    own = {name: value for name, value in own.items() if describes(model, name, among_properties=True)}
     properties = {**resource.kind.render(resource, cloud), **own}
     for collection in resource.kind.parts:
         if collection in properties:
@@ -84,8 +85,8 @@ def show(resource: Resource, cloud: Cloud) -> Body:
     return {
         "name": _shown_name(resource),
         "id": str(resource.id),
-        "etag": resource.etag,
         "type": resource.kind.type,
+        **({"etag": resource.etag} if describes(model, "etag") else {}),
         **extra,
         **envelope,
         "properties": properties,

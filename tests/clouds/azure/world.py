@@ -163,6 +163,19 @@ class World:
             for version in ("IPv4", "IPv6")
         ]
 
+    # Others
+
+    def connect(self, private_link: str, name: str) -> None:
+        """Lets somebody's private endpoint connect to a private link service."""
+        with self.cloud.lock:
+            service = self.cloud.find(private_link)
+            assert service is not None
+            state = {"status": "Approved", "description": "Approved", "actionsRequired": "None"}
+            connection = {"name": name, "properties": {"privateLinkServiceConnectionState": state}}
+            connections = [*service.properties["privateEndpointConnections"], connection]
+            properties = {**service.properties, "privateEndpointConnections": connections}
+            self.cloud.replace_properties(service, properties)
+
     # The whole
 
     def state(self) -> dict[str, Body]:
