@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tests.clouds.azure import listings, polling
 from tests.clouds.azure.access import Access, Principal, check_action
 from tests.clouds.azure.errors import ArmError, bad_request
-from tests.clouds.azure.paths import Asked
+from tests.clouds.azure.paths import Asked, Counted
 from tests.clouds.azure.requests import Reply, Request, check_api_version
 from tests.clouds.azure.resources import Resources
 from tests.clouds.azure.views import Views
@@ -38,8 +38,8 @@ class Arm:
         self.cloud.settle()
         headers = {"x-ms-request-id": self.cloud.new_guid(), "x-ms-correlation-request-id": self.cloud.new_guid()}
         try:
-            if request.route.asked is Asked.TOKEN:
-                return self._token(request)
+            if request.counted is Counted.TOKEN:
+                return self._token(request) if request.route.asked is Asked.TOKEN else _authority(request)
             principal = self.access.principal(request.headers)
             headers |= self.throttle.admit(principal.name, request.counted, self.cloud.now())
             reply = self._answer_admitted(request, principal)
@@ -66,18 +66,33 @@ class Arm:
         """A token for the first principal: from the token endpoint, or as a machine's own identity gets one."""
         if request.method == "GET" and request.headers.get("metadata", "").lower() != "true":
             raise bad_request("invalid_request", "Required metadata header not specified")
+        # The authority answers with numbers, a machine's own endpoint with texts.
+        seconds: int | str = 86400 if request.method == "POST" else "86400"
         token = next(iter(self.access.principals))
         return Reply(
             200,
             {
                 "access_token": token,
                 "token_type": "Bearer",
-                "expires_in": "86400",
-                "ext_expires_in": "86400",
+                "expires_in": seconds,
+                "ext_expires_in": seconds,
                 "expires_on": "4102444800",
                 "resource": request.query.get("resource", ""),
             },
         )
+
+
+def _authority(request: Request) -> Reply:
+    """Where an authority issues tokens, as the SDK asks before it gets one."""
+    authority = f"{request.base}/{request.route.name}"
+    return Reply(
+        200,
+        {
+            "issuer": f"{authority}/v2.0",
+            "token_endpoint": f"{authority}/oauth2/v2.0/token",
+            "authorization_endpoint": f"{authority}/oauth2/v2.0/authorize",
+        },
+    )
 
 
 _POLLS: Final[Mapping[Asked, Callable[[Cloud, Request], Reply]]] = {

@@ -29,6 +29,7 @@ class Asked(Enum):
     GROUP = "resource group"
     GROUPS = "resource groups"
     TOKEN = "token"
+    AUTHORITY = "authority"
     UNKNOWN = "unknown"
 
 
@@ -63,6 +64,7 @@ _PATTERNS: Final = tuple(
     for asked, pattern in (
         (Asked.TOKEN, r"^/metadata/identity/oauth2/token$"),
         (Asked.TOKEN, r"^/(?P<name>[^/]+)/oauth2/v2\.0/token$"),
+        (Asked.AUTHORITY, r"^/(?P<name>[^/]+)/v2\.0/\.well-known/openid-configuration$"),
         (Asked.OPERATION, _LOCATION + r"/operations/(?P<name>[^/]+)$"),
         (Asked.OPERATION_RESULT, _LOCATION + r"/operationResults/(?P<name>[^/]+)$"),
         (Asked.SERVICE_TAGS, _LOCATION + r"/serviceTags$"),
@@ -118,7 +120,7 @@ def counted_as(method: str, route: Route) -> Counted:
     """What the call counts as."""
     if route.asked in (Asked.OPERATION, Asked.OPERATION_RESULT):
         return Counted.POLL
-    if route.asked is Asked.TOKEN:
+    if route.asked in (Asked.TOKEN, Asked.AUTHORITY):
         return Counted.TOKEN
     return _CATEGORY.get(method, Counted.WRITE)
 
