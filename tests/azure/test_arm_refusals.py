@@ -1,4 +1,4 @@
-"""Whatever Azure refuses, the endpoint refuses with the same status and code, and nothing changes."""
+"""Whatever Azure refuses of anything but balancers is refused with the same status and code, and nothing changes."""
 
 from __future__ import annotations
 
@@ -6,204 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.azure.bodies import (
-    PUBLIC_IP,
-    added,
-    first,
-    internal_balancer,
-    public_balancer,
-    security_group,
-    security_rule,
-)
+from tests.azure.asking import VERSION, refused
+from tests.azure.bodies import PUBLIC_IP, internal_balancer, public_balancer, security_group, security_rule
 from tests.clouds.azure.client import send
 from tests.clouds.azure.world import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.clouds.azure.cloud import Body
     from tests.clouds.azure.world import World
-
-
-def refused(client: Any, world: World, kind: str, name: str, body: Body) -> tuple[int, str]:
-    """The status and the innermost code of a refused write, having checked that nothing changed."""
-    before = world.state()
-    response = send(client, "PUT", f"{world.id(kind, name)}?api-version=2025-05-01", body=body)
-    assert world.state() == before
-    error = response.json()["error"]
-    inner = error.get("details") or [error]
-    return response.status_code, inner[0]["code"]
-
-
-def _rule(**more: Any) -> Callable[[Body, World], object]:
-    return lambda body, _world: first(body, "loadBalancingRules").update(more)
-
-
-def _second_rule(**more: Any) -> Callable[[Body, World], object]:
-    return lambda body, _world: added(body, "loadBalancingRules", "second", **more)
-
-
-def _probe(**more: Any) -> Callable[[Body, World], object]:
-    return lambda body, _world: first(body, "probes").update(more)
-
-
-def _frontend(**more: Any) -> Callable[[Body, World], object]:
-    return lambda body, _world: first(body, "frontendIPConfigurations").update(more)
-
-
-def _second_frontend_of_same_ip(body: Body, _world: World) -> None:
-    added(body, "frontendIPConfigurations", "second")
-
-
-def _basic_ip(body: Body, world: World) -> None:
-    basic = {"sku": {"name": "Basic"}, "properties": {"publicIPAllocationMethod": "Static"}}
-    first(body, "frontendIPConfigurations")["publicIPAddress"]["id"] = world.put("publicIPAddresses", "basic", basic)
-
-
-def _ip_of_another(body: Body, world: World) -> None:
-    other = public_balancer(world, name="other", public_ip="theirs")
-    world.put("loadBalancers", "other", other)
-    first(body, "frontendIPConfigurations")["publicIPAddress"] = first(other, "frontendIPConfigurations")[
-        "publicIPAddress"
-    ]
-
-
-def _only_ipv6(body: Body, world: World) -> None:
-    first(body, "frontendIPConfigurations")["publicIPAddress"]["id"] = world.put_public_ip("six", version="IPv6")
-
-
-def _mixed_schemes(body: Body, world: World) -> None:
-    part = added(body, "frontendIPConfigurations", "inside", subnet={"id": world.subnet})
-    del part["properties"]["publicIPAddress"]
-
-
-def _outbound_rule_with_snat(body: Body, _world: World) -> None:
-    rule = first(body, "loadBalancingRules")
-    body["properties"]["outboundRules"] = [
-        {
-            "name": "out",
-            "properties": {
-                "protocol": "All",
-                "frontendIPConfigurations": [rule["frontendIPConfiguration"]],
-                "backendAddressPool": rule["backendAddressPool"],
-            },
-        }
-    ]
-
-
-def _nat_rule_on_the_same_port(body: Body, _world: World) -> None:
-    frontend = first(body, "loadBalancingRules")["frontendIPConfiguration"]
-    properties = {"protocol": "Tcp", "frontendPort": 80, "backendPort": 22, "frontendIPConfiguration": frontend}
-    body["properties"]["inboundNatRules"] = [{"name": "ssh", "properties": properties}]
-
-
-def _member(*members: Body, **pool: Any) -> Callable[[Body, World], object]:
-    def break_it(body: Body, world: World) -> None:
-        properties = {"virtualNetwork": {"id": world.network}, "loadBalancerBackendAddresses": list(members), **pool}
-        body["properties"]["backendAddressPools"][0]["properties"] = properties
-
-    return break_it
-
-
-def _at(address: str, name: str = "node-1") -> Body:
-    return {"name": name, "properties": {"ipAddress": address}}
-
-
-PUBLIC_BALANCERS: list[tuple[str, Callable[[Body, World], object]]] = [
-    ("InvalidRequestContent", lambda body, _: body.update(colour="red")),
-    ("InvalidJson", _rule(protocol="Bogus")),
-    ("InvalidJson", _rule(protocol="Quic")),
-    ("InvalidJson", _rule(frontendPort="eighty")),
-    ("InvalidJson", _rule(enableFloatingIp=True)),
-    ("InvalidJson", _probe(port=None)),
-    ("LocationRequired", lambda body, _: body.pop("location")),
-    ("InvalidResourceName", lambda body, _: added(body, "probes", "ends-in-dash-")),
-    ("DuplicateResourceName", lambda body, _: added(body, "probes", "WEB")),
-    ("InvalidResourceReference", _rule(probe={"id": "/nowhere"})),
-    ("InvalidResourceReference", lambda body, _: body["properties"]["probes"].clear()),
-    ("InvalidResourceReference", lambda body, _: body["properties"]["backendAddressPools"].clear()),
-    ("LoadBalancerFrontendIPConfigurationRequired", lambda body, _: body["properties"].clear()),
-    ("FrontendIPConfigurationMustHaveOneSource", lambda body, _: first(body, "frontendIPConfigurations").clear()),
-    ("InvalidResourceReference", _frontend(publicIPAddress={"id": "/nowhere"})),
-    ("PublicIPReferencedByMultipleIPConfigs", _second_frontend_of_same_ip),
-    ("PublicIPAndLBSkuDoNotMatch", _basic_ip),
-    ("PublicIPAddressInUse", _ip_of_another),
-    ("AtleastOneIpV4RequiredForIpV6LbFrontendIpConfiguration", _only_ipv6),
-    ("FrontendIPConfigurationAndPublicIPVersionMismatch", _frontend(privateIPAddressVersion="IPv6")),
-    ("LoadBalancerCannotMixPublicAndPrivateFrontends", _mixed_schemes),
-    (
-        "ZonesNotAllowedOnPublicFrontendIPConfiguration",
-        lambda body, _: body["properties"]["frontendIPConfigurations"][0].update(zones=["1"]),
-    ),
-    ("RulesUseSameFrontendPortProtocolAndIPConfig", _second_rule(backendPort=81)),
-    ("RulesUseSameFrontendPortProtocolAndIPConfig", _nat_rule_on_the_same_port),
-    ("LoadBalancerPortOutOfRange", _rule(frontendPort=0)),
-    ("LoadBalancerPortOutOfRange", _rule(frontendPort=65535)),
-    ("LoadBalancerPortOutOfRange", _rule(backendPort=0)),
-    ("IdleTimeoutOutOfRange", _rule(idleTimeoutInMinutes=3)),
-    ("IdleTimeoutOutOfRange", _rule(idleTimeoutInMinutes=101)),
-    ("HAPortsRuleNotSupportedOnPublicLoadBalancer", _rule(protocol="All", frontendPort=0, backendPort=0)),
-    ("ProbeInvalid", _probe(intervalInSeconds=4)),
-    ("ProbeInvalid", _probe(probeThreshold=0)),
-    ("ProbeInvalid", _probe(requestPath="/")),
-    ("ProbeInvalid", _probe(protocol="Http", requestPath="healthz")),
-    ("ProbeInvalid", _probe(protocol="Https")),
-    (
-        "LoadBalancingRuleMustDisableSNATSinceSameFrontendIPConfigurationIsReferencedByOutboundRule",
-        _outbound_rule_with_snat,
-    ),
-    ("BackendAddressNotInVirtualNetwork", _member(_at("192.0.2.1"))),
-    ("InvalidIPAddress", _member(_at("10.1.0"))),
-    ("DuplicateBackendAddress", _member(_at("10.1.0.4"), _at("10.1.0.4", "node-2"))),
-    ("DuplicateBackendAddress", _member(_at("10.1.0.4"), _at("10.1.0.5"))),
-    ("BackendAddressPoolCannotContainDifferentAddressFamilies", _member(_at("10.1.0.4"), _at("fd00:10::4", "six"))),
-    ("BackendAddressRequiresVirtualNetwork", _member(_at("10.1.0.4"), virtualNetwork=None)),
-    ("InvalidTagValueLength", lambda body, _: body.update(tags={"k": "v" * 257})),
-]
-
-
-@pytest.mark.parametrize(("code", "break_it"), PUBLIC_BALANCERS)
-def test_a_public_balancer_that_breaks_a_rule_is_refused(
-    network: Any, world: World, code: str, break_it: Callable[[Body, World], object]
-) -> None:
-    """One wrong part fails the whole object with the code of its rule."""
-    body = public_balancer(world)
-    break_it(body, world)
-    assert refused(network, world, "loadBalancers", "kubernetes", body) == (400, code)
-
-
-def _same_backend_port(body: Body, _world: World) -> None:
-    first(body, "loadBalancingRules")["enableFloatingIP"] = False
-    added(body, "loadBalancingRules", "second", frontendPort=81)
-
-
-INTERNAL_BALANCERS: list[tuple[str, Callable[[Body, World], object]]] = [
-    ("PrivateIPAddressNotInSubnet", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.9.0.9")),
-    ("PrivateIPAddressInReservedRange", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.1.0.3")),
-    ("PrivateIPAddressIsAllocated", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.1.0.4")),
-    ("PrivateIPAddressIsRequiredForStaticAllocation", _frontend(privateIPAllocationMethod="Static")),
-    ("LoadBalancingRuleProtocolAllRequiresPortZero", _rule(protocol="All")),
-    ("RulesUseSameBackendPortProtocolAndPool", _same_backend_port),
-]
-
-
-@pytest.mark.parametrize(("code", "break_it"), INTERNAL_BALANCERS)
-def test_an_internal_balancer_that_breaks_a_rule_is_refused(
-    network: Any, world: World, code: str, break_it: Callable[[Body, World], object]
-) -> None:
-    """Private addresses and ports of internal balancers are judged before anything is stored."""
-    world.machine("node-1")
-    body = internal_balancer(world)
-    break_it(body, world)
-    assert refused(network, world, "loadBalancers", "kubernetes-internal", body) == (400, code)
-
-
-def test_all_ports_shut_out_every_other_rule_of_the_frontend(network: Any, world: World) -> None:
-    """A rule of protocol All and one of a port cannot share a frontend."""
-    body = internal_balancer(world)
-    added(body, "loadBalancingRules", "all", protocol="All", frontendPort=0, backendPort=0)
-    code = "RulesUseSameFrontendPortProtocolAndIPConfig"
-    assert refused(network, world, "loadBalancers", "kubernetes-internal", body) == (400, code)
 
 
 SECURITY_RULES: list[tuple[str, Body]] = [
@@ -307,7 +117,7 @@ def test_a_prefix_gives_out_its_addresses_and_no_more(network: Any, world: World
     assert given == {"20.60.0.0", "20.60.0.1"}
     code = "PublicIPPrefixHasNoAvailableAddress"
     assert refused(network, world, "publicIPAddresses", "three", _ip(**reference)) == (400, code)
-    response = send(network, "DELETE", f"{prefix}?api-version=2025-05-01")
+    response = send(network, "DELETE", f"{prefix}{VERSION}")
     assert response.json()["error"]["code"] == "InUsePublicIpPrefixCannotBeDeleted"
 
 
@@ -316,7 +126,7 @@ def test_an_attached_address_cannot_be_deleted(network: Any, world: World) -> No
     body = public_balancer(world)
     balancer = world.put("loadBalancers", "kubernetes", body)
     address = world.id("publicIPAddresses", "web")
-    response = send(network, "DELETE", f"{address}?api-version=2025-05-01")
+    response = send(network, "DELETE", f"{address}{VERSION}")
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "PublicIPAddressCannotBeDeleted"
     assert f"allocated to resource {balancer}/frontendIPConfigurations/web." in response.json()["error"]["message"]
@@ -325,33 +135,134 @@ def test_an_attached_address_cannot_be_deleted(network: Any, world: World) -> No
     assert address not in world.state()
 
 
-def test_an_internal_balancer_cannot_turn_public(network: Any, world: World) -> None:
-    """The scheme of a balancer is fixed."""
-    world.put("loadBalancers", "kubernetes", internal_balancer(world, name="kubernetes"))
-    code = "LoadBalancerCannotMixPublicAndPrivateFrontends"
-    assert refused(network, world, "loadBalancers", "kubernetes", public_balancer(world)) == (400, code)
-
-
-def test_the_zones_of_a_frontend_are_fixed(network: Any, world: World) -> None:
-    """Zones of an existing frontend cannot be added."""
-    body = internal_balancer(world)
-    world.put("loadBalancers", "kubernetes-internal", body)
-    body["properties"]["frontendIPConfigurations"][0]["zones"] = ["1", "2", "3"]
-    code = "ResourceAvailabilityZonesCannotBeModified"
-    assert refused(network, world, "loadBalancers", "kubernetes-internal", body) == (400, code)
-
-
-def test_a_rule_over_the_limit_of_a_balancer_is_refused(network: Any, world: World) -> None:
-    """The limit counts load-balancing and inbound NAT rules together."""
-    world.cloud.quotas.rules_per_balancer = 1
-    body = public_balancer(world)
-    added(body, "loadBalancingRules", "second", frontendPort=81)
-    code = "LoadBalancingRulesCountLimitReached"
-    assert refused(network, world, "loadBalancers", "kubernetes", body) == (400, code)
-
-
 def test_a_resource_cannot_move_to_another_region(network: Any, world: World) -> None:
     """The location of an existing resource is fixed."""
     world.put_public_ip("web")
     moved = {**PUBLIC_IP, "location": "northeurope"}
     assert refused(network, world, "publicIPAddresses", "web", moved) == (409, "InvalidResourceLocation")
+
+
+# Networks and interfaces
+
+
+def _interface(*configurations: Body) -> Body:
+    named = [{"name": f"ip-{number}", "properties": item} for number, item in enumerate(configurations)]
+    return {"location": "westeurope", "properties": {"ipConfigurations": named}}
+
+
+def test_a_subnet_outside_its_network_is_refused(network: Any, world: World) -> None:
+    """Subnets lie inside the address space."""
+    subnet = {"name": "far", "properties": {"addressPrefix": "192.168.0.0/24"}}
+    space = {"addressPrefixes": ["10.0.0.0/8"]}
+    body = {"location": "westeurope", "properties": {"addressSpace": space, "subnets": [subnet]}}
+    assert refused(network, world, "virtualNetworks", "other", body) == (400, "NetcfgSubnetRangeOutsideVnet")
+
+
+def test_a_full_subnet_is_refused(network: Any, world: World) -> None:
+    """A /29 has three addresses to give, since Azure keeps five."""
+    subnet = {"name": "small", "properties": {"addressPrefix": "10.5.0.0/29"}}
+    space = {"addressPrefixes": ["10.0.0.0/8"]}
+    identity = world.put("virtualNetworks", "small", {"properties": {"addressSpace": space, "subnets": [subnet]}})
+    configuration = {"subnet": {"id": f"{identity}/subnets/small"}}
+    three = [{**configuration, "primary": number == 0} for number in range(3)]
+    world.put("networkInterfaces", "three", _interface(*three))
+    assert refused(network, world, "networkInterfaces", "fourth", _interface(configuration)) == (400, "SubnetIsFull")
+
+
+@pytest.mark.parametrize(
+    ("code", "configurations"),
+    [
+        ("NetworkInterfaceMustHaveIpConfiguration", []),
+        ("SubnetIsRequired", [{"primary": True}]),
+        ("NetworkInterfaceMustHaveOnePrimaryIPConfiguration", [{"primary": True}, {"primary": True}]),
+        ("NetworkInterfaceMustHaveOnePrimaryIPConfiguration", [{}, {}]),
+        ("InvalidResourceReference", [{"loadBalancerBackendAddressPools": [{"id": "/nowhere"}]}]),
+    ],
+)
+def test_an_interface_that_breaks_a_rule_is_refused(
+    network: Any, world: World, code: str, configurations: list[Body]
+) -> None:
+    """An interface has configurations, one of them primary, each in a subnet and in pools that exist."""
+    subnet = {} if code == "SubnetIsRequired" else {"subnet": {"id": world.subnet}}
+    body = _interface(*({**subnet, **configuration} for configuration in configurations))
+    assert refused(network, world, "networkInterfaces", "nic", body) == (400, code)
+
+
+def test_a_security_group_in_use_cannot_be_deleted(network: Any, world: World) -> None:
+    """The subnets keep their group."""
+    response = send(network, "DELETE", f"{world.security_group}{VERSION}")
+    assert response.json()["error"]["code"] == "InUseNetworkSecurityGroupCannotBeDeleted"
+
+
+# Private links
+
+
+def _link(world: World, balancer: str, *configurations: Body) -> Body:
+    world.put("virtualNetworks", "open", _OPEN_NETWORK)
+    subnet = {"id": f"{world.id('virtualNetworks', 'open')}/subnets/open"}
+    named = [
+        {"name": f"ip-{number}", "properties": {"subnet": subnet, **item}} for number, item in enumerate(configurations)
+    ]
+    frontend = {"id": f"{world.id('loadBalancers', balancer)}/frontendIPConfigurations/web"}
+    properties = {"loadBalancerFrontendIpConfigurations": [frontend], "ipConfigurations": named}
+    return {"location": "westeurope", "properties": properties}
+
+
+_OPEN_NETWORK: Body = {
+    "properties": {
+        "addressSpace": {"addressPrefixes": ["10.6.0.0/16", "fd00:6::/48"]},
+        "subnets": [
+            {
+                "name": "open",
+                "properties": {
+                    "addressPrefixes": ["10.6.0.0/24", "fd00:6::/64"],
+                    "privateLinkServiceNetworkPolicies": "Disabled",
+                },
+            }
+        ],
+    }
+}
+_PRIMARY: Body = {"primary": True}
+_FAR: Body = {"privateIPAllocationMethod": "Static", "privateIPAddress": "10.1.0.9"}
+
+
+@pytest.mark.parametrize(
+    ("code", "configurations"),
+    [
+        ("PrivateLinkServiceIpConfigurationsInvalid", []),
+        ("PrivateLinkServiceIpConfigurationsInvalid", [{}]),
+        ("PrivateLinkServiceIpConfigurationsInvalid", [_PRIMARY] + [{}] * 8),
+        ("PrivateLinkServiceIPv6NotSupported", [{**_PRIMARY, "privateIPAddressVersion": "IPv6"}]),
+        ("PrivateIPAddressNotInSubnet", [_PRIMARY | _FAR]),
+    ],
+)
+def test_a_private_link_with_wrong_addresses_is_refused(
+    network: Any, world: World, code: str, configurations: list[Body]
+) -> None:
+    """One to eight addresses of IPv4, one of them primary."""
+    world.put("loadBalancers", "inside", internal_balancer(world, name="inside"))
+    body = _link(world, "inside", *configurations)
+    assert refused(network, world, "privateLinkServices", "link", body) == (400, code)
+
+
+def test_a_private_link_needs_a_frontend_that_it_can_use(network: Any, world: World) -> None:
+    """No frontend, one that is not there, one before members by address, and one too many are refused."""
+    balancer = internal_balancer(world, name="inside")
+    world.put("loadBalancers", "inside", balancer)
+    body = _link(world, "inside", _PRIMARY)
+    frontend = body["properties"].pop("loadBalancerFrontendIpConfigurations")
+    code = "PrivateLinkServiceMustHaveFrontend"
+    assert refused(network, world, "privateLinkServices", "link", body) == (400, code)
+    lost = _link(world, "nowhere", _PRIMARY)
+    assert refused(network, world, "privateLinkServices", "link", lost) == (400, "InvalidResourceReference")
+    body["properties"]["loadBalancerFrontendIpConfigurations"] = frontend
+    world.cloud.quotas.private_links_per_balancer = 1
+    world.put("privateLinkServices", "first", body)
+    code = "PrivateLinkServicesPerLoadBalancerCountLimitReached"
+    assert refused(network, world, "privateLinkServices", "link", body) == (400, code)
+    member = {"name": "node-1", "properties": {"ipAddress": "10.1.0.9"}}
+    pool = {"virtualNetwork": {"id": world.network}, "loadBalancerBackendAddresses": [member]}
+    balancer["properties"]["backendAddressPools"][0]["properties"] = pool
+    world.put("loadBalancers", "inside", balancer)
+    code = "PrivateLinkServiceNotSupportedWithIpBasedBackendPool"
+    assert refused(network, world, "privateLinkServices", "link", body) == (400, code)
