@@ -182,6 +182,18 @@ class Controller:
         with self._lock:
             self._touch(account, scope, priority)
 
+    def twin(self, accounts: Mapping[str, Account]) -> Controller:
+        """A controller with the same rules over other accounts, to plan with."""
+        return Controller(
+            accounts,
+            rules=self._rules,
+            shared=self._shared,
+            source=self._random,
+            list_services=self._list_services,
+            list_nodes=self._list_nodes,
+            drift_seconds=self._drift_seconds,
+        )
+
     def limit_to(self, scopes: Iterable[tuple[str, Scope]]) -> None:
         """Work on these scopes only, given with the name of their account; what else is queued is dropped."""
         with self._lock:
