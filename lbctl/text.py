@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from lbctl.engine.tracked import Account, Tracked
@@ -58,3 +58,72 @@ def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
 def wants_colour() -> bool:
     """True on a terminal unless NO_COLOR is set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+class Silence:
+    """A screen that shows nothing, for those who want one document at the end."""
+
+    def say(self, line: str = "") -> None:
+        """Nothing."""
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """A screen for pipes and files: lines as they come, and the table each time that a line of it has a new state."""
+
+    def __init__(self) -> None:
+        self._shown: list[str] = []
+
+    def say(self, line: str = "") -> None:
+        """Print a line."""
+        print(line, flush=True)  # noqa: T201 - this is the output
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print the table when one of its first three columns is new."""
+        lines = [list(map(str, row)) for row in rows]
+        states = [" ".join(line[:3]) for line in lines]
+        if states != self._shown and lines:
+            self.say(_indented(table(columns, lines)))
+        self._shown = states
+
+
+class LiveTable:
+    """A screen for terminals: lines scroll above a table that stays; use it as a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - rich costs 40 ms and most commands need none
+        from rich.live import Live  # noqa: PLC0415 - as above
+
+        self._live = Live(console=Console(highlight=False, no_color=not wants_colour()), auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, line: str = "") -> None:
+        """Print a line above the table."""
+        self._live.console.print(line, markup=False, soft_wrap=True)
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Redraw the table."""
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            drawn.add_column(column)
+        for row in rows:
+            drawn.add_row(*(Text(str(cell) or "-", style=STYLES.get(str(cell), "")) for cell in row))
+        self._live.update(drawn, refresh=True)
+
+
+STYLES = {"ready": "green", "pending": "yellow", "failed": "red", "held": "magenta", "foreign": "dim"}
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

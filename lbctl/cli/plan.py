@@ -25,7 +25,7 @@ def command(loaded: Loaded, services: tuple[str, ...], output: str) -> int:
     import yaml  # noqa: PLC0415 - loaded by the command, not by its help
 
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
-    from lbctl.cli.plans import plans_of  # noqa: PLC0415 - as above
+    from lbctl.engine.plans import plans_of  # noqa: PLC0415 - as above
     from lbctl.plan.render import plan_document, plan_lines  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as assembly:
