@@ -61,7 +61,11 @@ class Recorder(Protocol):
 
 @dataclass(slots=True)
 class Shared:
-    """What all reconcilers of a process use; `may_write` raises `LostLease` when this process must not write."""
+    """What all reconcilers of a process use.
+
+    `may_write` raises `LostLease` when this process must not write. `approved` are digests of held plans that the
+    person at the desk lets run.
+    """
 
     writer: Writer
     reads: Reads
@@ -72,6 +76,7 @@ class Shared:
     policy: Policy
     may_write: Callable[[], None]
     on_bug: Callable[[BaseException], None] = lambda _error: None
+    approved: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

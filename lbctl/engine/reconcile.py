@@ -109,6 +109,7 @@ class Reconciler:
             policy=self._shared.policy,
             now=self._shared.clock.now(),
             extra_frozen=frozenset(state.unmarked) | self._retained(state.scope),
+            approved=self._shared.approved,
         )
         for identity, problems in planned.desired.rejected.items():
             state.errors[identity] = InvalidService(problems)
