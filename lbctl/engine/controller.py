@@ -214,6 +214,11 @@ class Controller:
                 return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
         return decision
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every load balancer class that is served here."""
+        return tuple(sorted(self._rules.classes))
+
     def tracked(self, identity: Identity) -> tuple[Account, Tracked] | None:
         """What is remembered of a Service, and by which account."""
         for account in self.accounts.values():
