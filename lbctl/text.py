@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from lbctl.driver import Finding
+    from lbctl.engine.summary import Summary
     from lbctl.engine.tracked import Account, Tracked
 
 SERVICE_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "PROVIDER", "REASON")
@@ -58,6 +61,70 @@ def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
 def wants_colour() -> bool:
     """True on a terminal unless NO_COLOR is set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+SUMMARY_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "SINCE", "REASON")
+REASON_WIDTH = 80
+
+
+def summary_rows(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> Iterator[tuple[str, ...]]:
+    """One row a Service; the reason is cut unless `wide`."""
+    for one in summaries:
+        reason = "" if one.reason == "Ready" else f"{one.reason}: {one.message}" if one.message else one.reason
+        shown = reason if wide or len(reason) <= REASON_WIDTH else reason[: REASON_WIDTH - 1] + "…"
+        addresses, ports = ",".join(one.addresses), ",".join(one.ports)
+        yield one.namespace, one.name, one.state.value, addresses, ports, age(one.since, now=now), shown
+
+
+def summary_table(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> str:
+    """One line a Service."""
+    return table(SUMMARY_COLUMNS, summary_rows(summaries, now=now, wide=wide))
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """One Service as plain data."""
+    return {
+        "namespace": summary.namespace,
+        "name": summary.name,
+        "state": summary.state.value,
+        "addresses": list(summary.addresses),
+        "ports": list(summary.ports),
+        "reason": summary.reason,
+        "message": summary.message,
+        "since": summary.since,
+    }
+
+
+def age(since: str, *, now: dt.datetime) -> str:
+    """How long ago an API timestamp is, as kubectl says it; empty when there is none."""
+    if not since:
+        return ""
+    seconds = max(0, int((now - dt.datetime.fromisoformat(since)).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+LEVEL_SIGNS = {"ok": "+", "warning": "!", "failed": "x"}
+
+
+def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """A line a finding, and below it what to do."""
+    for finding in findings:
+        yield f"  {LEVEL_SIGNS[finding.level]} {finding.subject}: {finding.message}"
+        if finding.hint:
+            yield f"      do this: {finding.hint}"
+
+
+def finding_document(finding: Finding) -> dict[str, str]:
+    """A finding as plain data."""
+    return {
+        "level": finding.level.value,
+        "subject": finding.subject,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
 
 
 class Silence:

@@ -14,6 +14,8 @@ import threading
 from pathlib import Path
 from typing import Self
 
+import yaml
+
 from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
 from lbctl.errors import LbctlError
@@ -55,7 +57,7 @@ class Sandbox:
             options = Options(node_cidr=block.nodes, pod_cidr=block.pods)
             fleet = Fleet(self.api.url, token=self.api.token, ca=self.api.ca, nodes=self._nodes, options=options)
             self.fleet = ending.enter_context(fleet)
-            self.settings = self._load_settings(block.balancers)
+            self.settings, self.config = self._write_settings(block.balancers)
             ending.callback(self._tear_down)
             self._ending = ending.pop_all()
         return self
@@ -99,14 +101,14 @@ class Sandbox:
         path.write_text(self.api.kubeconfig(), encoding="utf-8")
         return path
 
-    def _load_settings(self, balancers: str) -> Settings:
-        driver = f"accounts.{ACCOUNT}.settings"
-        flags = {
-            "kube.kubeconfig": str(self.kubeconfig),
-            "obs.address": "",
-            f"accounts.{ACCOUNT}.provider": "local",
-            f"{driver}.state_dir": str(self.home / "state"),
-            f"{driver}.addresses": [balancers],
-            f"{driver}.drain_seconds": 1,
+    def _write_settings(self, balancers: str) -> tuple[Settings, Path]:
+        """The settings of every lbctl that serves this sandbox, and the file that holds them."""
+        driver = {"state_dir": str(self.home / "state"), "addresses": [balancers], "drain_seconds": 1}
+        document = {
+            "kube": {"kubeconfig": str(self.kubeconfig)},
+            "obs": {"address": ""},
+            "accounts": {ACCOUNT: {"provider": "local", "settings": driver}},
         }
-        return load(file=None, environ={}, flags=flags).settings
+        path = self.home / "settings.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        return load(file=path, environ={}, flags={}).settings, path
