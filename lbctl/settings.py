@@ -19,7 +19,6 @@ import yaml
 from lbctl.errors import InvalidSettings
 
 ENV_PREFIX = "LBCTL_"
-CONFIG_VARIABLE = "LBCTL_CONFIG"
 REDACTED = "(secret)"
 SECRET_WORDS = ("secret", "password", "token", "api_key", "private")
 

@@ -14,11 +14,11 @@ import msgspec
 
 from lbctl import __version__
 from lbctl.cli.desk import Desk
-from lbctl.cli.options import Loaded
 from lbctl.engine.explain import Facts
 from lbctl.errors import InvalidSettings
 from lbctl.obs.log import without_secrets
 from lbctl.plan.render import plan_document
+from lbctl.settings import Loaded
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

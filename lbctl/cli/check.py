@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
+
+if TYPE_CHECKING:
+    from lbctl.settings import Loaded
 
 
 @click.command(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.options import output_option, settings_options
 
 if TYPE_CHECKING:
-    from lbctl.settings import Origin
+    from lbctl.settings import Loaded, Origin
 
 EXAMPLES = "Examples:  lbctl config show    lbctl config show --config settings.yaml -o json"
 

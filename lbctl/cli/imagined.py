@@ -15,7 +15,6 @@ from lbctl.model.applied import as_created, merged
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 
-
 ASSUMED = "Node ports and names of new Services are assumed; --server-dry-run asks the API server for them."
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lbctl.cli.answer import answer
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
+
+if TYPE_CHECKING:
+    from lbctl.settings import Loaded
 
 
 @click.command(

@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from lbctl.settings import CONFIG_VARIABLE, Loaded, load
-
 F = TypeVar("F", bound=Callable[..., Any])
 
+CONFIG_VARIABLE = "LBCTL_CONFIG"
 FLAGS = {
     "kubeconfig": "kube.kubeconfig",
     "context": "kube.context",
@@ -58,6 +57,8 @@ def settings_options(command: F) -> F:
         assignments: tuple[str, ...],
         **options: Any,  # noqa: ANN401 - click's
     ) -> Any:  # noqa: ANN401 - the command's own
+        from lbctl.settings import load  # noqa: PLC0415 - help costs no YAML and no msgspec
+
         flags: dict[str, object] = {FLAGS[name]: options.pop(name) for name in FLAGS}
         if provider:
             flags[f"accounts.{provider}.provider"] = provider
@@ -74,6 +75,3 @@ def _assignment(text: str) -> tuple[str, str]:
     if not found or not path:
         raise click.BadParameter(f"{text!r} is not PATH=VALUE", param_hint="--set")
     return path, value
-
-
-__all__ = ["Loaded", "output_option", "settings_options"]

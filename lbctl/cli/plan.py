@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lbctl.engine.plans import Result
+    from lbctl.settings import Loaded
 
 
 @click.command(
