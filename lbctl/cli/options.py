@@ -63,8 +63,9 @@ def settings_options(command: F) -> F:
         if provider:
             flags[f"accounts.{provider}.provider"] = provider
         flags |= dict(_assignment(text) for text in assignments)
-        file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-        loaded = load(file=file, environ=os.environ, flags=flags)
+        environ = dict(os.environ)
+        named = environ.pop(CONFIG_VARIABLE, "")
+        loaded = load(file=config or (Path(named) if named else None), environ=environ, flags=flags)
         return command(loaded=loaded, **options)
 
     return wrapped  # type: ignore[return-value]  # the decorators change the signature
