@@ -251,4 +251,4 @@ def test_an_orphan_is_reported_and_left_alone(world, cloud):
     cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
     world.settle(1300)
     assert any(t.name == "auid9" for t in cloud.things.values())
-    assert [identity.name for _, identity in world.account.orphans()] == ["gone"]
+    assert [identity.name for _, identity in world.account.orphan_watch.confirmed()] == ["gone"]
