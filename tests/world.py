@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from lbctl.engine.planning import build_world, plan_scope
 from lbctl.engine.reconcile import NO_OBJECTS
 from lbctl.engine.tracked import Account
 from lbctl.errors import KubeConflict, KubeGone, LostLease
+from lbctl.kube.patches import Clearing
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import (
     Condition,
@@ -65,7 +66,7 @@ class MemoryKube:
     def put(self, service: Service) -> Service:
         """Create or change a Service as its author."""
         old = self.services.get(service.key)
-        uid = old.metadata.uid if old else f"00000000-0000-4000-8000-{next(self._numbers):012d}"
+        uid = old.metadata.uid if old else f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
         status = service.status if service.spec.type == "LoadBalancer" else ServiceStatus()
         return self._store(change(service, metadata=change(service.metadata, uid=uid), status=status))
 
@@ -88,7 +89,7 @@ class MemoryKube:
     def list_nodes(self) -> list[Node]:
         return list(self.nodes.values())
 
-    def add_finalizers(self, service: Service, names: tuple[str, ...]) -> Service:
+    def add_finalizers(self, service: Service, names: Sequence[str]) -> Service:
         def edit(live: Service) -> Service:
             if live.metadata.deletion_timestamp is not None:
                 raise KubeGone("no new finalizers while it is being deleted")
@@ -96,36 +97,38 @@ class MemoryKube:
 
         return self._patch("add-finalizers", service, edit)
 
-    def remove_finalizers(
-        self, service: Service, names: tuple[str, ...], *, conditions: tuple[Condition, ...] | None = None
-    ) -> Service | None:
+    def remove_finalizers(self, service: Service, names: Sequence[str], *, clearing: Clearing | None = None) -> Service:
         def edit(live: Service) -> Service:
             left = tuple(name for name in live.metadata.finalizers if name not in names)
-            status = ServiceStatus(LoadBalancerStatus(), live.status.conditions if conditions is None else conditions)
+            dropped = clearing.condition_types if clearing else ()
+            ingress = () if clearing and clearing.ingress else live.status.load_balancer.ingress
+            conditions = tuple(c for c in live.status.conditions if c.type not in dropped)
+            status = ServiceStatus(load_balancer=LoadBalancerStatus(ingress=ingress), conditions=conditions)
             return change(live, metadata=change(live.metadata, finalizers=left), status=status)
 
-        done = self._patch("remove-finalizers", service, edit)
-        return self.services.get(done.key)
+        return self._patch("remove-finalizers", service, edit)
 
     def write_status(
         self,
         service: Service,
         *,
-        ingress: tuple[Ingress, ...],
-        conditions: tuple[Condition, ...],
-        annotations: dict[str, str | None] | None = None,
+        ingress: Sequence[Ingress],
+        conditions: Sequence[Condition],
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Service:
         def edit(live: Service) -> Service:
             if ingress and live.spec.type != "LoadBalancer":
                 raise KubeGone("ingress may only be used when type is LoadBalancer")
             merged = {**live.metadata.annotations, **(annotations or {})}
             kept = {key: value for key, value in merged.items() if value is not None}
-            status = ServiceStatus(load_balancer=LoadBalancerStatus(ingress=ingress), conditions=conditions)
+            status = ServiceStatus(
+                load_balancer=LoadBalancerStatus(ingress=tuple(ingress)), conditions=tuple(conditions)
+            )
             return change(live, metadata=change(live.metadata, annotations=kept), status=status)
 
         return self._patch("write-status", service, edit)
 
-    def status_writer(self, service: Service) -> str:
+    def get_ingress_owner(self, service: Service) -> str:
         return "someone-else"
 
     def emit(self, service: Service, notice: Notice) -> None:
@@ -226,7 +229,9 @@ class World:
         self.driver: Driver = self.info.connect(setup)
         self.account = Account("main", self.info, self.driver)
         shared = Shared(
-            kube=self.kube,
+            writer=self.kube,
+            reads=self.kube,
+            recorder=self.kube,
             clock=self.clock,
             backoff=Backoff(self.random),
             cluster=self.cluster,

@@ -204,7 +204,7 @@ class Announcer:
             self._emit(tracked, notice)
 
     def _emit(self, tracked: Tracked, notice: Notice) -> None:
-        self._shared.kube.emit(tracked.service, notice)
+        self._shared.recorder.emit(tracked.service, notice)
 
     # -- the status itself ------------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class Announcer:
             return
         yield "write status"
         self._shared.may_write()
-        tracked.service = self._shared.kube.write_status(
+        tracked.service = self._shared.writer.write_status(
             tracked.service, ingress=write.ingress, conditions=write.conditions
         )
         tracked.published = ingress
@@ -236,7 +236,7 @@ class Announcer:
         if publish.may_rewrite(tracked.rewrites, now):
             tracked.rewrites = (*tracked.rewrites[-publish.REWRITES_ALLOWED :], now)
             return True
-        writer = self._shared.kube.status_writer(tracked.service)
+        writer = self._shared.reads.get_ingress_owner(tracked.service) or "somebody"
         message = f"{writer} keeps overwriting the published address; stop it, or give the Service a class"
         self._emit(tracked, Notice(Severity.WARNING, "StatusConflict", message))
         return False

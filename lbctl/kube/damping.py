@@ -12,6 +12,7 @@ import dataclasses
 from typing import TypeVar
 
 from lbctl.kube.throttle import Bucket, Rate
+from lbctl.model.status import Notice
 
 QUIET_SECONDS = 300.0
 BURST = Rate(per_second=1 / 300.0, burst=25.0)
@@ -19,15 +20,6 @@ LONGEST_MEMORY = 4096
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
-    """News about an object; `type` is Normal or Warning, `message` is stable when the news repeats."""
-
-    type: str
-    reason: str
-    message: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,27 +54,27 @@ class Damping:
     """Remembers what was written, for the 4,096 objects and events that were seen last."""
 
     def __init__(self) -> None:
-        self._series: collections.OrderedDict[tuple[str, Event], _Series] = collections.OrderedDict()
+        self._series: collections.OrderedDict[tuple[str, Notice], _Series] = collections.OrderedDict()
         self._buckets: collections.OrderedDict[str, Bucket] = collections.OrderedDict()
 
-    def decide(self, now: float, reference: Reference, event: Event) -> Write | None:
+    def decide(self, now: float, reference: Reference, event: Notice) -> Write | None:
         """The write that this event is worth, None when it is only counted."""
         series = self._series.get((reference.uid, event))
         if series is None:
             return self._write(now, reference, _Series(0, now), event)
         self._series.move_to_end((reference.uid, event))
-        if event.type == "Warning" and now - series.written_at < QUIET_SECONDS:
+        if event.severity == "Warning" and now - series.written_at < QUIET_SECONDS:
             series.count += 1
             return None
         return self._write(now, reference, series, event)
 
-    def written(self, reference: Reference, event: Event, name: str) -> None:
+    def written(self, reference: Reference, event: Notice, name: str) -> None:
         """The Event object `name` holds this event from now on."""
         series = self._series.get((reference.uid, event))
         if series is not None:
             series.name = name
 
-    def _write(self, now: float, reference: Reference, series: _Series, event: Event) -> Write | None:
+    def _write(self, now: float, reference: Reference, series: _Series, event: Notice) -> Write | None:
         series.count += 1
         _remember(self._series, (reference.uid, event), series)
         bucket = self._buckets.get(reference.uid) or Bucket(BURST, now)

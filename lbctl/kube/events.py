@@ -15,10 +15,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lbctl.errors import KubeDenied, KubeError, KubeGone, KubeThrottled, KubeUnreachable
-from lbctl.kube.damping import Damping, Event, Reference, Write
+from lbctl.kube.damping import Damping, Reference, Write
 from lbctl.kube.rest import STRATEGIC_PATCH
 from lbctl.kube.target import EVENTS
 from lbctl.model.objects import Service
+from lbctl.model.status import Notice
 
 if TYPE_CHECKING:
     from lbctl.clock import Clock
@@ -47,7 +48,7 @@ class RecorderStats:
 @dataclasses.dataclass(slots=True)
 class _Delivery:
     reference: Reference
-    event: Event
+    event: Notice
     write: Write
     tries: int = 0
 
@@ -66,16 +67,16 @@ class Recorder:
         self._rest = rest
         self._clock = clock
         self._damping = Damping()
-        self._news: collections.deque[tuple[Reference, Event]] = collections.deque()
+        self._news: collections.deque[tuple[Reference, Notice]] = collections.deque()
         self._unsent: collections.deque[_Delivery] = collections.deque()
         self._wakeup = threading.Event()
 
-    def emit(self, about: Service | Reference, event: Event) -> None:
+    def emit(self, about: Service | Reference, notice: Notice) -> None:
         """Queue an event; returns at once, from any thread. A full queue drops it."""
         if len(self._news) >= LONGEST_QUEUE:
             self.stats.dropped += 1
             return
-        self._news.append((reference_to(about) if isinstance(about, Service) else about, event))
+        self._news.append((reference_to(about) if isinstance(about, Service) else about, notice))
         self._wakeup.set()
 
     def run(self, stop: threading.Event) -> None:
@@ -153,9 +154,9 @@ class Recorder:
         return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def build_event(reference: Reference, event: Event, *, count: int, at: str) -> dict[str, Any]:
+def build_event(reference: Reference, event: Notice, *, count: int, at: str) -> dict[str, Any]:
     """The Event object; its name is unique to the object, the news and the second `at` which it is told."""
-    identity = f"{reference.uid}\n{event.type}\n{event.reason}\n{event.message}\n{at}"
+    identity = f"{reference.uid}\n{event.severity.value}\n{event.reason}\n{event.message}\n{at}"
     suffix = hashlib.sha256(identity.encode()).hexdigest()[:16]
     namespace = _namespace(reference)
     return {
@@ -169,7 +170,7 @@ def build_event(reference: Reference, event: Event, *, count: int, at: str) -> d
             "name": reference.name,
             "uid": reference.uid,
         },
-        "type": event.type,
+        "type": event.severity.value,
         "reason": event.reason,
         "message": event.message,
         "count": count,

@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lbctl.model.objects import Condition, Ingress, PortStatus, Service
 
@@ -43,14 +43,17 @@ def build_status(
     service: Service,
     *,
     ingress: Sequence[Ingress],
-    conditions: Sequence[Condition] = (),
+    conditions: Sequence[Condition],
     annotations: Mapping[str, str | None] | None = None,
 ) -> Json:
-    """Merge patch: the ingress, our conditions among those of others, and our annotations; None removes one."""
+    """Merge patch: exactly this ingress and these conditions, others' included, and annotations; None removes one.
+
+    Without any condition, before and after, the list is left out.
+    """
     metadata = _identity(service) | ({"annotations": dict(annotations)} if annotations else {})
     status: Json = {"loadBalancer": {"ingress": [_ingress(entry) for entry in ingress] or None}}
-    if conditions:
-        status["conditions"] = [_condition(entry) for entry in _merged(service.status.conditions, conditions)]
+    if conditions or service.status.conditions:
+        status["conditions"] = [_condition(entry) for entry in conditions] or None
     return {"metadata": metadata, "status": status}
 
 
@@ -64,10 +67,6 @@ def _cleared(clearing: Clearing) -> Json:
         # The list is a map by `type` for a strategic patch, so the entries of others need not be named.
         status["conditions"] = [{"$patch": "delete", "type": name} for name in clearing.condition_types]
     return status
-
-
-def _merged(read: Iterable[Condition], ours: Iterable[Condition]) -> Iterable[Condition]:
-    return ({entry.type: entry for entry in read} | {entry.type: entry for entry in ours}).values()
 
 
 def _ingress(entry: Ingress) -> Json:

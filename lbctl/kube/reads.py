@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeGone
-from lbctl.kube.target import ACCESS_REVIEWS, NAMESPACES, SERVICES, VERSION
+from lbctl.kube.resources import T
+from lbctl.kube.target import ACCESS_REVIEWS, ENDPOINT_SLICES, NAMESPACES, NODES, SERVICES, VERSION
 from lbctl.kube.wire import Codec
-from lbctl.model.objects import Service
+from lbctl.model.objects import EndpointSlice, Node, Service
 
 if TYPE_CHECKING:
     from lbctl.kube.rest import Rest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
+_NODES = Codec(Node)
+_SLICES = Codec(EndpointSlice)
 
 
 class _Uid(msgspec.Struct, frozen=True):
@@ -81,11 +84,22 @@ class Cluster:
         This finds Services that are no LoadBalancer any more and still carry a finalizer. What cannot be decoded is
         left out. Raises KubeError(status 410) when the list took longer than the server keeps its history.
         """
-        found: list[Service] = []
+        return self._list(SERVICES, _SERVICES)
+
+    def list_nodes(self) -> tuple[Node, ...]:
+        """All Nodes, read consistently; one GET per 500."""
+        return self._list(NODES, _NODES)
+
+    def list_slices(self) -> tuple[EndpointSlice, ...]:
+        """All EndpointSlices, read consistently; one GET per 500."""
+        return self._list(ENDPOINT_SLICES, _SLICES)
+
+    def _list(self, target: Target, codec: Codec[T]) -> tuple[T, ...]:
+        found: list[T] = []
         token = ""
         while True:
             query = {"limit": _PAGE_SIZE} | ({"continue": token} if token else {})
-            page = _SERVICES.page(self._rest.list(SERVICES, query))
+            page = codec.page(self._rest.list(target, query))
             found.extend(page.views)
             token = page.continue_token
             if not token:

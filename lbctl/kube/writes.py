@@ -54,10 +54,10 @@ class ServiceWriter:
         service: Service,
         *,
         ingress: Sequence[Ingress],
-        conditions: Sequence[Condition] = (),
+        conditions: Sequence[Condition],
         annotations: Mapping[str, str | None] | None = None,
     ) -> Service:
-        """The Service with this ingress, these conditions beside those of others, and these annotations.
+        """The Service with exactly this ingress and these conditions, and these annotations changed.
 
         An ingress on a Service that is no LoadBalancer any more is a KubeConflict.
         """

@@ -306,6 +306,13 @@ class MemoryDriver:
             assert step.seen is not None
             self.cloud.delete(step.seen.outputs["id"])
             return Outputs(gone=(step.key,))
+        if step.verb is Verb.RELEASE and step.key.kind == "rule":
+            assert step.seen is not None
+            rules = dict(self.cloud.things[step.seen.outputs["id"]].fields["rules"])
+            fields, _ = rules[step.key.id]
+            rules[step.key.id] = (fields, ["//"])
+            self.cloud.update(step.seen.outputs["id"], fields={"rules": rules}, uses=[fields["balancer"]])
+            return Outputs(gone=(step.key,))
         if step.verb is Verb.RELEASE:
             assert step.seen is not None
             self.cloud.update(step.seen.outputs["id"], fields={}, uses=(), tags={"owner": "", "cluster": ""})
@@ -345,8 +352,10 @@ class MemoryDriver:
             key.id: (dict(r.fields), sorted(f"{o.namespace}/{o.name}/{o.uid}" for o in r.owners))
             for key, r in desired.resources.items()
         }
-        uses = [fields["balancer"] for fields, _ in rules.values()]
         existing = next((t for t in self.cloud.list("firewall") if t.tags.get("cluster") == self._cluster.id), None)
+        released = {k: v for k, v in existing.fields["rules"].items() if v[1] == ["//"]} if existing else {}
+        rules = released | rules
+        uses = [fields["balancer"] for fields, _ in rules.values()]
         if existing is None:
             tags = {"cluster": self._cluster.id, "owner": ""}
             thing = self.cloud.create("firewall", "rules", tags=tags, fields={"rules": rules}, uses=uses)
@@ -372,7 +381,7 @@ class MemoryDriver:
         return tuple(
             Action(str(seen.key), "update", (Step(Verb.RELEASE, seen.key, owners=seen.resource.owners, seen=seen),))
             for seen in observed.resources.values()
-            if identity in seen.resource.owners and seen.key.kind != "rule"
+            if identity in seen.resource.owners
         )
 
     def check(self) -> Iterator[Finding]:
@@ -398,6 +407,8 @@ def _seen(thing: Thing) -> Seen:
 
 def _rules_seen(thing: Thing) -> Iterator[Seen]:
     for name, (fields, owners) in thing.fields["rules"].items():
+        if owners == ["//"]:
+            continue  # released: it stays in the document, and nobody of ours owns it
         identities = frozenset(identity for owner in owners for identity in _owner(owner))
         yield Seen(Resource(Key("rule", name), name, fields, identities), {"id": thing.id})
 

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 
-from lbctl.kube.damping import LONGEST_MEMORY, Damping, Event, Reference, Write
+from lbctl.kube.damping import LONGEST_MEMORY, Damping, Reference, Write
+from lbctl.model.status import Notice, Severity
 
 WEB = Reference("v1", "Service", "shop", "web", "u-1")
-FAILED = Event("Warning", "SyncLoadBalancerFailed", "no subnet")
+FAILED = Notice(Severity.WARNING, "SyncLoadBalancerFailed", "no subnet")
 
 
 @pytest.mark.spec("SC-070")
@@ -30,7 +31,7 @@ def test_a_hundred_identical_failures_are_one_event_object():
 
 def test_normal_events_are_told_each_time():
     """What was done is told again when it was done again, as a higher count."""
-    damping, done = Damping(), Event("Normal", "EnsuredLoadBalancer", "Ensured load balancer")
+    damping, done = Damping(), Notice(Severity.NORMAL, "EnsuredLoadBalancer", "Ensured load balancer")
     assert damping.decide(0.0, WEB, done) == Write("", 1)
     damping.written(WEB, done, "web.2")
     assert damping.decide(1.0, WEB, done) == Write("web.2", 2)
@@ -39,7 +40,7 @@ def test_normal_events_are_told_each_time():
 def test_one_object_cannot_fill_the_cluster():
     """25 different events at once, then one in five minutes; another object is not held back."""
     damping = Damping()
-    news = [Event("Warning", "SyncLoadBalancerFailed", f"failure {number}") for number in range(100)]
+    news = [Notice(Severity.WARNING, "SyncLoadBalancerFailed", f"failure {number}") for number in range(100)]
     assert sum(damping.decide(0.0, WEB, event) is not None for event in news) == 25
     assert sum(damping.decide(601.0, WEB, event) is not None for event in news[50:]) == 2
     assert damping.decide(0.0, Reference("v1", "Service", "shop", "api", "u-2"), FAILED)

@@ -44,7 +44,7 @@ def test_removing_may_clear_the_status_in_the_same_patch():
 def test_a_status_names_every_required_member():
     """Members that the API requires are written even when they have their usual value."""
     entry = Ingress(ip="203.0.113.9", ip_mode="VIP", ports=(PortStatus(port=80), PortStatus(port=81, error="X")))
-    body = build_status(service(), ingress=[entry, Ingress(hostname="lb.example")])
+    body = build_status(service(), ingress=[entry, Ingress(hostname="lb.example")], conditions=())
     assert body == {
         "metadata": IDENTITY,
         "status": {
@@ -64,15 +64,15 @@ def test_a_status_names_every_required_member():
 
 def test_an_empty_ingress_is_written_as_null():
     """A merge patch clears with null."""
-    assert build_status(service(), ingress=[])["status"] == {"loadBalancer": {"ingress": None}}
+    assert build_status(service(), ingress=[], conditions=())["status"] == {"loadBalancer": {"ingress": None}}
 
 
-def test_conditions_of_others_are_carried_over():
-    """A merge patch replaces the list, so it holds the entries of others as read and ours in their place."""
+def test_conditions_are_written_as_a_whole_list():
+    """A merge patch replaces the list, so it holds exactly what is given, and one that is left out is gone."""
     other = Condition(type="cilium.io/X", status="True", reason="R", message="m", last_transition_time="t")
     old = Condition(type="lbctl.io/LoadBalancerReady", status="False", reason="Provisioning", last_transition_time="t")
     new = Condition(type="lbctl.io/LoadBalancerReady", reason="Ready", last_transition_time="u")
-    body = build_status(service(conditions=(old, other)), ingress=[], conditions=[new])
+    body = build_status(service(conditions=(old, other)), ingress=[], conditions=[new, other])
     assert body["status"]["conditions"] == [
         {
             "type": "lbctl.io/LoadBalancerReady",
@@ -87,5 +87,11 @@ def test_conditions_of_others_are_carried_over():
 
 def test_annotations_are_set_and_removed_beside_the_status():
     """None removes an annotation; those that are not named stay."""
-    body = build_status(service(), ingress=[], annotations={"lbctl.io/a": "1", "lbctl.io/b": None})
+    body = build_status(service(), ingress=[], conditions=(), annotations={"lbctl.io/a": "1", "lbctl.io/b": None})
     assert body["metadata"] == IDENTITY | {"annotations": {"lbctl.io/a": "1", "lbctl.io/b": None}}
+
+
+def test_the_last_condition_is_cleared_with_null():
+    """An empty list after a full one is a null in the patch, not silence."""
+    old = Condition(type="lbctl.io/LoadBalancerReady", status="False")
+    assert build_status(service(conditions=(old,)), ingress=[], conditions=[])["status"]["conditions"] is None

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Apart from the defaults, so that a sandbox that runs on this machine does not meet its tests.
-_BLOCKS = tuple(ipaddress.ip_network("127.192.0.0/10").subnets(new_prefix=23))
+_BLOCKS = tuple(ipaddress.ip_network("127.192.0.0/10").subnets(new_prefix=21))
 _LOCK_PORT = 19999
 
 
 @pytest.fixture
 def block() -> Iterator[ipaddress.IPv4Network]:
-    """512 loopback addresses that no other test on this machine uses, held by a bound port on the last one."""
+    """2,048 loopback addresses that no other test on this machine uses, held by a bound port on the last one."""
     for index in range(len(_BLOCKS)):
         chosen = _BLOCKS[(os.getpid() * 7 + index) % len(_BLOCKS)]
         try:

@@ -20,7 +20,7 @@ def test_round_robin_is_even(clock, rng):
 
 
 def test_random_is_uniform_and_repeats_with_its_seed(clock):
-    """Over 3,000 connections each of three targets gets a third within 4 standard deviations; the seed decides which."""
+    """Of 3,000 connections each of three targets gets a third within 4 standard deviations; the seed decides which."""
     picks = [
         [Chooser(Mode.RANDOM, clock=clock, rng=seeded).pick(RULE, "127.0.1.1") for _ in range(3000)]
         for seeded in (random.Random(1), random.Random(1), random.Random(2))

@@ -46,6 +46,7 @@ GET = b"GET /cart?id=7 HTTP/1.1\r\nHost: shop\r\nX-Colour: blue\r\nConnection: c
 
 
 def http_answer(place, *pieces) -> dict:
+    """The JSON of an HTTP answer."""
     head, _, body = exchange(place, *pieces, half_close=False).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     return json.loads(body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -15,6 +14,7 @@ from lbctl.sandbox.nodes.echo import ContainerPort, EchoPort, Identity, Speech
 from lbctl.sandbox.nodes.proxy import NodeProxy
 from lbctl.sandbox.nodes.rules import HealthRule, PortRule, ServiceRules, Target
 from lbctl.sandbox.nodes.traffic import Kind, NoAnswer, Request
+from tests.sandbox.udp_client import UdpClient
 
 NODE_PORT = 30080
 
@@ -32,6 +32,7 @@ class Bench:
         loop.call(self.proxy.start())
 
     def pod(self, name, *, protocol="TCP", speech=Speech.TCP) -> Target:
+        """Where a new pod serves."""
         address = self._addresses.take()
         server = EchoPort(Identity(name, "n", "shop"), address, ContainerPort(8080, protocol, speech, ("web",)))
         target = Target(address, self._loop.call(server.open()))
@@ -39,18 +40,23 @@ class Bench:
         return target
 
     def kill(self, target) -> None:
+        """Stop a pod without telling the proxy."""
         self._loop.call(_call(self._servers.pop(target).close))
 
     def serve(self, *rules, health=None, service="shop/web") -> None:
+        """Give the proxy rules that it can hold."""
         assert self._loop.call(self.proxy.apply(service, ServiceRules(rules, health)))
 
     def expire(self) -> None:
+        """Let the proxy forget what has run out."""
         self._loop.call(_call(self.proxy.expire))
 
     def request(self, kind=Kind.TCP, port=NODE_PORT, **fields) -> Request:
+        """A request to the node port from this test's client address."""
         return Request(kind, self.address, port, source=self.client, **fields)
 
     def close(self) -> None:
+        """Stop the proxy and all pods."""
         self._loop.call(self.proxy.stop())
         for target in list(self._servers):
             self.kill(target)
@@ -58,18 +64,21 @@ class Bench:
 
 @pytest.fixture
 def bench(loop, addresses, clock, rng):
+    """A proxy that ends with the test."""
     made = Bench(loop=loop, addresses=addresses, clock=clock, rng=rng)
     yield made
     made.close()
 
 
 def rule(*targets, protocol="TCP", alive=None, **fields) -> PortRule:
+    """A rule for the node port of these tests."""
     return PortRule(
         protocol, fields.pop("port", NODE_PORT), targets, frozenset(targets if alive is None else alive), **fields
     )
 
 
 def status(url) -> tuple[int, dict]:
+    """Status and body that a URL answers."""
     try:
         with urllib.request.urlopen(url, timeout=3) as response:
             return response.status, json.load(response)
@@ -183,7 +192,7 @@ def test_datagrams_of_one_client_stay_with_one_pod_until_it_goes(bench, loop):
     """One source port talks to one pod; when that pod is removed its next datagram reaches another one."""
     pods = [bench.pod(name, protocol="UDP", speech=Speech.UDP) for name in "ab"]
     bench.serve(rule(*pods, protocol="UDP"))
-    with UdpClient(loop, bench.address) as client:
+    with UdpClient(loop, bench.address, NODE_PORT) as client:
         assert {client.ask() for _ in range(5)} == {"a"}
         bench.serve(rule(pods[1], protocol="UDP"))
         assert {client.ask() for _ in range(5)} == {"b"}
@@ -192,7 +201,7 @@ def test_datagrams_of_one_client_stay_with_one_pod_until_it_goes(bench, loop):
 def test_an_idle_udp_flow_is_forgotten(bench, loop, clock):
     """After two minutes of silence the same source port is balanced anew; before that it is not."""
     bench.serve(rule(*(bench.pod(name, protocol="UDP", speech=Speech.UDP) for name in "ab"), protocol="UDP"))
-    with UdpClient(loop, bench.address) as client:
+    with UdpClient(loop, bench.address, NODE_PORT) as client:
         assert client.ask() == "a"
         clock.advance(119)
         bench.expire()
@@ -297,41 +306,6 @@ def test_a_stopped_node_closes_everything(bench, loop, traffic):
     conversation.close()
     with pytest.raises(NoAnswer, match="ConnectionRefusedError"):
         traffic.ask(bench.request())
-
-
-class UdpClient:
-    """One UDP socket that asks again and again."""
-
-    def __init__(self, loop, address) -> None:
-        self._loop = loop
-        self._address = address
-
-    def __enter__(self):
-        self._answers: asyncio.Queue[bytes] = asyncio.Queue()
-        self._transport = self._loop.call(self._open())
-        return self
-
-    def __exit__(self, *_):
-        self._loop.call(_call(self._transport.abort))
-
-    def ask(self) -> str:
-        return self._loop.call(self._exchange(), timeout_seconds=3)
-
-    async def _open(self):
-        answers = self._answers
-
-        class Receiver(asyncio.DatagramProtocol):
-            def datagram_received(self, data, addr):
-                answers.put_nowait(data)
-
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            Receiver, remote_addr=(self._address, NODE_PORT)
-        )
-        return transport
-
-    async def _exchange(self) -> str:
-        self._transport.sendto(b"hello")
-        return json.loads((await self._answers.get()).partition(b"\n")[0])["pod"]
 
 
 async def _call(function):

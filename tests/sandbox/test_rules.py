@@ -11,6 +11,7 @@ LOCAL = {"externalTrafficPolicy": "Local", "healthCheckNodePort": 30999}
 
 
 def only_port(rules) -> PortRule:
+    """The rule of the one port."""
     (rule,) = rules.ports
     return rule
 

@@ -19,6 +19,7 @@ from tests.sandbox.views import service
 
 
 def deployment(*ports, name="web", replicas=2, **labels) -> Deployment:
+    """A Deployment shop/NAME with one container."""
     template = {"metadata": {"labels": labels or {"app": name}}, "spec": {"containers": [{"ports": list(ports)}]}}
     return msgspec.convert(
         {"metadata": {"namespace": "shop", "name": name}, "spec": {"replicas": replicas, "template": template}},
@@ -27,6 +28,7 @@ def deployment(*ports, name="web", replicas=2, **labels) -> Deployment:
 
 
 def only(workloads):
+    """The one workload."""
     (workload,) = workloads.values()
     return workload
 

@@ -147,13 +147,13 @@ class _Exchange:
     async def __aenter__(self) -> aiohttp.ClientResponse:
         try:
             response: aiohttp.ClientResponse = await self._request.__aenter__()
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise KubeUnreachable(f"the API server does not answer: {error}") from error
         return response
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         await self._request.__aexit__(kind, error, trace)
-        if isinstance(error, aiohttp.ClientError | TimeoutError):
+        if isinstance(error, aiohttp.ClientError | OSError):
             raise KubeUnreachable(f"the API server stopped answering: {error}") from error
 
 
@@ -189,7 +189,7 @@ class Mirror(Generic[V]):
 
     async def _list(self) -> str:
         listed = _LIST.decode(await self._api.read(self._collection))
-        found = {item.key: item for item in map(self._decode_object, listed.items or ())}
+        found = {item.key: item for item in map(self._decoded, listed.items or ()) if item is not None}
         for key in self.items.keys() - found.keys():
             self._set(key, None)
         for key, item in found.items():
@@ -206,10 +206,18 @@ class Mirror(Generic[V]):
             if event.type == "ERROR":
                 return ""
             version = _META.decode(event.object).metadata.resource_version
-            if event.type != "BOOKMARK":
-                item = self._decode_object(event.object)
+            item = None if event.type == "BOOKMARK" else self._decoded(event.object)
+            if item is not None:
                 self._set(item.key, None if event.type == "DELETED" else item)
         return version
+
+    def _decoded(self, raw: msgspec.Raw) -> V | None:
+        """None for an object that no view can be made of: it must not keep the others from being followed."""
+        try:
+            return self._decode_object(raw)
+        except msgspec.ValidationError as error:
+            log.warning("%s: an object is skipped: %s", self._collection, error)
+            return None
 
     def _set(self, key: str, new: V | None) -> None:
         old = self.items.get(key)

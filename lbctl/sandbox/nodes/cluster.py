@@ -8,6 +8,7 @@ tells. `Fleet` is the plain face of this class.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from lbctl.clock import Clock
     from lbctl.sandbox.nodes.manifests import Manifest
+
+log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 _EXPIRE_SECONDS = 10.0
@@ -78,7 +81,11 @@ class Cluster:
         )
 
     async def start(self) -> None:
-        """Read the API once, then follow it; objects of an earlier fleet are taken over."""
+        """Read the API once, then follow it; objects of an earlier fleet are taken over.
+
+        `KubeError` when the API cannot be read now; later the mirrors try again for as long as it takes.
+        """
+        await self._api.read("/api/v1/services?limit=1")
         mirrors = (self._services, self._slices, self._nodes, self._pod_objects, self._deployments)
         for mirror in mirrors:
             self._spawn(mirror.run())
@@ -111,12 +118,16 @@ class Cluster:
     async def leave(self, name: str) -> None:
         """Take a node away at once, with its pods and its Node object."""
         await self.machines.leave(name)
-        self._wake_control()
+        self.pods.lose_node(name)
 
     async def change_address(self, name: str) -> str:
         """The node's new address, which serves before the old one stops."""
         served = {key: (service, self._slices_of(key)) for key, service in self._services.items.items()}
-        return await self.machines.change_address(name, served)
+        address = await self.machines.change_address(name, served)
+        # What changed meanwhile went to the old address only.
+        self._dirty.update(self._services.items)
+        self._proxy_wanted.set()
+        return address
 
     async def roll(self, service: str, *, grace_seconds: float) -> None:
         """Replace all pods of a Service's workload, one after the other; returns when the last old pod is gone."""
@@ -160,11 +171,15 @@ class Cluster:
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None and old is not None:
-            self._spawn(self.machines.deleted(old))
+            self._spawn(self._node_deleted(old))
         elif new is not None and new.key in self.machines:
             self.machines.get(new.key).proxy.eligible = _stays(new)
         if old is None or new is None or not new.same_as(old):
             self._wake_control()
+
+    async def _node_deleted(self, node: Node) -> None:
+        if await self.machines.deleted(node):
+            self.pods.lose_node(node.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is None and old is not None and self._published.forget(_path("Pod", old.metadata)):
@@ -199,10 +214,19 @@ class Cluster:
         while True:
             await self._control_wanted.wait()
             self._control_wanted.clear()
-            await self.pods.follow(self._wanted(), self._hosts())
-            if not await self._published.bring(self._objects()):
+            followed = await self._follow()
+            if not (await self._published.bring(self._objects()) and followed):
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake_control)
             await self._tell()
+
+    async def _follow(self) -> bool:
+        """False when not all pods that are wanted could be started."""
+        try:
+            await self.pods.follow(self._wanted(), self._hosts())
+        except (LbctlError, OSError) as error:
+            log.error("not all pods run: %s", error)  # noqa: TRY400 - the message says it all
+            return False
+        return True
 
     def _wanted(self) -> dict[str, Wanted]:
         services = tuple(self._services.items.values())
@@ -257,7 +281,12 @@ class Cluster:
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the sandbox's nodes stopped following the API", exc_info=error)
 
 
 async def _every(seconds: float, action: Callable[[], Coroutine[object, object, None]]) -> None:

@@ -7,7 +7,6 @@ API objects that it names. What the node ports then serve follows as news travel
 
 from __future__ import annotations
 
-import contextlib
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lbctl.clock import Clock
+    from lbctl.sandbox.nodes.machines import Machine
     from lbctl.sandbox.nodes.rules import ServiceRules
 
 WAIT_SECONDS = 30.0
@@ -39,12 +39,13 @@ class NotSettled(LbctlError):
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """A simulated node."""
+    """A simulated node; `eligible` is what its kube-proxy tells balancers, False on a node that is about to go."""
 
     name: str
     address: str
     zone: str
     ready: bool
+    eligible: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,14 @@ class Fleet:
         self.stop()
 
     def start(self) -> None:
-        """Read the API, let the first nodes join, begin to serve."""
+        """Read the API, let the first nodes join, begin to serve; `KubeError` when the API cannot be read."""
         self._loop = LoopThread("sandbox-nodes")
         try:
             self._loop.call(self._open())
+        except BaseException:
+            self._loop.stop()
+            raise
+        try:
             for _ in range(self._first_nodes):
                 self.join()
         except BaseException:
@@ -99,17 +104,14 @@ class Fleet:
 
     def stop(self) -> None:
         """Close every socket; the objects in the API stay."""
-        with contextlib.suppress(AttributeError):  # `start` failed before there was a cluster
-            self._loop.call(self._cluster.stop())
+        self._loop.call(self._cluster.stop())
         self._loop.stop()
 
     # Nodes.
 
     def nodes(self) -> tuple[NodeInfo, ...]:
         """The simulated nodes, in the order in which they joined."""
-        return tuple(
-            NodeInfo(machine.name, machine.address, machine.zone, machine.ready) for machine in self._cluster.machines
-        )
+        return tuple(map(_info, self._cluster.machines))
 
     def join(
         self, name: str | None = None, *, zone: str | None = None, labels: Mapping[str, str] | None = None
@@ -123,7 +125,7 @@ class Fleet:
                 labels=labels or {},
             )
         )
-        return NodeInfo(machine.name, machine.address, machine.zone, machine.ready)
+        return _info(machine)
 
     def leave(self, name: str) -> None:
         """Take a node away as if it lost its power: sockets, pods, Node object."""
@@ -220,10 +222,18 @@ class Fleet:
         self._api = Api(self._url, token=self._token)
         rng = random.Random(self._seed)  # noqa: S311 - spreads load, guards nothing
         self._cluster = Cluster(self._api, options=self._options, clock=self._clock, rng=rng)
-        await self._cluster.start()
+        try:
+            await self._cluster.start()
+        except BaseException:
+            await self._cluster.stop()
+            raise
 
     def _patch_node(self, name: str, spec: Mapping[str, object]) -> None:
         self._loop.call(self._api.patch(node_path(name), {"spec": dict(spec)}))
+
+
+def _info(machine: Machine) -> NodeInfo:
+    return NodeInfo(machine.name, machine.address, machine.zone, machine.ready, machine.proxy.eligible)
 
 
 async def _soon(action: Callable[[], None]) -> None:

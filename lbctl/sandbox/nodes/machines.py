@@ -19,6 +19,7 @@ from lbctl.sandbox.nodes.proxy import NodeProxy
 from lbctl.sandbox.nodes.rules import NO_RULES, rules_on
 
 if TYPE_CHECKING:
+    import datetime as dt
     import random
     from collections.abc import Iterator, Mapping
 
@@ -47,11 +48,12 @@ class Options:
 
 @dataclass(slots=True)
 class Machine:
-    """One simulated node: its place, its proxy and what its kubelet says."""
+    """One simulated node: its place, its proxy and what its kubelet says, `since` when."""
 
     name: str
     zone: str
     proxy: NodeProxy
+    since: dt.datetime
     ready: bool = True
     uid: str = ""
 
@@ -91,9 +93,9 @@ class Machines:
 
     async def join(self, name: str, *, zone: str, labels: Mapping[str, str]) -> Machine:
         """A new node with an address of its own, registered in the API in one to three writes."""
-        machine = Machine(name, zone, await self._new_proxy())
-        self._machines[name] = machine
         now = self._clock.now()
+        machine = Machine(name, zone, await self._new_proxy(), since=now)
+        self._machines[name] = machine
         manifest = manifests.node_manifest(name, address=machine.address, zone=zone, labels=labels, now=now)
         machine.uid = (await self._api.put_in_place(manifest))["metadata"]["uid"]
         return machine
@@ -111,20 +113,23 @@ class Machines:
             await machine.proxy.stop()
             self._addresses.give_back(machine.address)
 
-    async def deleted(self, node: Node) -> None:
-        """Switch off the node whose object somebody deleted; one that joined anew under its name stays."""
+    async def deleted(self, node: Node) -> bool:
+        """True when a node was switched off because its object is gone; one that joined anew under its name stays."""
         machine = self._machines.get(node.key)
-        if machine is not None and machine.uid == node.metadata.uid:
-            await self.switch_off(machine.name)
+        if machine is None or machine.uid != node.metadata.uid:
+            return False
+        await self.switch_off(machine.name)
+        return True
 
     async def change_address(self, name: str, served: Mapping[str, tuple[Service, tuple[EndpointSlice, ...]]]) -> str:
         """The node's new address; the old one stops answering once the new one serves all of `served`."""
         machine = self.get(name)
         former = machine.proxy
-        machine.proxy = await self._new_proxy()
-        machine.proxy.eligible = former.eligible
+        coming = await self._new_proxy()
+        coming.eligible = former.eligible
         for key, (service, slices) in served.items():
-            await machine.proxy.apply(key, rules_on(name, service=service, slices=slices))
+            await coming.apply(key, rules_on(name, service=service, slices=slices))
+        machine.proxy = coming
         await self.report(machine)
         await former.stop()
         self._addresses.give_back(former.address)
@@ -133,7 +138,8 @@ class Machines:
     async def set_ready(self, name: str, *, ready: bool) -> None:
         """Let the node's kubelet report Ready or not; a node that is not ready goes on forwarding."""
         machine = self.get(name)
-        machine.ready = ready
+        if machine.ready != ready:
+            machine.ready, machine.since = ready, self._clock.now()
         await self.report(machine)
 
     async def apply(self, key: str, *, service: Service | None, slices: tuple[EndpointSlice, ...]) -> bool:
@@ -155,7 +161,9 @@ class Machines:
     async def report(self, machine: Machine) -> None:
         """Write the status of a node."""
         status = manifests.node_status(
-            machine.name, address=machine.address, ready=machine.ready, now=self._clock.now()
+            machine.name,
+            address=machine.address,
+            condition=manifests.node_condition(ready=machine.ready, since=machine.since, now=self._clock.now()),
         )
         await self._api.patch_status(machine.path, status)
 

@@ -59,26 +59,25 @@ def node_manifest(name: str, *, address: str, zone: str, labels: Mapping[str, st
             },
         },
         "spec": {"providerID": f"sandbox://{name}"},
-        "status": node_status(name, address=address, ready=True, now=now),
+        "status": node_status(name, address=address, condition=node_condition(ready=True, since=now, now=now)),
     }
 
 
-def node_status(name: str, *, address: str, ready: bool, now: dt.datetime) -> Manifest:
+def node_status(name: str, *, address: str, condition: Manifest) -> Manifest:
     """`status` of a Node."""
     addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]
-    return {"addresses": addresses, "conditions": [node_condition(ready=ready, now=now)]}
+    return {"addresses": addresses, "conditions": [condition]}
 
 
-def node_condition(*, ready: bool, now: dt.datetime) -> Manifest:
-    """The Ready condition of a Node."""
-    stamp = _stamp(now)
+def node_condition(*, ready: bool, since: dt.datetime, now: dt.datetime) -> Manifest:
+    """The Ready condition of a Node, as it is `since` and as a heartbeat confirms it now."""
     return {
         "type": "Ready",
         "status": "True" if ready else "False",
         "reason": "KubeletReady" if ready else "KubeletNotReady",
         "message": "simulated",
-        "lastHeartbeatTime": stamp,
-        "lastTransitionTime": stamp,
+        "lastHeartbeatTime": _stamp(now),
+        "lastTransitionTime": _stamp(since),
     }
 
 

@@ -177,6 +177,12 @@ class Pods:
         """The pods of a workload, oldest first, with those that terminate."""
         return list(self._by_workload[workload].values())
 
+    def lose_node(self, node: str) -> None:
+        """The node is gone: stop its pods at once."""
+        for pod in self:
+            if pod.node == node:
+                self._remove(pod)
+
     def groups(self) -> Iterator[list[RunningPod]]:
         """The pods of each workload that has any, oldest first."""
         return (list(group.values()) for group in self._by_workload.values() if group)

@@ -281,6 +281,8 @@ async def _answering(what: str, timeout_seconds: float) -> Any:  # noqa: ANN401 
             yield
     except TimeoutError as error:
         raise NoAnswer(f"{what}: no answer within {timeout_seconds:g} s") from error
+    except aiohttp.ClientConnectorError as error:
+        raise NoAnswer(f"{what}: {type(error.os_error).__name__}: {error.os_error}") from error
     except (OSError, aiohttp.ClientError, msgspec.DecodeError, EOFError) as error:
         raise NoAnswer(f"{what}: {type(error).__name__}: {error}") from error
 
