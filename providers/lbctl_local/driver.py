@@ -10,9 +10,9 @@ from functools import cached_property
 from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Unreachable
 from lbctl.model.intent import Intent
-from lbctl.model.objects import Ingress, Service
+from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
-from lbctl.model.status import Status, published
+from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
 from lbctl_local.apply import START_OPERATION, Writer
 from lbctl_local.check import Checks
@@ -28,6 +28,7 @@ from lbctl_local.plan import build_actions, release_actions
 from lbctl_local.process import EnvoyProcess
 from lbctl_local.settings import LocalSettings, find_state_dir, parse_pools
 from lbctl_local.state import StateDir
+from lbctl_local.status import build_status
 from lbctl_local.supervisor import Supervisor
 
 START_SECONDS = 30.0
@@ -131,17 +132,8 @@ class LocalDriver:
         return outcomes
 
     def status(self, identity: Identity, world: World) -> Status:
-        """The addresses on which all ports are served."""
-        observed = world.observed.get(balancer_scope(identity))
-        intent = world.intents.get(identity)
-        if observed is None or intent is None:
-            return Status(waiting_for="a first look at Envoy")
-        listeners = [seen for seen in observed.of_kind("listener") if identity in seen.resource.owners]
-        addresses = sorted({str(seen.resource.fields["address"]) for seen in listeners})
-        ingress = tuple(Ingress(ip=address, ip_mode="Proxy") for address in addresses)
-        wanted = len(intent.ports) * len(intent.families)
-        waiting = "" if len(listeners) >= wanted else f"{wanted - len(listeners)} of {wanted} listeners"
-        return Status(published(ingress, families=intent.families), waiting, intent.notices)
+        """The addresses on which ports are served; while nothing is, what was published stays."""
+        return build_status(identity, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - one owner a scope
         """One write that takes our marks off."""

@@ -23,13 +23,12 @@ def test_an_address_survives_a_restart_of_everything(build):
 def test_an_address_survives_the_loss_of_the_state_directory(build):
     """With the state directory gone, the published address is taken again, since clients know it."""
     gateway = build()
-    gateway.apply(service("zero", ports=(80,)))
-    gateway.apply(service("web", ports=(80,), load_balancer_ip="127.0.64.77"))
-    gateway.edit("web", load_balancer_ip=None)
-    gateway.stop()
-    gateway.start()
-    gateway.until(lambda: gateway.plans() == [])
     with echoes(NODE_PORT, "n1", "n2"):
+        gateway.apply(service(ports=(80,), load_balancer_ip="127.0.64.77"))
+        gateway.edit("web", load_balancer_ip=None)
+        gateway.stop()
+        gateway.start()
+        gateway.until(lambda: gateway.plans() == [])
         assert gateway.addresses() == ["127.0.64.77"]
         assert ask("127.0.64.77", 80)
 

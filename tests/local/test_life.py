@@ -107,7 +107,7 @@ def test_ranges_of_the_other_family_alone_let_nobody_in(gateway: Gateway):
 
 
 def test_affinity_keeps_a_client_at_its_target(gateway: Gateway):
-    """With ClientIP affinity all connections of a client reach one target, other clients the other; it can be undone."""
+    """With ClientIP affinity all connections of a client reach one target; it can be undone."""
     with echoes(NODE_PORT, "n1", "n2"):
         gateway.apply(service(ports=(80,), session_affinity="ClientIP"))
         (address,) = gateway.addresses()
@@ -143,7 +143,7 @@ def test_open_connections_of_a_deleted_service_drain(build):
 
 
 def test_changing_the_type_removes_the_balancer(gateway: Gateway):
-    """A Service that becomes ClusterIP is closed and loses its status; turned back it serves again on the same address."""
+    """A Service that becomes ClusterIP is closed and loses its status; turned back, it has the same address."""
     with echoes(NODE_PORT, "n1", "n2"):
         gateway.apply(service(ports=(80,)))
         (address,) = gateway.addresses()
