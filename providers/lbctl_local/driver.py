@@ -68,6 +68,7 @@ class LocalDriver:
             state=self._state,
             data_plane=self._data_plane,
             process=self._process,
+            watch=self._supervisor.watch,
         )
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - nobody else serves this host
@@ -79,13 +80,13 @@ class LocalDriver:
         return parse_service(service, pools=self._pools)
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:  # noqa: ARG002 - the contract's signature
-        """The Service's own scope, and the one of the process."""
-        return balancer_scope(intent.identity), PROCESS
+        """The Service's own scope."""
+        return (balancer_scope(intent.identity),)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Taken addresses, as far as one has to be chosen; the Envoy that should run."""
         if scope == PROCESS:
-            return Facts({}, process=self._wanted_process(world))
+            return Facts({}, process=self._wanted_process())
         taken = taken_addresses(scope, world, self._state, cluster=self._cluster)
         return Facts(taken, access_logs=str(self._state.access_logs))
 
@@ -149,9 +150,8 @@ class LocalDriver:
         if "_supervisor" in self.__dict__:
             self._supervisor.close()
 
-    def _wanted_process(self, world: World) -> dict[str, str] | None:
-        in_use = any(scope.kind == BALANCER and seen.resources for scope, seen in world.observed.items())
-        if not (world.intents or in_use or self._process.is_alive()):
+    def _wanted_process(self) -> dict[str, str] | None:
+        if not self._process.is_alive():
             return None
         return {"version": self._process.version, "bootstrap": self._process.bootstrap_digest}
 
@@ -185,7 +185,9 @@ class LocalDriver:
         )
 
     def _bound(self) -> frozenset[str] | None:
+        if not self._process.is_alive():
+            return frozenset()
         try:
-            return self._admin.listener_names() if self._process.is_alive() and self._admin.is_live() else None
+            return self._admin.listener_names() if self._admin.is_live() else None
         except CloudError:
             return None

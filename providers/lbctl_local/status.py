@@ -10,7 +10,7 @@ from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress
 from lbctl.model.resource import Identity, Seen
 from lbctl.model.status import Status, published
-from lbctl_local.names import PROCESS, balancer_scope
+from lbctl_local.names import balancer_scope
 
 
 def build_status(identity: Identity, world: World) -> Status:
@@ -25,7 +25,7 @@ def build_status(identity: Identity, world: World) -> Status:
     listeners = _listeners(identity, world)
     addresses = {str(seen.resource.fields["address"]) for seen in listeners}
     ingress = tuple(Ingress(ip=address, ip_mode="Proxy") for address in addresses) or _published(identity, world)
-    return Status(published(ingress, families=intent.families), _waiting(intent, len(listeners), world), intent.notices)
+    return Status(published(ingress, families=intent.families), _waiting(intent, len(listeners)), intent.notices)
 
 
 def _listeners(identity: Identity, world: World) -> list[Seen]:
@@ -41,8 +41,6 @@ def _published(identity: Identity, world: World) -> tuple[Ingress, ...]:
     return tuple(Ingress(ip=entry.ip, ip_mode="Proxy") for entry in entries if entry.ip)
 
 
-def _waiting(intent: Intent, listeners: int, world: World) -> str:
-    if PROCESS not in world.observed:
-        return "Envoy, which is being started"
+def _waiting(intent: Intent, listeners: int) -> str:
     wanted = len(intent.ports) * len(intent.families)
     return "" if listeners >= wanted else f"{wanted - listeners} of {wanted} listeners"
