@@ -1,13 +1,14 @@
 """A world around a real Envoy: lbctl's engine in one thread on real time, echo servers as nodes, clients as users.
 
-Nodes are loopback addresses: node `n1` is 127.0.1.1, and an echo server that listens on its node port answers with the
-node's name, so that a test sees who served it.
+Nodes are loopback addresses, and an echo server that listens on a node's port answers with the node's name, so that a
+test sees who served it. Node ports are fixed, so each test process has a network of its own in 127.0.0.0/8.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from lbctl_local.process import stop_envoy
 from lbctl_local.settings import LocalSettings
 from tests.world import World, change, node, service
 
+NET = f"127.{16 + os.getpid() % 200}"
+DEFAULTS: dict[str, Any] = {"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",)}
 ANSWER_SECONDS = 3.0
 LOOK_SECONDS = 0.02
 
@@ -49,7 +52,9 @@ class Gateway(World):
         self.root = root
         super().__init__(
             DRIVER,
-            settings=LocalSettings(state_dir=str(root), **{"drain_seconds": 2, **settings}),
+            settings=LocalSettings(
+                state_dir=str(root), **{"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",), **settings}
+            ),
             nodes=(),
             cluster=Cluster("kubernetes", cluster),
         )
@@ -101,7 +106,7 @@ def local_node(name: str, address: str = "") -> Node:
 
 def node_address(name: str) -> str:
     """The loopback address of a node such as `n7`."""
-    return f"127.0.1.{int(name[1:])}"
+    return f"{NET}.1.{int(name[1:])}"
 
 
 def with_ports(*ports: ServicePort, **options: Any) -> Service:

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from lbctl.model.objects import ServicePort
-from tests.local.gateway import Gateway, ask, ask_udp, connection, echoes, local_node, node_address, talk, with_ports
+from tests.local.gateway import (
+    NET,
+    Gateway,
+    ask,
+    ask_udp,
+    connection,
+    echoes,
+    local_node,
+    node_address,
+    talk,
+    with_ports,
+)
 from tests.world import service
 
 NODE_PORT = 30080
@@ -19,7 +30,7 @@ def test_a_service_gets_an_address_that_serves_and_loses_it_when_deleted(gateway
     with echoes(NODE_PORT, "n1", "n2"):
         gateway.apply(service(ports=(80,)))
         (address,) = gateway.addresses()
-        assert address.startswith("127.0.")
+        assert address.startswith(NET)
         assert gateway.live().status.load_balancer.ingress[0].ip_mode == "Proxy"
         assert answers(address) == {"n1", "n2"}
         assert gateway.plans() == []

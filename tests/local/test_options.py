@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from lbctl.model.objects import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectMeta, ServicePort
-from tests.local.gateway import Echo, Gateway, ask, ask_udp, connection, echoes, node_address, talk, with_ports
+from tests.local.gateway import NET, Echo, Gateway, ask, ask_udp, connection, echoes, node_address, talk, with_ports
 from tests.local.test_life import answers
 from tests.world import service
 
@@ -159,14 +159,14 @@ def pod(address: str, *, ready: bool = True) -> Endpoint:
 def test_target_type_ip_goes_straight_to_ready_endpoints(gateway: Gateway):
     """With target type `ip` ready endpoints of the Service are the targets, without any node port, and are followed."""
     port = ServicePort(port=80, name="p80")
-    pods = [Echo(name, 8080, address=address) for name, address in (("a", "127.0.2.1"), ("b", "127.0.2.2"))]
+    pods = [Echo(name, 8080, address=address) for name, address in (("a", f"{NET}.2.1"), ("b", f"{NET}.2.2"))]
     try:
-        before = piece(pod("127.0.2.1"), pod("127.0.2.2", ready=False))
+        before = piece(pod(f"{NET}.2.1"), pod(f"{NET}.2.2", ready=False))
         gateway.controller.see_slice(None, before)
         gateway.apply(with_ports(port, annotations={"lbctl.io/target-type": "ip"}))
         (address,) = gateway.addresses()
         assert answers(address) == {"a"}
-        gateway.controller.see_slice(before, piece(pod("127.0.2.2")))
+        gateway.controller.see_slice(before, piece(pod(f"{NET}.2.2")))
         gateway.until(lambda: answers(address) == {"b"})
     finally:
         for target in pods:

@@ -11,7 +11,7 @@ import pytest
 
 from lbctl_local.dataplane import Change
 from lbctl_local.names import MARK
-from tests.local.gateway import Gateway, ask, echoes
+from tests.local.gateway import NET, Gateway, ask, echoes
 from tests.world import service
 
 NODE_PORT = 30080
@@ -21,7 +21,7 @@ NODE_PORT = 30080
 def served(gateway: Gateway):
     """A gateway with one served Service."""
     with echoes(NODE_PORT, "n1", "n2"):
-        gateway.apply(service(ports=(80,), load_balancer_ip="127.0.64.5"))
+        gateway.apply(service(ports=(80,), load_balancer_ip=f"{NET}.64.5"))
         yield gateway
 
 
@@ -40,17 +40,17 @@ def put_entries(path: Path, resources: list[dict]) -> None:
 def test_a_port_in_use_is_told_and_hurts_nobody(served: Gateway):
     """A port that another program has is told with Envoy's reason; neighbours go on, also in the same file later."""
     with socket.socket() as other:
-        other.bind(("127.0.64.6", 80))
+        other.bind((f"{NET}.64.6", 80))
         other.listen()
-        served.apply(service("blocked", ports=(80,), load_balancer_ip="127.0.64.6"))
+        served.apply(service("blocked", ports=(80,), load_balancer_ip=f"{NET}.64.6"))
         assert "Address already in use" in served.condition("blocked").message
-        assert ask("127.0.64.5", 80)
-        served.apply(service("later", ports=(80,), load_balancer_ip="127.0.64.7"))
-        assert ask("127.0.64.7", 80)
-        assert not any("127.0.64.6" in entry["name"] for entry in entries(served.root / "lds.json"))
+        assert ask(f"{NET}.64.5", 80)
+        served.apply(service("later", ports=(80,), load_balancer_ip=f"{NET}.64.7"))
+        assert ask(f"{NET}.64.7", 80)
+        assert not any(f"{NET}.64.6" in entry["name"] for entry in entries(served.root / "lds.json"))
     served.crash()
     served.settle()
-    assert ask("127.0.64.6", 80)
+    assert ask(f"{NET}.64.6", 80)
 
 
 def test_a_refused_entry_is_rejected_with_envoys_reason_and_taken_back(served: Gateway):
@@ -66,7 +66,7 @@ def test_a_refused_entry_is_rejected_with_envoys_reason_and_taken_back(served: G
     assert "not-an-ip" in str(outcomes[handles[2]])
     assert {entry["name"] for entry in entries(served.root / "cds.json")} >= {"good"}
     assert "bad" not in {entry["name"] for entry in entries(served.root / "cds.json")}
-    assert ask("127.0.64.5", 80)
+    assert ask(f"{NET}.64.5", 80)
 
 
 BAD_ENDPOINT = {
@@ -81,12 +81,12 @@ def test_edited_and_missing_entries_are_repaired(served: Gateway):
     edited[0]["connect_timeout"] = "1s"
     put_entries(clusters, edited)
     put_entries(listeners, [])
-    served.until(lambda: ask("127.0.64.5", 80) == "")
+    served.until(lambda: ask(f"{NET}.64.5", 80) == "")
     assert served.plans() != []
     served.crash()
     served.settle()
     assert entries(clusters)[0]["connect_timeout"] == "3s"
-    assert ask("127.0.64.5", 80)
+    assert ask(f"{NET}.64.5", 80)
     assert served.plans() == []
 
 
@@ -94,19 +94,19 @@ def test_bystanders_survive_everything(build):
     """Entries of an administrator and of another cluster in the same Envoy outlive create, change and delete."""
     ours, theirs = build(cluster="ours"), build(cluster="theirs", first_uid=100_000)
     with echoes(NODE_PORT, "n1", "n2"):
-        theirs.apply(service("theirs", ports=(80,), load_balancer_ip="127.0.64.20"))
+        theirs.apply(service("theirs", ports=(80,), load_balancer_ip=f"{NET}.64.20"))
         by_hand = entries(theirs.root / "lds.json")[0] | {"name": "by-hand", "metadata": {}}
-        by_hand["address"]["socket_address"]["address"] = "127.0.64.21"
+        by_hand["address"]["socket_address"]["address"] = f"{NET}.64.21"
         put_entries(theirs.root / "lds.json", [*entries(theirs.root / "lds.json"), by_hand])
         ours.crash()
         ours.apply(service("web", ports=(80,)))
         assert ask(ours.addresses()[0], 80)
-        ours.apply(service("greedy", ports=(80,), load_balancer_ip="127.0.64.20"))
+        ours.apply(service("greedy", ports=(80,), load_balancer_ip=f"{NET}.64.20"))
         assert "shop/theirs of cluster theirs" in ours.condition("greedy").message
         for name in ("web", "greedy"):
             ours.delete(name)
-        assert ask("127.0.64.20", 80)
-        assert ask("127.0.64.21", 80)
+        assert ask(f"{NET}.64.20", 80)
+        assert ask(f"{NET}.64.21", 80)
         assert {entry["name"].partition("/")[0] for entry in entries(theirs.root / "lds.json")} == {
             "by-hand",
             entries(theirs.root / "cds.json")[0]["name"].partition("/")[0],
@@ -120,10 +120,10 @@ def test_a_released_balancer_serves_on_and_is_nobodys(served: Gateway):
     served.annotate("web", {"lbctl.io/deletion-policy": "retain"})
     served.delete("web")
     assert not served.exists()
-    assert ask("127.0.64.5", 80)
+    assert ask(f"{NET}.64.5", 80)
     marks = entries(served.root / "lds.json")[0]["metadata"]["filter_metadata"][MARK]
     assert marks["cluster"] != "cluster-1"
     served.crash()
     served.settle()
     assert served.plans() == []
-    assert ask("127.0.64.5", 80)
+    assert ask(f"{NET}.64.5", 80)
