@@ -86,7 +86,7 @@ class Writer:
         return Outputs(gone=(step.key,))
 
     def put(self, action: Action, _refs: Refs) -> Outputs | Pending:
-        """Write the pools or listeners of the action's steps."""
+        """Write the pools and listeners of the action's steps."""
         patches: dict[str, dict[str, Json | None]] = {"pool": {}, "listener": {}}
         for step in action.steps:
             patches[step.key.kind][step.name] = None if step.verb is Verb.DELETE else self._render(step)
@@ -158,9 +158,8 @@ CALLS: Mapping[str, Call] = {
     plan.RESERVE: Writer.reserve,
     plan.RETIRE: Writer.retire,
     plan.FREE: Writer.free,
-    plan.PUT_POOLS: Writer.put,
-    plan.PUT_LISTENERS: Writer.put,
-    plan.DROP_POOLS: Writer.put,
+    plan.PUT: Writer.put,
+    plan.DROP: Writer.put,
     plan.RELEASE: Writer.release,
 }
 

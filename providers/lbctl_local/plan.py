@@ -1,7 +1,7 @@
 """Rules for the differ, and which steps share a call. Pure.
 
-All pools of a scope go into one write of the cluster file, all listeners into one of the listener file; Envoy replaces
-only what differs. Order: address, pools, listeners; the other way round for what goes.
+All pools and listeners of a scope go into one write, clusters before the listeners that point at them; Envoy replaces
+only what differs. Addresses come before; what is not needed any more goes after: pools, then addresses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RULES = Rules(
 )
 
 RESERVE, RETIRE, FREE = "address.reserve", "address.retire", "address.free"
-PUT_POOLS, PUT_LISTENERS, DROP_POOLS = "pools.put", "listeners.put", "pools.drop"
+PUT, DROP = "entries.put", "pools.drop"
 RESTART = "envoy.restart"
 RELEASE = "marks.release"
 
@@ -90,7 +90,7 @@ def _fold(steps: list[Step]) -> Iterator[Action]:
     folded: dict[str, list[Step]] = {}
     for step in steps:
         folded.setdefault(_call_of(step), []).append(step)
-    for call in (RESTART, RESERVE, PUT_POOLS, PUT_LISTENERS, RETIRE, DROP_POOLS, FREE):
+    for call in (RESTART, RESERVE, PUT, RETIRE, DROP, FREE):
         members = folded.get(call, [])
         if call in PER_RESOURCE:
             yield from (Action(f"{call} {step.key.id}", call, (step,)) for step in members)
@@ -102,8 +102,8 @@ PER_RESOURCE = frozenset({RESTART, RESERVE, RETIRE, FREE})
 CALLS = {
     "process": (RESTART, RESTART),
     "address": (RESERVE, FREE),
-    "pool": (PUT_POOLS, DROP_POOLS),
-    "listener": (PUT_LISTENERS, PUT_LISTENERS),
+    "pool": (PUT, DROP),
+    "listener": (PUT, PUT),
 }
 
 
