@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.driver import Driver, DriverInfo, Pending
@@ -91,6 +91,11 @@ class Tracked:
     since: float = 0.0
 
     @property
+    def home(self) -> Scope | None:
+        """The scope whose passes write to the Service's object, so that no two writers of one process collide."""
+        return self.scopes[0] if self.scopes else None
+
+    @property
     def worst(self) -> Outcome:
         """The most urgent outcome of all its scopes."""
         return min(self.outcomes.values(), key=lambda outcome: URGENCY[outcome.progress], default=READY)
@@ -116,6 +121,15 @@ class InFlight:
     due: float
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Actions of a scope that failed: not tried again before `until`, unless other actions are planned."""
+
+    digest: str
+    until: float
+    errors: Mapping[Identity, LbctlError]
+
+
 class Account:
     """One driver account: its Services, its nodes, and what was observed of its cloud."""
 
@@ -131,6 +145,7 @@ class Account:
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
         self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
+        self.failures: dict[Scope, Failure] = {}
         self.plans: dict[Scope, Plan] = {}
         self.conflicts: dict[Scope, int] = defaultdict(int)
         self.node_updates: dict[Scope, float] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from lbctl.errors import NotAuthenticated, PermissionDenied, Throttled, Unreachable
@@ -108,7 +110,7 @@ def test_refused_credentials_park_the_account_with_one_probe_in_thirty_seconds(w
         world.kube.put(service(f"s{index}", ports=(1000 + index,)))
     world.settle(200)
     assert all(world.condition(f"s{i}").status == "True" for i in range(10))
-    assert [round(b - a) for a, b in zip(refusals, refusals[1:], strict=False)] == [30, 30]
+    assert [round(b - a) for a, b in itertools.pairwise(refusals)] == [30, 30]
 
 
 @pytest.mark.spec("SC-023")
@@ -150,7 +152,7 @@ def test_a_published_address_survives_failures(world, cloud):
     assert world.condition().status == "False"
     cloud.before = lambda *_: (_ for _ in ()).throw(Unreachable("gone"))
     live = world.live()
-    world.kube.put(change(live, spec=change(live.spec, ports=(*live.spec.ports,) + service(ports=(81,)).spec.ports)))
+    world.kube.put(change(live, spec=change(live.spec, ports=(*live.spec.ports, *service(ports=(81,)).spec.ports))))
     world.settle(100)
     assert world.addresses() == ["198.51.100.1"]
 

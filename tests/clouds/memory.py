@@ -155,9 +155,12 @@ class _Write:
             self.cloud.after(self.name, self.number)
 
 
-def _plain(fields: dict[str, Any], names: dict[str, str]) -> list[tuple[str, str]]:
-    skipped = {"address"}
-    return sorted((k, str(sorted(v) if isinstance(v, frozenset) else v)) for k, v in fields.items() if k not in skipped)
+def _plain(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return sorted((key, _plain(item, names)) for key, item in value.items() if key != "address")
+    if isinstance(value, (list, tuple, frozenset)):
+        return sorted((_plain(item, names) for item in value), key=str)
+    return names.get(value, value)
 
 
 # -- the driver -----------------------------------------------------------------------------------------------------
