@@ -14,6 +14,7 @@ import pytest
 from lbctl.driver import Level
 from lbctl.errors import MissingFact
 from lbctl_local.interface import add_address, announcement, read_addresses, remove_address
+from lbctl_local.process import stop_envoy
 from tests.local.gateway import NET, ask, echoes
 from tests.world import service
 
@@ -69,6 +70,17 @@ def test_an_address_that_the_host_lost_is_added_again(build, interface: str):
         gateway.settle()
         assert address in read_addresses(interface)
         assert ask(address, 80)
+
+
+def test_stopping_takes_the_addresses_off_the_interface(build, interface: str):
+    """After `stop_envoy` the interface has only the addresses that were there before."""
+    before = read_addresses(interface)
+    gateway = build(interface=interface, addresses=(POOL,))
+    gateway.apply(service(ports=(80,)))
+    assert read_addresses(interface) > before
+    gateway.driver.close()
+    stop_envoy(gateway.root, gateway.clock, interface=interface)
+    assert read_addresses(interface) == before
 
 
 def test_adding_and_removing_may_be_repeated(interface: str):
