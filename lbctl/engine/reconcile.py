@@ -50,6 +50,8 @@ class Reconciler:
     def _take_arrived(self, state: Pass) -> None:
         for action, error in self._account.arrived.pop(state.scope, []):
             self._applier.failed(state, action, error)
+            # Repeated at once, it would only fail again: nothing is written before the error's own time has come.
+            state.stopped = state.stopped or not state.again
 
     def _rounds(self, state: Pass) -> Steps:
         """Plan and apply until the plan is empty, waits, or fails; a plan may so have several stages."""
