@@ -58,7 +58,7 @@ class Reconciler:
         for _ in range(MAX_ROUNDS):
             if state.stopped:
                 return
-            before = state.planned
+            before = state.planned if state.acted and not state.again else None
             state.again = state.acted = False
             try:
                 yield from self._observe_if_doubted(state)
