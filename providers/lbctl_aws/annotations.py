@@ -7,12 +7,22 @@ is checked in `lbctl_aws.parse`. Sources: CCM (pkg/providers/v1/aws.go, aws_load
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from lbctl.annotations import Address, Annotation, AnnotationTable, Boolean, Choice, Cidr, Integer, Kind, ListOf, Text
-from lbctl.annotations import Document as JsonDocument
-from lbctl.annotations import Pairs
+from lbctl.annotations import (
+    Address,
+    Annotation,
+    AnnotationTable,
+    Boolean,
+    Choice,
+    Cidr,
+    Document,
+    Integer,
+    Kind,
+    ListOf,
+    Pairs,
+    Text,
+)
 from lbctl_aws.grammar import Certificate, Internal, TargetWeights
 
 PREFIX = "service.beta.kubernetes.io/"
@@ -172,7 +182,7 @@ TRAFFIC = (
     Annotation(
         key=PREFIX + "actions.{port}",
         name="actions",
-        kind=JsonDocument(TargetWeights().decode, "a JSON forward action"),
+        kind=Document(TargetWeights().decode, "a JSON forward action"),
         doc="Weighted target groups of the listener PROTOCOL-PORT.",
         modes=LBC,
         source="LBC",
@@ -332,7 +342,3 @@ def remembered_text(entries: frozenset[str]) -> str | None:
     """Value of the remembering annotation; None, which removes it, when there is nothing to remember."""
     return ",".join(sorted(entries)) or None
 
-
-def dump(value: object) -> str:
-    """Compact JSON of a parsed document, stable."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))

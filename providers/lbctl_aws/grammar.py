@@ -86,7 +86,7 @@ class TargetWeights:
         config = data.get("forwardConfig") or {}
         groups = config.get("targetGroups") or []
         if not isinstance(config, dict) or not isinstance(groups, list):
-            raise ValueError("has a forwardConfig that is not an object with targetGroups")
+            raise ValueError("has a forwardConfig that is not an object with targetGroups")  # noqa: TRY004 - a fault of the text
         base = config.get("baseServiceWeight", data.get("baseServiceWeight"))
         stickiness = config.get("targetGroupStickinessConfig") or {}
         return Forward(

@@ -1,4 +1,4 @@
-"""Health checks in every mode, with the defaults of both upstream controllers (CCM aws.go, LBC model_build_target_group).
+"""Health checks in every mode, with the defaults of CCM (aws.go) and LBC (model_build_target_group.go).
 
 A value for classic balancers and one for target groups; both from the Service alone, so pure.
 """

@@ -1,4 +1,7 @@
-"""Service -> Intent: the first, pure stage of the AWS driver. All problems at once, no call for a Service that has one."""
+"""Service -> Intent: the first stage of the AWS driver, pure.
+
+Every problem is told at once, and no call is made for a Service that has one.
+"""
 
 from __future__ import annotations
 
