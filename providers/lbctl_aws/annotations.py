@@ -341,4 +341,3 @@ def key_of(name: str) -> str:
 def remembered_text(entries: frozenset[str]) -> str | None:
     """Value of the remembering annotation; None, which removes it, when there is nothing to remember."""
     return ",".join(sorted(entries)) or None
-
