@@ -7,6 +7,7 @@ is checked in `lbctl_aws.parse`. Sources: CCM (pkg/providers/v1/aws.go, aws_load
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lbctl.annotations import (
@@ -333,9 +334,12 @@ TABLE = AnnotationTable(
 )
 
 
+KEYS: Mapping[str, str] = {annotation.name: annotation.key for annotation in TABLE}
+
+
 def key_of(name: str) -> str:
     """Full key of the annotation with this name."""
-    return next(annotation.key for annotation in TABLE if annotation.name == name)
+    return KEYS[name]
 
 
 def remembered_text(entries: frozenset[str]) -> str | None:

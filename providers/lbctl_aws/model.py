@@ -59,7 +59,7 @@ def _with_predecessors(place: Place) -> Iterator[Resource]:
 
 
 def _contradictions(place: Place) -> Iterator[Problem]:
-    """What cannot be had on the balancer that lives: LBC's answer to these is an error too (model_build_load_balancer)."""
+    """What cannot be had on the balancer that lives; LBC answers with an error too (model_build_load_balancer.go)."""
     live = next(place.owned(NETWORK), None)
     if live is not None and place.options.disable_nlb_sg and live.resource.fields.get("groups"):
         path = f"metadata.annotations[{key_of('disable_nlb_sg')}]"
@@ -74,7 +74,7 @@ def _notices(place: Place) -> Iterator[Notice]:
             Severity.WARNING,
             "PlanHeld",
             f"{live.key.id} was created without security groups and can never get one; "
-            "a new balancer would be needed: delete and recreate the Service, or change its name annotation and approve",
+            "a new balancer would be needed: recreate the Service, or change its name annotation and approve the plan",
         )
 
 

@@ -56,16 +56,18 @@ def build_node_rules(world: World, facts: NodeFacts, settings: AwsSettings, clus
     wishes = list(_wishes(world, facts, settings, cluster))
     groups, notices = _node_groups(world, facts, settings, cluster)
     observed = world.observed.get(NODE_SCOPE, Observed(NODE_SCOPE))
-    resources = [r for group in sorted(groups) for r in _resources(group, wishes, observed, settings)]
+    resources = [r for group in sorted(groups) for r in _resources(group, wishes, observed, settings, cluster)]
     told = dict.fromkeys(world.intents, notices) if notices else NOTHING
     return Desired.of(NODE_SCOPE, resources, notices=told)
 
 
-def _resources(group: str, wishes: list[Wish], observed: Observed, settings: AwsSettings) -> Iterator[Resource]:
+def _resources(
+    group: str, wishes: list[Wish], observed: Observed, settings: AwsSettings, cluster: str
+) -> Iterator[Resource]:
     foreign = sum(1 for seen in observed.of_kind(RULE) if not seen.ours and seen.resource.name == group)
     fitting = wishes
     if len({wish.rule for wish in wishes}) + foreign > settings.rules_per_security_group:
-        fitting = list(merged(wishes))
+        fitting = list(merged(wishes, f"{names.OUR_RULE}{cluster}"))
     owners: dict[Rule, set[Identity | None]] = defaultdict(set)
     description: dict[Rule, str] = {}
     for wish in fitting:
@@ -103,7 +105,7 @@ def rule_of(key: Key) -> Rule:
     return parse_rule(key.id.partition(" ")[2])
 
 
-def merged(wishes: Iterable[Wish]) -> Iterator[Wish]:
+def merged(wishes: Iterable[Wish], description: str) -> Iterator[Wish]:
     """The same traffic with one rule for each protocol and source, over all ports from the lowest to the highest."""
     grouped: dict[tuple[str, str], list[Wish]] = defaultdict(list)
     for wish in wishes:
@@ -113,8 +115,7 @@ def merged(wishes: Iterable[Wish]) -> Iterator[Wish]:
             yield wish
     for (protocol, source), members in sorted(grouped.items()):
         low, high = min(w.rule.low for w in members), max(w.rule.high for w in members)
-        description = members[0].description if len(members) == 1 else names.SHARED_RULE
-        yield Wish(Rule(protocol, low, high, source), description, None)
+        yield members[0] if len(members) == 1 else Wish(Rule(protocol, low, high, source), description, None)
 
 
 def _wishes(world: World, facts: NodeFacts, settings: AwsSettings, cluster: str) -> Iterator[Wish]:
@@ -134,11 +135,14 @@ def _wishes(world: World, facts: NodeFacts, settings: AwsSettings, cluster: str)
                 yield from _from_group(world, balancer, identity, cluster)
             else:
                 yield from _from_clients(intent, balancer, facts.network, settings)
-    yield from _shared_wishes(shared, settings)
+    # One rule for each protocol, from the lowest to the highest port of all Services, as LBC has it.
+    yield from merged((Wish(rule, names.SHARED_RULE, None) for rule in shared), names.SHARED_RULE)
 
 
 def _balancers(observed: Observed | None, identity: Identity) -> Iterator[Seen]:
-    for kind in sorted(BALANCERS) if observed is not None else ():
+    if observed is None:
+        return
+    for kind in sorted(BALANCERS):
         yield from (s for s in observed.of_kind(kind) if s.ours and identity in s.resource.owners)
 
 
@@ -177,12 +181,6 @@ def _port_rules(intent: Intent, settings: AwsSettings, source: str) -> Iterator[
     check = group_check(intent, settings)
     if check.port != TRAFFIC_PORT:
         yield Rule("tcp", int(check.port), int(check.port), source)
-
-
-def _shared_wishes(rules: list[Rule], settings: AwsSettings) -> Iterator[Wish]:
-    """One rule for each protocol, from the lowest to the highest port of all Services (LBC, backend_sg)."""
-    del settings
-    yield from merged(Wish(rule, names.SHARED_RULE, None) for rule in rules)
 
 
 def _traffic(intent: Intent) -> Iterator[tuple[str, int]]:
