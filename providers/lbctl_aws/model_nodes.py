@@ -164,9 +164,10 @@ def _from_group(world: World, balancer: Seen, identity: Identity, cluster: str) 
     observed = world.observed[balancer_scope(identity)]
     managed = {seen.outputs.get("id") for seen in observed.of_kind(GROUP) if seen.ours}
     first = min(_groups(balancer), key=lambda group: (group not in managed, group), default="")
-    if first:
-        description = "" if first in managed else f"{names.OUR_RULE}{cluster}"
-        yield Wish(all_from(first), description, identity)
+    if first in managed:
+        yield Wish(all_from(first), "", identity)
+    elif first:  # the Service's own group may serve several balancers, so no Service alone owns the rule
+        yield Wish(all_from(first), f"{names.OUR_RULE}{cluster}", None)
 
 
 def _port_rules(intent: Intent, settings: AwsSettings, source: str) -> Iterator[Rule]:

@@ -256,16 +256,17 @@ class Reader:
                     owner = next(iter(seen.resource.owners))
                     by_name[key.id] = owner
                     if key.kind == CLASSIC:
-                        _note_sources(by_source, seen, owner)
+                        _note_sources(by_source, seen)
         for identity in look.world.services:
             by_name.setdefault(names.ccm_balancer(identity.uid), identity)
         return RuleOwners(self._cluster, by_source, by_name)
 
 
-def _note_sources(by_source: dict[str, Identity | None], balancer: Seen, owner: Identity) -> None:
+def _note_sources(by_source: dict[str, Identity | None], balancer: Seen) -> None:
+    """Rules from a Service's own groups are ours while its balancer has the groups; several balancers may."""
     groups = balancer.resource.fields.get("groups")
     for group in groups if isinstance(groups, frozenset) else ():
-        by_source.setdefault(group, owner)
+        by_source.setdefault(group, None)
 
 
 def _resources(world: World) -> SeenByScope:
