@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.errors import InvalidSettings
-from lbctl.model.node import Node
+from lbctl.model.objects import Node
 from lbctl_aws.annotations import TABLE
 from lbctl_aws.parse import CAPABILITIES
 from lbctl_aws.place import BACKEND, BALANCER, NODE_RULES
