@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from lbctl.driver import Cluster
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
 from lbctl.engine.tracked import Tracked
-from lbctl.errors import LbctlError
+from lbctl.errors import KubeConflict, KubeGone, LbctlError
+from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
@@ -21,34 +22,40 @@ Steps = Generator[str, None, None]
 """A stage that writes: it yields the name of each write before making it."""
 
 
-class KubeWrites(Protocol):
-    """The few reads and writes of Services that a pass needs; raises `KubeError`s."""
+class Writer(Protocol):
+    """The writes on Services (`lbctl.kube.writes.ServiceWriter`); raises `KubeError`s."""
 
-    def get_service(self, namespace: str, name: str) -> Service | None:
-        """Live read; None when there is no such Service."""
-
-    def add_finalizers(self, service: Service, names: tuple[str, ...]) -> Service:
+    def add_finalizers(self, service: Service, names: Sequence[str]) -> Service:
         """The Service with the finalizers added."""
 
-    def remove_finalizers(
-        self, service: Service, names: tuple[str, ...], *, conditions: tuple[Condition, ...] | None = None
-    ) -> Service | None:
-        """The Service without the finalizers and with an empty ingress; None when that completed its deletion."""
+    def remove_finalizers(self, service: Service, names: Sequence[str], *, clearing: Clearing | None = None) -> Service:
+        """The Service without the finalizers; `KubeGone` when there is nothing left to remove."""
 
     def write_status(
         self,
         service: Service,
         *,
-        ingress: tuple[Ingress, ...],
-        conditions: tuple[Condition, ...],
-        annotations: dict[str, str | None] | None = None,
+        ingress: Sequence[Ingress],
+        conditions: Sequence[Condition],
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Service:
-        """The Service with this status and these annotations."""
+        """The Service with exactly this ingress and these conditions, and these annotations changed."""
 
-    def status_writer(self, service: Service) -> str:
-        """Who wrote the ingress last, by managed fields: one live read."""
 
-    def emit(self, service: Service, notice: Notice) -> None:
+class Reads(Protocol):
+    """The live reads on Services (`lbctl.kube.reads.Cluster`)."""
+
+    def get_service(self, namespace: str, name: str) -> Service | None:
+        """The Service as the server holds it now."""
+
+    def get_ingress_owner(self, service: Service) -> str:
+        """Who wrote the ingress last."""
+
+
+class Recorder(Protocol):
+    """The queue of Events (`lbctl.kube.events.Recorder`)."""
+
+    def emit(self, about: Service, notice: Notice) -> None:
         """Queue an Event; never fails."""
 
 
@@ -56,7 +63,9 @@ class KubeWrites(Protocol):
 class Shared:
     """What all reconcilers of a process use; `may_write` raises `LostLease` when this process must not write."""
 
-    kube: KubeWrites
+    writer: Writer
+    reads: Reads
+    recorder: Recorder
     clock: Clock
     backoff: Backoff
     cluster: Cluster
@@ -82,21 +91,53 @@ class ComeBack:
 class Pass:
     """The notes of one pass, dropped at its end.
 
-    `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
+    `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
+    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass;
+    `rested` means that what failed before was not tried again yet.
     """
 
     scope: Scope
     comeback: ComeBack = field(default_factory=ComeBack)
+    marked: set[Identity] = field(default_factory=set)
     unmarked: set[Identity] = field(default_factory=set)
+    homes: set[Scope] = field(default_factory=set)
     errors: dict[Identity, LbctlError] = field(default_factory=dict)
     scope_error: LbctlError | None = None
     changed: set[Identity] = field(default_factory=set)
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
+    remaining: str = ""
     again: bool = False
     stopped: bool = False
+    rested: bool = False
+
+    def blame_all(self, errors: Mapping[Identity, LbctlError]) -> None:
+        """Remember the errors of an earlier pass."""
+        for owner, error in errors.items():
+            self.blame([owner], error)
 
     def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
         """Remember the first error of each owner."""
         for owner in owners:
             self.errors.setdefault(owner, error)
+
+
+MAX_CONFLICTS = 5
+
+
+def retry_conflicts(tracked: Tracked, reads: Reads, attempt: Callable[[], Steps]) -> Steps:
+    """Make a write on a Service again, on its newest state, when somebody else wrote first; at most five times.
+
+    Raises `KubeGone` when the Service is gone meanwhile, `KubeConflict` when others keep being faster.
+    """
+    for _ in range(MAX_CONFLICTS):
+        try:
+            yield from attempt()
+        except KubeConflict:
+            live = reads.get_service(tracked.identity.namespace, tracked.identity.name)
+            if live is None or live.metadata.uid != tracked.identity.uid:
+                raise KubeGone(f"Service {tracked.identity} is gone") from None
+            tracked.service = live
+        else:
+            return
+    yield from attempt()

@@ -14,7 +14,7 @@ from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
 from lbctl.engine.passes import ComeBack, Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world, plan_scope
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Account, Failure, Tracked
 from lbctl.errors import InvalidService, LbctlError, Retry
 from lbctl.model.resource import Desired, Identity, Scope
 from lbctl.plan.order import build_plan
@@ -44,6 +44,7 @@ class Reconciler:
             yield from self._release(state)
         self._schedule(state)
         yield from self._announcer.publish(state)
+        state.comeback.touched = frozenset((self._others(state) | state.homes) - {state.scope})
         return state.comeback
 
     def _take_arrived(self, state: Pass) -> None:
@@ -61,12 +62,26 @@ class Reconciler:
             except LbctlError as error:
                 self._applier.scope_failed(state, error)
                 return
+            if self._is_resting(state, state.planned):
+                return
             for call in self._applier.run(state, state.planned):
                 self._announcer.begin(state)
                 yield call
             self._applier.advance_bisection(state)
             if not state.again:
                 return
+
+    def _is_resting(self, state: Pass, planned: Planned) -> bool:
+        """True when just what failed last time is planned again, and its pause is not over."""
+        failure = self._account.failures.get(state.scope)
+        if failure is None or failure.digest != planned.plan.digest:
+            return False
+        if failure.until <= self._shared.clock.monotonic():
+            return False
+        state.blame_all(failure.errors)
+        state.comeback.not_later_than(failure.until)
+        state.rested = True
+        return True
 
     def _observe_if_doubted(self, state: Pass) -> Steps:
         account = self._account
@@ -113,6 +128,8 @@ class Reconciler:
         return frozenset(t.identity for t in self._account.members(scope) if is_retained(t))
 
     def _schedule(self, state: Pass) -> None:
+        if state.rested:
+            return
         key = (self._account.name, state.scope)
         now = self._shared.clock.monotonic()
         errors = [*state.errors.values(), *([state.scope_error] if state.scope_error else [])]
@@ -122,17 +139,19 @@ class Reconciler:
         for error in retries:
             if error.retry is Retry.AFTER:
                 state.comeback.not_later_than(now + error.after_seconds)
+        self._account.failures.pop(state.scope, None)
+        if state.comeback.at is not None and retries and state.remaining:
+            self._account.failures[state.scope] = Failure(state.remaining, state.comeback.at, dict(state.errors))
         if not retries and not state.stopped:
             self._shared.backoff.reset(key)
             self._account.conflicts.pop(state.scope, None)
-        state.comeback.touched = self._others(state)
 
     def _others(self, state: Pass) -> frozenset[Scope]:
-        """Other scopes of the Services whose objects changed here, and those that leaving ones still have to empty."""
+        """Other scopes of the Services that changed here, and those that leaving ones still have to empty."""
         account = self._account
-        touched = [account.services[i] for i in state.changed if i in account.services]
+        touched = [account.services[i] for i in state.changed | state.marked if i in account.services]
         others = {scope for tracked in touched for scope in account.scopes_of(tracked)}
         if not state.stopped:
             leaving = (m for m in account.members(state.scope) if m.standing is Standing.LEAVING and state.changed)
             others |= {scope for tracked in leaving for scope in account.scopes_with(tracked.identity)}
-        return frozenset(others - {state.scope})
+        return frozenset(others)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.driver import Driver, DriverInfo, Pending
@@ -84,10 +84,16 @@ class Tracked:
     published: tuple[Ingress, ...] | None = None
     rewrites: tuple[float, ...] = ()
     told: frozenset[Notice] = frozenset()
+    told_failure: str = ""
     leaving_confirmed: bool = False
     looked: bool = False
     had_objects: bool = False
     since: float = 0.0
+
+    @property
+    def home(self) -> Scope | None:
+        """The scope whose passes write to the Service's object, so that no two writers of one process collide."""
+        return self.scopes[0] if self.scopes else None
 
     @property
     def worst(self) -> Outcome:
@@ -115,6 +121,15 @@ class InFlight:
     due: float
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Actions of a scope that failed: not tried again before `until`, unless other actions are planned."""
+
+    digest: str
+    until: float
+    errors: Mapping[Identity, LbctlError]
+
+
 class Account:
     """One driver account: its Services, its nodes, and what was observed of its cloud."""
 
@@ -130,6 +145,7 @@ class Account:
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
         self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
+        self.failures: dict[Scope, Failure] = {}
         self.plans: dict[Scope, Plan] = {}
         self.conflicts: dict[Scope, int] = defaultdict(int)
         self.node_updates: dict[Scope, float] = {}
@@ -207,6 +223,11 @@ class Account:
     def scopes_of(self, tracked: Tracked) -> frozenset[Scope]:
         """Every scope that concerns a Service: those it asks for and those in which it has something."""
         return frozenset(tracked.scopes) | self.scopes_with(tracked.identity)
+
+    def rank(self, scope: Scope) -> int:
+        """Position of the scope's kind in the driver's order; a scope without objects comes first."""
+        kinds = self.info.scope_kinds
+        return kinds.index(scope.kind) if scope.kind in kinds else -1
 
     def all_scopes(self) -> frozenset[Scope]:
         """Every scope that any Service asks for or in which something was seen."""
