@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from moto_fixtures.wire import Call, Json
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from moto_fixtures.wire import Call, Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,17 @@ as the API's own parameters: they are what an upstream controller would have sen
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from moto_fixtures.server import REGION, AwsServer
-from moto_fixtures.wire import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from moto_fixtures.wire import Json
 
 _TOPOLOGIES = Path(__file__).parent / "topologies"
 _ANYWHERE = "0.0.0.0/0"
@@ -75,7 +78,7 @@ class Seeder:
                 make(self, name, self._resolve(entry))
         return dict(self.ids)
 
-    def _resolve(self, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    def _resolve(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {key: self._resolve(one) for key, one in value.items()}
         if isinstance(value, list):
@@ -231,5 +234,3 @@ def _node(name: str, instance_id: str, zone: str) -> Json:
         "spec": {"providerID": f"aws:///{zone}/{instance_id}"},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
-
-

@@ -6,10 +6,10 @@ processes have two servers and never meet. A client is a plain boto3 client with
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -22,6 +22,9 @@ from moto_fixtures.clock import CloudClock
 from moto_fixtures.faults import FaultGate, Faults
 from moto_fixtures.strict import SWITCHES
 from moto_fixtures.strict.gate import StrictGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REGION = "eu-west-1"
 # Made up; moto takes any. A driver under test gets them through its environment.
@@ -46,6 +49,8 @@ class AwsServer:
     """The cloud as a process sees it; `start` before use, `stop` at the end of the session."""
 
     def __init__(self) -> None:
+        # moto's catalogue of machine images is most of an account's size, and no balancer needs one.
+        os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         self.clock = CloudClock()
         self.strict = StrictGate(DomainDispatcherApplication(create_backend_app), SWITCHES, self.clock)
         self.calls = CallLog()
@@ -75,15 +80,15 @@ class AwsServer:
         """The URL that a driver is given."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its client classes at run time
+    def client(self, service: str) -> Any:
         """A plain boto3 client of the endpoint, one attempt a call; the same one each time."""
         return self._client(service, self.endpoint)
 
-    def backstage(self, service: str) -> Any:  # noqa: ANN401 - as above
+    def backstage(self, service: str) -> Any:
         """The same, but its calls are not logged and meet no faults: for setting a scene and looking at it."""
         return self._client(service, f"{self.endpoint}/backstage")
 
-    def _client(self, service: str, url: str) -> Any:  # noqa: ANN401 - as above
+    def _client(self, service: str, url: str) -> Any:
         key = (service, url)
         if key not in self._clients:
             make: Callable[..., Any] = boto3.session.Session(region_name=REGION, **CREDENTIALS).client

@@ -6,10 +6,11 @@ calls, and is the very state that HTTP left. Also what a stale read is answered 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -19,8 +20,9 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.moto_api._internal import mock_random
 
-from moto_fixtures.strict.gate import StrictGate
-from moto_fixtures.strict.ledger import Ledger
+if TYPE_CHECKING:
+    from moto_fixtures.strict.gate import StrictGate
+    from moto_fixtures.strict.ledger import Ledger
 
 _SERVICES = ("ec2", "elb", "elbv2", "acm", "iam")
 _SEED = 42
@@ -35,18 +37,20 @@ class Snapshot:
     content: bytes
 
 
+@functools.cache
 def _load_key(pem: bytes) -> object:
     return serialization.load_pem_private_key(pem, None)
 
 
+@functools.cache
 def _load_certificate(pem: bytes) -> object:
     return load_pem_x509_certificate(pem)
 
 
 class _Pickler(pickle.Pickler):
-    """Knows how to write the keys and certificates that moto's ACM holds."""
+    """Knows how to write the keys and certificates that moto's ACM holds; they never change, so copies share them."""
 
-    def reducer_override(self, thing: object) -> Any:  # noqa: ANN401 - what pickle asks for
+    def reducer_override(self, thing: object) -> Any:
         if isinstance(thing, RSAPrivateKey):
             plain = serialization.NoEncryption()
             pem = thing.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
@@ -68,7 +72,7 @@ def restore(gate: StrictGate, snapshot: Snapshot) -> None:
     """Put the cloud back to `snapshot`; what is there now is gone."""
     with gate.lock:
         reset_model_data()
-        backends, ledger, quotas, random_state = pickle.loads(snapshot.content)  # noqa: S301 - made by take(), in memory
+        backends, ledger, quotas, random_state = pickle.loads(snapshot.content)
         _put(gate, backends, ledger)
         gate.quotas = quotas
         mock_random.setstate(random_state)
@@ -94,7 +98,7 @@ class Moment:
 def swap_in(gate: StrictGate, snapshot: Snapshot) -> Moment:
     """Let `snapshot` answer from now on; returns what must be given to swap_back."""
     present = Moment(_backends(), gate.ledger)
-    backends, ledger, _quotas, _random_state = pickle.loads(snapshot.content)  # noqa: S301 - made by take(), in memory
+    backends, ledger, _quotas, _random_state = pickle.loads(snapshot.content)
     _put(gate, backends, ledger)
     return present
 

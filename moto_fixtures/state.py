@@ -7,16 +7,26 @@ that the cloud drew are replaced by the names of what they stand for, so two run
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moto_fixtures.strict.gate import StrictGate
 from moto_fixtures.wire import Call, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from moto_fixtures.strict.gate import StrictGate
 
 BYSTANDER_TAG = "example.com/bystander"
 BYSTANDER_RULE = "bystander"
 _TAGS_AT_ONCE = 20
-_VOLATILE = {"CreatedTime", "CanonicalHostedZoneId", "CanonicalHostedZoneNameID", "OwnerId", "SecurityGroupArn", "State"}
+_VOLATILE = {
+    "CreatedTime",
+    "CanonicalHostedZoneId",
+    "CanonicalHostedZoneNameID",
+    "OwnerId",
+    "SecurityGroupArn",
+    "State",
+}
 
 
 class _Reader:
@@ -26,10 +36,10 @@ class _Reader:
         self._gate = gate
         self._region = region
 
-    def ask(self, service: str, operation: str, **params: Any) -> Json:  # noqa: ANN401 - the API model types them
+    def ask(self, service: str, operation: str, **params: Any) -> Json:
         return self._gate.ask(Call(service, operation, params, {}, self._region, 1))
 
-    def every(self, service: str, operation: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - as above
+    def every(self, service: str, operation: str, key: str, **params: Any) -> list[Json]:
         sent, got = ("NextToken", "NextToken") if service == "ec2" else ("Marker", "NextMarker")
         page = self.ask(service, operation, **params)
         found: list[Json] = list(page.get(key, []))
@@ -53,12 +63,13 @@ def tags_of(described: Json) -> dict[str, str]:
 
 
 def observe(gate: StrictGate, region: str) -> dict[str, dict[str, Json]]:
-    """Kind → name → the object, all keys sorted; kinds are balancers, target_groups, classic, security_groups,
+    """Kind → name → the object, all keys sorted; kinds are vpcs, balancers, target_groups, classic, security_groups,
     instances, subnets, addresses and interfaces.
     """
     with gate.lock:
         reader = _Reader(gate, region)
         raw = {
+            "vpcs": _by_id(reader.every("ec2", "DescribeVpcs", "Vpcs"), "VpcId"),
             "subnets": _by_id(reader.every("ec2", "DescribeSubnets", "Subnets"), "SubnetId"),
             "security_groups": _security_groups(reader),
             "instances": _instances(reader),
@@ -212,7 +223,7 @@ def _named(objects: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:
     return dict(sorted((names[drawn], _rename(one, names)) for drawn, one in objects.items()))
 
 
-def _rename(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - any JSON value
+def _rename(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _rename(one, names) for key, one in sorted(value.items()) if key not in _VOLATILE}
     if isinstance(value, list):

@@ -104,7 +104,7 @@ class Reply:
 def read_call(environ: Environ) -> Call | None:
     """The request in `environ` as a Call, leaving the body readable; None for moto's own API and unsigned requests."""
     scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
-    if len(scope) < 5:  # noqa: PLR2004 - a credential scope has key, date, region, service and a constant
+    if len(scope) < 5:
         return None
     form = dict(parse_qsl(_take_body(environ).decode(), keep_blank_values=True))
     service = _SERVICE_OF_VERSION.get(form.get("Version", ""), scope[3])
@@ -131,7 +131,7 @@ def _attempt(environ: Environ) -> int:
 
 
 @cache
-def operation_model(service: str, operation: str) -> Any:  # noqa: ANN401 - botocore ships no types
+def operation_model(service: str, operation: str) -> Any:
     """The published description of one operation; botocore's OperationNotFoundError when there is none."""
     return get_service_model(service).operation_model(operation)
 
@@ -190,7 +190,7 @@ def _put_body(environ: Environ, body: bytes) -> None:
 
 
 @cache
-def _answer_parser(protocol: str) -> Any:  # noqa: ANN401 - botocore ships no types
+def _answer_parser(protocol: str) -> Any:
     return create_parser(protocol)
 
 

@@ -7,19 +7,22 @@ Seeding remembers each topology as a snapshot, so the second test of a session g
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto_fixtures import seed, snapshot, state
-from moto_fixtures.calls import CallLog
-from moto_fixtures.clock import CloudClock
-from moto_fixtures.faults import Faults
 from moto_fixtures.seed import Seeder
 from moto_fixtures.server import REGION, AwsServer
-from moto_fixtures.snapshot import Snapshot
-from moto_fixtures.wire import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from moto_fixtures.calls import CallLog
+    from moto_fixtures.clock import CloudClock
+    from moto_fixtures.faults import Faults
+    from moto_fixtures.snapshot import Snapshot
+    from moto_fixtures.wire import Json
 
 _SEEDED: dict[str, tuple[Snapshot, dict[str, str]]] = {}
 
@@ -73,11 +76,11 @@ class AwsWorld:
         """Where the counterpart itself broke; a test that leaves any here fails at its end."""
         return self._server.strict.breakdowns
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its client classes at run time
+    def client(self, service: str) -> Any:
         """A plain boto3 client, one attempt a call; logged, and met by faults."""
         return self._server.client(service)
 
-    def backstage(self, service: str) -> Any:  # noqa: ANN401 - as above
+    def backstage(self, service: str) -> Any:
         """A client whose calls are not logged and meet no faults."""
         return self._server.backstage(service)
 

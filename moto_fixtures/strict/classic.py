@@ -6,12 +6,15 @@ The words of an error are those of the API model of 2012-06-01 where it has them
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from moto.elb.models import FakeBackend
 
-from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
+
+if TYPE_CHECKING:
+    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,32}(?<!-)")
 _ON_ONE_BALANCER = (
@@ -41,9 +44,7 @@ classic_exists = Switch(
     moto="a call on a balancer that does not exist breaks with an internal error, or succeeds",
     aws="LoadBalancerNotFound",
 )
-classic_name_form = Switch(
-    "classic-name-form", moto="accepts names of more than 32 characters", aws="ValidationError"
-)
+classic_name_form = Switch("classic-name-form", moto="accepts names of more than 32 characters", aws="ValidationError")
 classic_idempotent = Switch(
     "classic-idempotent",
     moto="CreateLoadBalancer with equal settings answers DuplicateLoadBalancerName",
@@ -108,7 +109,9 @@ def _check_exists(call: Call, cloud: Cloud) -> None:
 def _check_name(call: Call, _cloud: Cloud) -> None:
     name = call.params["LoadBalancerName"]
     if not _NAME.fullmatch(name):
-        raise RefusedError("ValidationError", f"LoadBalancer name '{name}' must have at most 32 letters, digits, hyphens")
+        raise RefusedError(
+            "ValidationError", f"LoadBalancer name '{name}' must have at most 32 letters, digits, hyphens"
+        )
 
 
 @classic_network.before("elb", "CreateLoadBalancer", "AttachLoadBalancerToSubnets")
@@ -261,7 +264,7 @@ def _delete_listeners(call: Call, cloud: Cloud) -> Json:
 def _check_certificates(call: Call, cloud: Cloud) -> None:
     listeners = [call.params, *call.params.get("Listeners", ())]
     for arn in (one["SSLCertificateId"] for one in listeners if one.get("SSLCertificateId")):
-        if not cloud.elbv2._certificate_exists(arn):  # noqa: SLF001 - moto's own look-up, in ACM and IAM
+        if not cloud.elbv2._certificate_exists(arn):
             raise RefusedError("CertificateNotFound", f"Server Certificate not found for the key: {arn}")
     for one in call.params.get("Listeners", ()):
         if one["Protocol"].upper() in {"HTTPS", "SSL"} and not one.get("SSLCertificateId"):
@@ -304,7 +307,9 @@ def _check_set_policies(call: Call, cloud: Cloud) -> None:
     if "LoadBalancerPort" in call.params:
         _listener(call, cloud)
     elif call.params["InstancePort"] not in {int(one.instance_port) for one in balancer.backends}:
-        message = f"Load balancer '{balancer.name}' has no listener with the instance port {call.params['InstancePort']}"
+        message = (
+            f"Load balancer '{balancer.name}' has no listener with the instance port {call.params['InstancePort']}"
+        )
         raise RefusedError("InvalidConfigurationRequest", message)
 
 

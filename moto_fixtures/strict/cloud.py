@@ -6,7 +6,6 @@ each rule names the attributes it uses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from moto_fixtures.strict.ledger import Ledger
     from moto_fixtures.wire import Json
 

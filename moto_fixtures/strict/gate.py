@@ -10,16 +10,20 @@ from __future__ import annotations
 import copy
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from moto_fixtures import wire
-from moto_fixtures.clock import CloudClock
 from moto_fixtures.strict.cloud import Cloud
 from moto_fixtures.strict.ledger import Ledger
 from moto_fixtures.strict.quotas import AWS_QUOTAS
-from moto_fixtures.strict.switch import Before, Rewrite, Switch
 from moto_fixtures.wire import Call, Environ, Json, RefusedError, Reply, StartResponse, WsgiApp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from moto_fixtures.clock import CloudClock
+    from moto_fixtures.strict.switch import Before, Rewrite, Switch
 
 _STRICT_SERVICES = {"ec2", "elb", "elbv2"}
 
@@ -76,7 +80,7 @@ class StrictGate:
                 return self._strict(call, environ) if call.service in _STRICT_SERVICES else self._plain(environ)
             except RefusedError as refusal:
                 return wire.write_refusal(call, refusal)
-            except Exception as broken:  # noqa: BLE001 - whatever moto raises must reach the test, not the thread's end
+            except Exception as broken:
                 self.breakdowns.append(f"{call.service}:{call.operation} {call.params}\n{traceback.format_exc()}")
                 return wire.write_refusal(call, RefusedError("InternalFailure", f"the counterpart broke: {broken!r}"))
 

@@ -6,13 +6,15 @@ only to groups that speak its protocol.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.elbv2.ssl_policies import SSL_POLICIES
 
-from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
+
+if TYPE_CHECKING:
+    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _TARGET_PROTOCOLS = {
     "TCP": {"TCP", "TCP_UDP"},
@@ -103,7 +105,9 @@ def _merged(call: Call, cloud: Cloud) -> Json:
 def _check_port(call: Call, cloud: Cloud) -> None:
     wanted = _merged(call, cloud)
     balancer = cloud.balancer(wanted["LoadBalancerArn"])
-    others = [one for one in balancer.listeners.values() if one.arn != call.params.get("ListenerArn")] if balancer else []
+    others = (
+        [one for one in balancer.listeners.values() if one.arn != call.params.get("ListenerArn")] if balancer else []
+    )
     if any(int(one.port) == wanted.get("Port") for one in others):
         message = f"A listener already exists on this port for this load balancer '{wanted['LoadBalancerArn']}'"
         raise RefusedError("DuplicateListener", message)
@@ -115,7 +119,9 @@ def _check_protocols(call: Call, cloud: Cloud) -> None:
     for arn in forwarded_groups(wanted["DefaultActions"]):
         group, protocol = cloud.target_group(arn), wanted.get("Protocol")
         if group is not None and group.protocol not in _TARGET_PROTOCOLS.get(protocol, {group.protocol}):
-            message = f"Listener protocol '{protocol}' is not supported with a target group of protocol '{group.protocol}'"
+            message = (
+                f"Listener protocol '{protocol}' is not supported with a target group of protocol '{group.protocol}'"
+            )
             raise RefusedError("IncompatibleProtocols", message)
 
 
@@ -128,7 +134,7 @@ def _check_certificates(call: Call, cloud: Cloud) -> None:
     if protocol not in _SECURE and certificates:
         raise RefusedError("ValidationError", f"A certificate cannot be specified for {protocol} listeners")
     for certificate in certificates:
-        if not cloud.elbv2._certificate_exists(certificate["CertificateArn"]):  # noqa: SLF001 - moto's own look-up
+        if not cloud.elbv2._certificate_exists(certificate["CertificateArn"]):
             message = f"Certificate '{certificate['CertificateArn']}' not found"
             raise RefusedError("CertificateNotFound", message)
 

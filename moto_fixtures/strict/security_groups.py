@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _SOURCES = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds")
 _SOURCE_KEY = {
@@ -137,7 +141,9 @@ def _answer_all(call: Call, cloud: Cloud, answer: Json) -> None:
 def _check_users(call: Call, cloud: Cloud) -> None:
     group_id = call.params.get("GroupId")
     group = cloud.security_group(group_id) if group_id else None
-    if group is not None and (_held_by_interface(group, cloud) or _held_by_rule(group, cloud) or _held_by_lb(group, cloud)):
+    if group is not None and (
+        _held_by_interface(group, cloud) or _held_by_rule(group, cloud) or _held_by_lb(group, cloud)
+    ):
         raise RefusedError("DependencyViolation", f"resource {group.id} has a dependent object")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from moto_fixtures.strict.cloud import Cloud, MotoObject
+from typing import TYPE_CHECKING
+
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
+
+if TYPE_CHECKING:
+    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _DESCRIBED_AT_ONCE = 20
 _TAGS_V2, _TAGS_CLASSIC = 50, 10
@@ -51,7 +55,9 @@ def _check_new(tags: list[Json], held: dict[str, str], limit: int) -> None:
         raise RefusedError("DuplicateTagKeys", "A tag key was specified more than once")
     reserved = [key for key in keys if key.lower().startswith(_RESERVED)]
     if reserved:
-        raise RefusedError("ValidationError", f"Tag key '{reserved[0]}' is not valid: aws: prefixed tag keys are reserved")
+        raise RefusedError(
+            "ValidationError", f"Tag key '{reserved[0]}' is not valid: aws: prefixed tag keys are reserved"
+        )
     if len(set(held) | set(keys)) > limit:
         raise RefusedError("TooManyTags", "You've reached the limit on the number of tags for this resource")
 

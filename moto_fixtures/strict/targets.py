@@ -8,12 +8,16 @@ forwards. Reasons and states are those of the API model's TargetHealth.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.ledger import Target, TargetKey
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _State = tuple[str, str | None, str | None]
 _PRIVATE = [ipaddress.ip_network(block) for block in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")]
@@ -99,11 +103,13 @@ def _check_address(target: Json, group: MotoObject, cloud: Cloud) -> None:
     except ValueError:
         raise RefusedError("ValidationError", f"The IP address '{target['Id']}' is not a valid IPv4 address") from None
     if f"ipv{address.version}" != group.ip_address_type:
-        message = f"The IP address '{address}' is not valid for a target group of address type '{group.ip_address_type}'"
+        message = (
+            f"The IP address '{address}' is not valid for a target group of address type '{group.ip_address_type}'"
+        )
         raise RefusedError("ValidationError", message)
     if _in_vpc(address, group, cloud):
         return
-    if address.version == 4 and not any(address in block for block in _PRIVATE):  # noqa: PLR2004 - the IP version
+    if address.version == 4 and not any(address in block for block in _PRIVATE):
         message = f"The IP address '{address}' must be in the VPC of the target group or in a private range"
         raise RefusedError("ValidationError", message)
     if "AvailabilityZone" not in target:
