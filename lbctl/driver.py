@@ -1,0 +1,262 @@
+"""The driver contract: what one cloud has to know, and what it may leave to the core.
+
+A driver is a package that publishes a `DriverInfo` under the entry-point group `lbctl.providers`. Importing the package
+loads no SDK; `DriverInfo.connect` does. The object that it returns is a `Driver`. All drivers have the same files:
+
+    __init__.py     DRIVER = DriverInfo(...)
+    annotations.py  the table of annotations, as data
+    settings.py     the driver's settings, and its upstream's configuration file
+    names.py        upstream's names and tags, byte for byte
+    parse.py        Service -> Intent                                              pure
+    facts.py        cached reads that modelling needs: subnets, zones, networks    reads
+    model.py        Intents + nodes + facts -> Desired                             pure
+    observe.py      the cloud's objects -> Observed                                reads
+    plan.py         rules for the differ; which steps share a call                 pure
+    apply.py        one action -> one cloud call                                   writes
+    client.py       the only module that imports the SDK
+    errors.py       the SDK's codes -> lbctl.errors, one table
+    check.py        findings for `lbctl doctor`, permissions                       reads
+    driver.py       the class that joins them
+
+How the core uses it (`lbctl.engine.reconcile`), for one scope:
+
+    intents  = parse(service) for every Service whose scopes() name this scope
+    facts    = facts(scope, world)
+    desired  = model(scope, world, facts)         nothing wanted: an empty Desired, and the plan deletes what is left
+    observed = the cache, filled by snapshot(), kept up to date by apply's Outputs, read again by observe(scope)
+    plan     = plan(desired, observed, world)
+    outputs  = apply(action, refs) for each action of plan, in order
+    status   = status(identity, world) for every Service of the scope
+
+What the core promises: one scope is never worked on twice at once; `apply` is called only while the lease is ours;
+the finalizer is on every Service before the first action that creates something for it; everything that `apply`
+returned is in `world` before the next call; a Service whose input is invalid is frozen (wanted as observed); after
+`Rejected` with several changed owners, halves of them are frozen until the culprit is alone; a crash between any two
+calls is followed by a fresh snapshot.
+
+What a driver promises: deterministic names; ownership marks in the create call; `apply` of a create whose object an
+earlier attempt already made finds it and returns it; "not found" is success for a delete; no sleeping (return
+`Pending`, or raise `NotReady`); no exception but those of `lbctl.errors`; no state that is not in the cloud or in
+Kubernetes, except caches whose loss costs only calls.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from lbctl.annotations import AnnotationTable
+from lbctl.clock import Clock
+from lbctl.errors import CloudError, NotReady
+from lbctl.model.intent import Intent
+from lbctl.model.node import NodeSet
+from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
+from lbctl.model.status import Status
+from lbctl.plan.actions import Action, Plan
+
+
+class Affinity(enum.StrEnum):
+    """How much of session affinity a cloud can do."""
+
+    NONE = "none"
+    CLIENT_IP = "client-ip"
+    CLIENT_IP_WITH_TIMEOUT = "client-ip+timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a cloud can do, as data: `read_intent` refuses the rest with a sentence, the support matrix shows it."""
+
+    protocols: frozenset[str] = frozenset({"TCP"})
+    mixed_protocols: bool = False
+    families: tuple[str, ...] = ("IPv4",)
+    dual_stack: bool = False
+    source_ranges: bool = True
+    affinity: Affinity = Affinity.NONE
+    needs_node_ports: bool = True
+    proxy_protocol: bool = False
+    shared_address: bool = False
+    requested_address: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that we work for: `name` goes into upstream's names, `id` proves ownership."""
+
+    name: str = "kubernetes"
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that a pure stage may look at; a read-only view of what this process knows, never of the cloud.
+
+    `intents` holds the Services that take part in the scope at hand and are not going away; `services` are their
+    objects. `slices` are filled only for drivers that watch EndpointSlices. `observed` spans all scopes.
+    """
+
+    cluster: Cluster
+    now: datetime
+    nodes: NodeSet = field(default_factory=NodeSet)
+    intents: Mapping[Identity, Intent] = field(default_factory=nothing, hash=False)
+    services: Mapping[Identity, Service] = field(default_factory=nothing, hash=False)
+    slices: Mapping[Identity, tuple[EndpointSlice, ...]] = field(default_factory=nothing, hash=False)
+    observed: Mapping[Scope, Observed] = field(default_factory=nothing, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """Resolves references while a plan runs: from this scope as written so far, else from the other scope's cache."""
+
+    scope: Observed
+    world: World
+
+    def get(self, ref: Ref) -> str:
+        """The value, or `NotReady` when the resource does not exist yet."""
+        value = self.find(ref)
+        if value is None:
+            raise NotReady(f"{ref} does not exist yet", after_seconds=1.0)
+        return value
+
+    def find(self, ref: Ref) -> str | None:
+        """The value, or None when the resource does not exist yet."""
+        observed = self.scope if ref.scope in (None, self.scope.scope) else self.world.observed.get(ref.scope)
+        seen = observed.get(ref.key) if observed is not None else None
+        return seen.outputs.get(ref.attribute) if seen else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The cloud accepted an action and works on it: `poll` will tell. `operation` is the cloud's handle.
+
+    `early` is what the reply already confirmed, if anything (an id, an address).
+    """
+
+    operation: str
+    poll_after: float = 1.0
+    early: Outputs = field(default_factory=Outputs)
+    payload: object = field(default=None, hash=False, compare=False)
+
+
+Outcome = Outputs | CloudError
+
+
+class Level(enum.StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of `lbctl doctor`: what was looked at, what was found, what to do."""
+
+    level: Level
+    subject: str
+    message: str
+    hint: str = ""
+
+
+class Driver(Protocol):
+    """One account of one cloud. Methods marked pure take values and return values; the others do the I/O they name."""
+
+    info: DriverInfo
+
+    def claims(self, service: Service) -> bool:
+        """Pure: False when this Service is another controller's although the class would allow it."""
+
+    def parse(self, service: Service) -> Intent:
+        """Pure: what the Service asks for; `InvalidService` with all problems."""
+
+    def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:
+        """Pure: every scope whose objects this Service needs, its own balancer's first. No order is implied."""
+
+    def facts(self, scope: Scope, world: World) -> Any:  # noqa: ANN401 - each driver has its own facts
+        """Read, cached with an age: what `model` needs of the cloud beyond our own objects; None when nothing."""
+
+    def model(self, scope: Scope, world: World, facts: Any) -> Desired:  # noqa: ANN401 - as above
+        """Pure: everything that the scope should hold. `InvalidService`s go into `Desired.rejected`, by owner."""
+
+    def snapshot(self, world: World) -> Mapping[Scope, Observed]:
+        """Read in bulk everything of this cluster, also what no Service asks for; O(pages) calls.
+
+        `world` holds all Services and intents known, to find whose an object is where names alone do not tell.
+        """
+
+    def observe(self, scope: Scope, world: World) -> Observed:
+        """Read one scope; used after a conflict, an unknown reply, and before a deletion is called finished."""
+
+    def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
+        """Pure: `lbctl.plan.diff`, folded into calls, ordered by `lbctl.plan.order`. Raises `OwnedByOther`."""
+
+    def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        """Write: one call. Safe to repeat after a crash."""
+
+    def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
+        """Read: the outcome of each operation that is over, by its handle; one list call a tick where there is one."""
+
+    def status(self, identity: Identity, world: World) -> Status:
+        """Pure: what can be published for the Service now, from `world.observed` of its scopes."""
+
+    def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
+        """Pure: actions that take our marks off what the Service has, so that it stays without us."""
+
+    def check(self) -> Iterator[Finding]:
+        """Read: identity, permissions, quotas and settings, one finding each."""
+
+    def close(self) -> None:
+        """Let go of connections and processes; what serves traffic goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the core hands to a driver when it connects.
+
+    `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
+    every request. `record` is called once a cloud call with operation, outcome code and seconds.
+    """
+
+    cluster: Cluster
+    clock: Clock
+    settings: Any
+    user_agent: str
+    random: Callable[[], float]
+    record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+
+
+@dataclass(frozen=True, slots=True)
+class DriverInfo:
+    """A driver as the core knows it before any SDK is loaded.
+
+    `scope_kinds` are in rank order: a scope may refer to scopes of lower rank; creation goes up the ranks, deletion
+    down. `node_kinds` are the scope kinds whose plans use nodes. `ready_node` says whether a node can be a target
+    (it has the id or address that the cloud needs); `node_identity` is everything of a node that makes a difference to
+    the cloud. `watches` names further resources (`endpointslices`). `settings` is a msgspec struct or dataclass type.
+    `classes` are the loadBalancerClass values that this driver's upstream answers to. `finalizers` are upstream's own
+    mode finalizers, set and removed together with ours. `min_node_sync_seconds` is the least time between two target
+    updates of one scope for joining nodes.
+    """
+
+    name: str
+    summary: str
+    capabilities: Capabilities
+    annotations: AnnotationTable
+    scope_kinds: tuple[str, ...]
+    node_kinds: frozenset[str]
+    connect: Callable[[Setup], Driver]
+    settings: type
+    extra: str = ""
+    classes: tuple[str, ...] = ()
+    watches: frozenset[str] = frozenset()
+    ready_node: Callable[[Node], bool] = lambda _node: True
+    node_identity: Callable[[Node], object] = lambda node: node.spec.provider_id
+    finalizers: Callable[[Intent], tuple[str, ...]] = lambda _intent: ()
+    own_finalizers: frozenset[str] = frozenset()
+    min_node_sync_seconds: float = 10.0
+    event_reasons: tuple[str, ...] = ()

@@ -1,0 +1,68 @@
+"""What is told to the Service: addresses, readiness and messages; pure values."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from dataclasses import dataclass
+
+from lbctl.model.objects import Ingress
+
+
+class Severity(enum.StrEnum):
+    """Type of a Kubernetes Event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Notice:
+    """Something that the Service's author should know: one Event, told once per content."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A driver's answer for one Service.
+
+    `ingress` is what can be published now, also while later steps still fail. `waiting_for` is empty when the balancer
+    serves; otherwise it is a stable sentence. `notices` are limits and warnings that do not stop anything.
+    """
+
+    ingress: tuple[Ingress, ...] = ()
+    waiting_for: str = ""
+    notices: tuple[Notice, ...] = ()
+
+
+def published(ingress: tuple[Ingress, ...], *, families: tuple[str, ...]) -> tuple[Ingress, ...]:
+    """The ingress list as the API server would store it, in a stable order.
+
+    `ipMode` defaults to VIP, addresses are in canonical text, the order is that of `families`, then address, then host
+    name (API server 1.36 defaulting; service-controller A.8).
+    """
+
+    def rank(entry: Ingress) -> tuple[int, str, str]:
+        family = _family(entry.ip)
+        return (families.index(family) if family in families else len(families), entry.ip or "", entry.hostname or "")
+
+    return tuple(sorted((_canonical(entry) for entry in ingress), key=rank))
+
+
+def _canonical(entry: Ingress) -> Ingress:
+    if entry.ip is None:
+        return entry if entry.ip_mode is None else _rebuilt(entry, ip=None, mode=None)
+    return _rebuilt(entry, ip=str(ipaddress.ip_address(entry.ip)), mode=entry.ip_mode or "VIP")
+
+
+def _rebuilt(entry: Ingress, *, ip: str | None, mode: str | None) -> Ingress:
+    return Ingress(ip=ip, hostname=entry.hostname, ip_mode=mode, ports=entry.ports)
+
+
+def _family(ip: str | None) -> str:
+    if ip is None:
+        return ""
+    return f"IPv{ipaddress.ip_address(ip).version}"
