@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from moto_fixtures.wire import Call, Json
+from moto_fixtures.wire import Call, Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,11 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from moto_fixtures import snapshot, wire
+from moto_fixtures.calls import CallLog
+from moto_fixtures.strict.gate import StrictGate
 from moto_fixtures.wire import Call, Environ, RefusedError, Reply, StartResponse
-
-if TYPE_CHECKING:
-    from moto_fixtures.calls import CallLog
-    from moto_fixtures.strict.gate import StrictGate
 
 FOREVER = 1_000_000_000
 _BACKSTAGE = "/backstage"

@@ -8,17 +8,17 @@ as the API's own parameters: they are what an upstream controller would have sen
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from moto_fixtures.server import REGION, AwsServer
+from moto_fixtures.wire import Json
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from moto_fixtures.wire import Json
+# Whatever YAML holds.
+Value = Any
 
 _TOPOLOGIES = Path(__file__).parent / "topologies"
 _ANYWHERE = "0.0.0.0/0"
@@ -78,7 +78,7 @@ class Seeder:
                 make(self, name, self._resolve(entry))
         return dict(self.ids)
 
-    def _resolve(self, value: Any) -> Any:
+    def _resolve(self, value: Value) -> Value:
         if isinstance(value, dict):
             return {key: self._resolve(one) for key, one in value.items()}
         if isinstance(value, list):
@@ -192,7 +192,7 @@ class Seeder:
 
 
 # In the order of making. Quotas are not made but set.
-_SECTIONS: dict[str, Callable[[Seeder, str, Any], None] | None] = {
+_SECTIONS: dict[str, Callable[[Seeder, str, Value], None] | None] = {
     "quotas": None,
     "vpcs": Seeder.vpc,
     "subnets": Seeder.subnet,

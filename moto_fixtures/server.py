@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -23,8 +24,8 @@ from moto_fixtures.faults import FaultGate, Faults
 from moto_fixtures.strict import SWITCHES
 from moto_fixtures.strict.gate import StrictGate
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+# boto3 makes its client classes at run time.
+Client = Any
 
 REGION = "eu-west-1"
 # Made up; moto takes any. A driver under test gets them through its environment.
@@ -55,7 +56,7 @@ class AwsServer:
         self.strict = StrictGate(DomainDispatcherApplication(create_backend_app), SWITCHES, self.clock)
         self.calls = CallLog()
         self.faults = Faults(self.strict)
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str], Client] = {}
         snapshot.empty(self.strict)
 
     @cached_property
@@ -80,23 +81,23 @@ class AwsServer:
         """The URL that a driver is given."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str) -> Client:
         """A plain boto3 client of the endpoint, one attempt a call; the same one each time."""
         return self._client(service, self.endpoint)
 
-    def backstage(self, service: str) -> Any:
+    def backstage(self, service: str) -> Client:
         """The same, but its calls are not logged and meet no faults: for setting a scene and looking at it."""
         return self._client(service, f"{self.endpoint}/backstage")
 
-    def _client(self, service: str, url: str) -> Any:
+    def _client(self, service: str, url: str) -> Client:
         key = (service, url)
         if key not in self._clients:
-            make: Callable[..., Any] = boto3.session.Session(region_name=REGION, **CREDENTIALS).client
+            make: Callable[..., Client] = boto3.session.Session(region_name=REGION, **CREDENTIALS).client
             self._clients[key] = make(service, endpoint_url=url, config=_ONE_ATTEMPT)
         return self._clients[key]
 
     def reset(self) -> None:
-        """An empty account, no faults, no log, time zero, every switch on."""
+        """An empty account, no faults, no log, time zero; switches that a `with` block turned off stay so."""
         self.faults.reset()
         snapshot.empty(self.strict)
         self.calls.clear()

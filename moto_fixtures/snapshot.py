@@ -10,7 +10,7 @@ import functools
 import io
 import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -20,9 +20,8 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.moto_api._internal import mock_random
 
-if TYPE_CHECKING:
-    from moto_fixtures.strict.gate import StrictGate
-    from moto_fixtures.strict.ledger import Ledger
+from moto_fixtures.strict.gate import StrictGate
+from moto_fixtures.strict.ledger import Ledger
 
 _SERVICES = ("ec2", "elb", "elbv2", "acm", "iam")
 _SEED = 42
@@ -50,7 +49,7 @@ def _load_certificate(pem: bytes) -> object:
 class _Pickler(pickle.Pickler):
     """Knows how to write the keys and certificates that moto's ACM holds; they never change, so copies share them."""
 
-    def reducer_override(self, thing: object) -> Any:
+    def reducer_override(self, thing: object) -> Any:  # noqa: ANN401 - NotImplemented is among the answers that pickle asks for
         if isinstance(thing, RSAPrivateKey):
             plain = serialization.NoEncryption()
             pem = thing.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
@@ -72,7 +71,7 @@ def restore(gate: StrictGate, snapshot: Snapshot) -> None:
     """Put the cloud back to `snapshot`; what is there now is gone."""
     with gate.lock:
         reset_model_data()
-        backends, ledger, quotas, random_state = pickle.loads(snapshot.content)
+        backends, ledger, quotas, random_state = pickle.loads(snapshot.content)  # noqa: S301 - made by take(), in memory
         _put(gate, backends, ledger)
         gate.quotas = quotas
         mock_random.setstate(random_state)
@@ -84,7 +83,7 @@ def empty(gate: StrictGate) -> None:
         BackendDict.reset()
         reset_model_data()
         mock_random.seed(_SEED)
-        gate.reset()
+        gate.forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Moment:
 def swap_in(gate: StrictGate, snapshot: Snapshot) -> Moment:
     """Let `snapshot` answer from now on; returns what must be given to swap_back."""
     present = Moment(_backends(), gate.ledger)
-    backends, ledger, _quotas, _random_state = pickle.loads(snapshot.content)
+    backends, ledger, _quotas, _random_state = pickle.loads(snapshot.content)  # noqa: S301 - made by take(), in memory
     _put(gate, backends, ledger)
     return present
 

@@ -7,14 +7,14 @@ that the cloud drew are replaced by the names of what they stand for, so two run
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
+from moto_fixtures.strict.gate import StrictGate
 from moto_fixtures.wire import Call, Json
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from moto_fixtures.strict.gate import StrictGate
+# Whatever JSON holds.
+Value = Any
 
 BYSTANDER_TAG = "example.com/bystander"
 BYSTANDER_RULE = "bystander"
@@ -36,10 +36,10 @@ class _Reader:
         self._gate = gate
         self._region = region
 
-    def ask(self, service: str, operation: str, **params: Any) -> Json:
+    def ask(self, service: str, operation: str, **params: Value) -> Json:
         return self._gate.ask(Call(service, operation, params, {}, self._region, 1))
 
-    def every(self, service: str, operation: str, key: str, **params: Any) -> list[Json]:
+    def every(self, service: str, operation: str, key: str, **params: Value) -> list[Json]:
         sent, got = ("NextToken", "NextToken") if service == "ec2" else ("Marker", "NextMarker")
         page = self.ask(service, operation, **params)
         found: list[Json] = list(page.get(key, []))
@@ -63,8 +63,9 @@ def tags_of(described: Json) -> dict[str, str]:
 
 
 def observe(gate: StrictGate, region: str) -> dict[str, dict[str, Json]]:
-    """Kind → name → the object, all keys sorted; kinds are vpcs, balancers, target_groups, classic, security_groups,
-    instances, subnets, addresses and interfaces.
+    """Kind → name → the object, all keys sorted.
+
+    Kinds: vpcs, subnets, security_groups, instances, balancers, target_groups, classic, addresses, interfaces.
     """
     with gate.lock:
         reader = _Reader(gate, region)
@@ -223,7 +224,7 @@ def _named(objects: dict[str, Json], names: dict[str, str]) -> dict[str, Json]:
     return dict(sorted((names[drawn], _rename(one, names)) for drawn, one in objects.items()))
 
 
-def _rename(value: Any, names: dict[str, str]) -> Any:
+def _rename(value: Value, names: dict[str, str]) -> Value:
     if isinstance(value, dict):
         return {key: _rename(one, names) for key, one in sorted(value.items()) if key not in _VOLATILE}
     if isinstance(value, list):

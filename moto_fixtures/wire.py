@@ -24,6 +24,8 @@ from moto.core.serialize import EC2Serializer, QuerySerializer
 from moto.core.utils import get_service_model
 
 Json = dict[str, Any]
+# botocore's models and parsers carry no types.
+Model = Any
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -104,7 +106,7 @@ class Reply:
 def read_call(environ: Environ) -> Call | None:
     """The request in `environ` as a Call, leaving the body readable; None for moto's own API and unsigned requests."""
     scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
-    if len(scope) < 5:
+    if len(scope) < 5:  # noqa: PLR2004 - a credential scope has key, date, region, service and a constant
         return None
     form = dict(parse_qsl(_take_body(environ).decode(), keep_blank_values=True))
     service = _SERVICE_OF_VERSION.get(form.get("Version", ""), scope[3])
@@ -131,7 +133,7 @@ def _attempt(environ: Environ) -> int:
 
 
 @cache
-def operation_model(service: str, operation: str) -> Any:
+def operation_model(service: str, operation: str) -> Model:
     """The published description of one operation; botocore's OperationNotFoundError when there is none."""
     return get_service_model(service).operation_model(operation)
 
@@ -190,7 +192,7 @@ def _put_body(environ: Environ, body: bytes) -> None:
 
 
 @cache
-def _answer_parser(protocol: str) -> Any:
+def _answer_parser(protocol: str) -> Model:
     return create_parser(protocol)
 
 

@@ -7,22 +7,18 @@ Seeding remembers each topology as a snapshot, so the second test of a session g
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from moto_fixtures import seed, snapshot, state
+from moto_fixtures.calls import CallLog
+from moto_fixtures.clock import CloudClock
+from moto_fixtures.faults import Faults
 from moto_fixtures.seed import Seeder
-from moto_fixtures.server import REGION, AwsServer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from moto_fixtures.calls import CallLog
-    from moto_fixtures.clock import CloudClock
-    from moto_fixtures.faults import Faults
-    from moto_fixtures.snapshot import Snapshot
-    from moto_fixtures.wire import Json
+from moto_fixtures.server import REGION, AwsServer, Client
+from moto_fixtures.snapshot import Snapshot
+from moto_fixtures.wire import Json
 
 _SEEDED: dict[str, tuple[Snapshot, dict[str, str]]] = {}
 
@@ -76,11 +72,11 @@ class AwsWorld:
         """Where the counterpart itself broke; a test that leaves any here fails at its end."""
         return self._server.strict.breakdowns
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str) -> Client:
         """A plain boto3 client, one attempt a call; logged, and met by faults."""
         return self._server.client(service)
 
-    def backstage(self, service: str) -> Any:
+    def backstage(self, service: str) -> Client:
         """A client whose calls are not logged and meet no faults."""
         return self._server.backstage(service)
 
@@ -97,7 +93,8 @@ class AwsWorld:
         key = json.dumps(content, sort_keys=True)
         if key not in _SEEDED:
             snapshot.empty(self._server.strict)
-            ids = Seeder(self._server).make(content)
+            with self._server.strict.strictly():
+                ids = Seeder(self._server).make(content)
             _SEEDED[key] = (snapshot.take(self._server.strict), ids)
         taken, ids = _SEEDED[key]
         snapshot.restore(self._server.strict, taken)

@@ -7,16 +7,12 @@ elastic or private address. Interfaces outlive their balancer for a while, and h
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.ledger import Departure
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 # Seconds for which the interfaces of a deleted balancer still exist; on AWS it takes up to minutes.
 INTERFACE_LINGERS = 20.0
@@ -122,7 +118,7 @@ def _regroup_classic(call: Call, cloud: Cloud, _answer: Json) -> None:
 
 def _regroup(interfaces: dict[str, str], group_ids: list[str], cloud: Cloud) -> None:
     for interface_id in interfaces.values():
-        cloud.ec2.enis[interface_id]._group_set = [cloud.security_group(one) for one in group_ids]
+        cloud.ec2.enis[interface_id]._group_set = [cloud.security_group(one) for one in group_ids]  # noqa: SLF001 - moto's own field, it has no setter
 
 
 @balancer_interfaces.after("elbv2", "DeleteLoadBalancer")
@@ -212,5 +208,4 @@ def _check_release(call: Call, cloud: Cloud) -> None:
 
 
 def _addresses_of_balancers(cloud: Cloud) -> Iterator[MotoObject]:
-    managed: Callable[[MotoObject], bool] = lambda one: one.eni is not None and one.eni.requester_managed
-    yield from filter(managed, cloud.ec2.addresses)
+    yield from (one for one in cloud.ec2.addresses if one.eni is not None and one.eni.requester_managed)

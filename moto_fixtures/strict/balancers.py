@@ -7,15 +7,11 @@ model where it has them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _NAME = re.compile(r"(?!-)(?!internal-)[A-Za-z0-9-]{1,32}(?<!-)")
 _DESCRIBED_AT_ONCE = 20

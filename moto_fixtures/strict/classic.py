@@ -6,15 +6,12 @@ The words of an error are those of the API model of 2012-06-01 where it has them
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from moto.elb.models import FakeBackend
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,32}(?<!-)")
 _ON_ONE_BALANCER = (
@@ -264,7 +261,7 @@ def _delete_listeners(call: Call, cloud: Cloud) -> Json:
 def _check_certificates(call: Call, cloud: Cloud) -> None:
     listeners = [call.params, *call.params.get("Listeners", ())]
     for arn in (one["SSLCertificateId"] for one in listeners if one.get("SSLCertificateId")):
-        if not cloud.elbv2._certificate_exists(arn):
+        if not cloud.elbv2._certificate_exists(arn):  # noqa: SLF001 - moto's own look-up, in ACM and IAM
             raise RefusedError("CertificateNotFound", f"Server Certificate not found for the key: {arn}")
     for one in call.params.get("Listeners", ()):
         if one["Protocol"].upper() in {"HTTPS", "SSL"} and not one.get("SSLCertificateId"):

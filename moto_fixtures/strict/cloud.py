@@ -6,6 +6,7 @@ each rule names the attributes it uses.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,10 @@ from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from moto_fixtures.strict.ledger import Ledger
     from moto_fixtures.wire import Json
 
+# moto's classes carry no types; None, where there is no such object, hides in here too.
 MotoObject = Any
 
 
@@ -35,28 +35,28 @@ class Cloud:
 
     @property
     def ec2(self) -> MotoObject:
-        """moto's EC2 of the region."""
+        """EC2 of the region."""
         return ec2_backends[DEFAULT_ACCOUNT_ID][self.region]
 
     @property
     def elb(self) -> MotoObject:
-        """moto's classic balancers of the region."""
+        """Classic balancers of the region."""
         return elb_backends[DEFAULT_ACCOUNT_ID][self.region]
 
     @property
     def elbv2(self) -> MotoObject:
-        """moto's balancers, target groups and listeners of the region."""
+        """Balancers, target groups and listeners of the region."""
         return elbv2_backends[DEFAULT_ACCOUNT_ID][self.region]
 
-    def balancer(self, arn: str) -> MotoObject | None:
+    def balancer(self, arn: str) -> MotoObject:
         """The v2 balancer with this ARN."""
         return self.elbv2.load_balancers.get(arn)
 
-    def target_group(self, arn: str) -> MotoObject | None:
+    def target_group(self, arn: str) -> MotoObject:
         """The target group with this ARN."""
         return self.elbv2.target_groups.get(arn)
 
-    def listener(self, arn: str) -> MotoObject | None:
+    def listener(self, arn: str) -> MotoObject:
         """The v2 listener with this ARN."""
         return next((one for one in self.listeners() if one.arn == arn), None)
 
@@ -65,15 +65,15 @@ class Cloud:
         for balancer in self.elbv2.load_balancers.values():
             yield from balancer.listeners.values()
 
-    def security_group(self, group_id: str) -> MotoObject | None:
+    def security_group(self, group_id: str) -> MotoObject:
         """The security group with this id."""
         return self.ec2.get_security_group_from_id(group_id)
 
-    def subnet(self, subnet_id: str) -> MotoObject | None:
+    def subnet(self, subnet_id: str) -> MotoObject:
         """The subnet with this id."""
         return next((zone[subnet_id] for zone in self.ec2.subnets.values() if subnet_id in zone), None)
 
-    def instance(self, instance_id: str) -> MotoObject | None:
+    def instance(self, instance_id: str) -> MotoObject:
         """The instance with this id, in whatever state; None once it is terminated."""
         found = self.ec2.get_instance_by_id(instance_id)
         return None if found is None or found.state == "terminated" else found

@@ -10,20 +10,16 @@ from __future__ import annotations
 import copy
 import threading
 import traceback
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from moto_fixtures import wire
+from moto_fixtures.clock import CloudClock
 from moto_fixtures.strict.cloud import Cloud
 from moto_fixtures.strict.ledger import Ledger
 from moto_fixtures.strict.quotas import AWS_QUOTAS
+from moto_fixtures.strict.switch import Before, Rewrite, Switch
 from moto_fixtures.wire import Call, Environ, Json, RefusedError, Reply, StartResponse, WsgiApp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from moto_fixtures.clock import CloudClock
-    from moto_fixtures.strict.switch import Before, Rewrite, Switch
 
 _STRICT_SERVICES = {"ec2", "elb", "elbv2"}
 
@@ -52,16 +48,23 @@ class StrictGate:
         unknown = set(names) - set(self._switches)
         if unknown:
             raise KeyError(f"turning off switches {sorted(unknown)}: there are only {sorted(self._switches)}")
-        before = set(self._off)
-        self._off |= set(names)
+        with self._with_off(self._off | set(names)):
+            yield
+
+    def strictly(self) -> AbstractContextManager[None]:
+        """Turn every switch on for the length of a `with` block, as while a scene is set."""
+        return self._with_off(set())
+
+    @contextmanager
+    def _with_off(self, names: set[str]) -> Iterator[None]:
+        before, self._off = self._off, names
         try:
             yield
         finally:
             self._off = before
 
-    def reset(self) -> None:
-        """All switches on, nothing remembered."""
-        self._off.clear()
+    def forget(self) -> None:
+        """Remember nothing: no ledger, AWS's quotas, no breakdowns."""
         self.ledger = Ledger()
         self.quotas = dict(AWS_QUOTAS)
         self.breakdowns.clear()
@@ -80,7 +83,7 @@ class StrictGate:
                 return self._strict(call, environ) if call.service in _STRICT_SERVICES else self._plain(environ)
             except RefusedError as refusal:
                 return wire.write_refusal(call, refusal)
-            except Exception as broken:
+            except Exception as broken:  # noqa: BLE001 - whatever moto raises must reach the test, not the thread's end
                 self.breakdowns.append(f"{call.service}:{call.operation} {call.params}\n{traceback.format_exc()}")
                 return wire.write_refusal(call, RefusedError("InternalFailure", f"the counterpart broke: {broken!r}"))
 

@@ -6,13 +6,10 @@ These change moto's own objects right after moto made them, so every later answe
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 # API model, LoadBalancerAttribute.Key: the keys of network balancers, with AWS's defaults.
 _NETWORK_ATTRIBUTES = {

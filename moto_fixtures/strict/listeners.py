@@ -6,15 +6,13 @@ only to groups that speak its protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.elbv2.ssl_policies import SSL_POLICIES
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _TARGET_PROTOCOLS = {
     "TCP": {"TCP", "TCP_UDP"},
@@ -76,7 +74,7 @@ def forwarded_groups(actions: list[Json]) -> list[str]:
     return list(dict.fromkeys(named + weighted))
 
 
-def _after(call: Call, listener: MotoObject | None) -> Json:
+def _after(call: Call, listener: MotoObject) -> Json:
     """The listener as it will be once the call is done: what is given wins, the rest stays."""
     if listener is None:
         return call.params
@@ -118,7 +116,7 @@ def _check_protocols(call: Call, cloud: Cloud) -> None:
     wanted = _merged(call, cloud)
     for arn in forwarded_groups(wanted["DefaultActions"]):
         group, protocol = cloud.target_group(arn), wanted.get("Protocol")
-        if group is not None and group.protocol not in _TARGET_PROTOCOLS.get(protocol, {group.protocol}):
+        if group is not None and group.protocol not in _TARGET_PROTOCOLS.get(str(protocol), {group.protocol}):
             message = (
                 f"Listener protocol '{protocol}' is not supported with a target group of protocol '{group.protocol}'"
             )
@@ -134,7 +132,7 @@ def _check_certificates(call: Call, cloud: Cloud) -> None:
     if protocol not in _SECURE and certificates:
         raise RefusedError("ValidationError", f"A certificate cannot be specified for {protocol} listeners")
     for certificate in certificates:
-        if not cloud.elbv2._certificate_exists(certificate["CertificateArn"]):
+        if not cloud.elbv2._certificate_exists(certificate["CertificateArn"]):  # noqa: SLF001 - moto's own look-up
             message = f"Certificate '{certificate['CertificateArn']}' not found"
             raise RefusedError("CertificateNotFound", message)
 

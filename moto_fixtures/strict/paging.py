@@ -6,16 +6,12 @@ of another list is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from moto_fixtures.strict.cloud import Cloud
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
 
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud
-
 _ELB_PAGE, _EC2_PAGE = 400, 1000
-_TOKEN = "page-after-"
+_TOKEN = "page-after-"  # noqa: S105 - a mark in a paging token, no secret
 _V2_LISTS = {
     "DescribeTargetGroups": "TargetGroups",
     "DescribeListeners": "Listeners",
@@ -46,7 +42,7 @@ ec2_pages = Switch(
 
 def _cut(answer: Json, key: str, size: int, token: str | None, token_key: str) -> None:
     if token is not None and not token.removeprefix(_TOKEN).isdigit():
-        code = "ValidationError" if token_key == "NextMarker" else "InvalidParameterValue"
+        code = "ValidationError" if token_key == "NextMarker" else "InvalidParameterValue"  # noqa: S105 - a field's name
         raise RefusedError(code, f"The paging token '{token}' is not valid")
     start = int(token.removeprefix(_TOKEN)) if token else 0
     whole = answer.get(key, [])

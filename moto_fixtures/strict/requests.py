@@ -1,7 +1,8 @@
 """Requests must match the API model that botocore ships: the service's own published description.
 
 moto reads the parameters it knows and skips the rest, whatever they hold. Here each request is walked along its input
-shape: unknown and missing parameters, enums, ranges, lengths and patterns, all problems in one answer as AWS words them.
+shape: unknown and missing parameters, enums, ranges, lengths and patterns; all problems in one answer, worded as AWS
+words them.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from moto_fixtures.strict.cloud import Cloud
 from moto_fixtures.strict.switch import EVERY_OPERATION, Switch
 from moto_fixtures.wire import Call, Json, RefusedError, operation_model, wire_form
 
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud
-
+# botocore's shapes carry no types.
+Shape = Any
+Value = Any
 _Problems = Iterator[str]
 # Fields that every query request carries beside its parameters.
 _ENVELOPE = {"Action", "Version"}
@@ -46,13 +48,13 @@ def check_request(call: Call, _cloud: Cloud) -> None:
         raise RefusedError(code, f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
 
 
-def _problems(shape: Any, value: Any, path: str) -> _Problems:
+def _problems(shape: Shape, value: Value, path: str) -> _Problems:
     check = _CHECKS.get(shape.type_name)
     if check is not None:
         yield from check(shape, value, path)
 
 
-def _structure(shape: Any, value: Json, path: str) -> _Problems:
+def _structure(shape: Shape, value: Json, path: str) -> _Problems:
     for name in shape.required_members:
         if name not in value:
             where = _join(path, name)
@@ -61,13 +63,13 @@ def _structure(shape: Any, value: Json, path: str) -> _Problems:
         yield from _problems(shape.members[name], member, _join(path, name))
 
 
-def _list(shape: Any, value: list[Any], path: str) -> _Problems:
+def _list(shape: Shape, value: list[Any], path: str) -> _Problems:
     yield from _bounds(shape, len(value), path, "Member must have length {relation} {bound}")
     for index, member in enumerate(value, start=1):
         yield from _problems(shape.member, member, f"{path}.{index}.member")
 
 
-def _string(shape: Any, value: str, path: str) -> _Problems:
+def _string(shape: Shape, value: str, path: str) -> _Problems:
     yield from _bounds(shape, len(value), path, "Member must have length {relation} {bound}", shown=value)
     if shape.enum and value not in shape.enum:
         allowed = ", ".join(shape.enum)
@@ -77,11 +79,11 @@ def _string(shape: Any, value: str, path: str) -> _Problems:
         yield _failure(value, path, f"Member must satisfy regular expression pattern: {pattern}")
 
 
-def _integer(shape: Any, value: int, path: str) -> _Problems:
+def _integer(shape: Shape, value: int, path: str) -> _Problems:
     yield from _bounds(shape, value, path, "Member must have value {relation} {bound}")
 
 
-def _bounds(shape: Any, size: int, path: str, text: str, *, shown: str | None = None) -> _Problems:
+def _bounds(shape: Shape, size: int, path: str, text: str, *, shown: str | None = None) -> _Problems:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     shown = str(size) if shown is None else shown
     if least is not None and size < least:
@@ -106,7 +108,7 @@ def _pattern(java: str) -> re.Pattern[str]:
     return re.compile(java)
 
 
-_CHECKS: dict[str, Callable[[Any, Any, str], _Problems]] = {
+_CHECKS: dict[str, Callable[[Shape, Value, str], _Problems]] = {
     "structure": _structure,
     "list": _list,
     "string": _string,

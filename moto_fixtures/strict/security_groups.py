@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _SOURCES = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds")
 _SOURCE_KEY = {

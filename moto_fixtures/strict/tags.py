@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _DESCRIBED_AT_ONCE = 20
 _TAGS_V2, _TAGS_CLASSIC = 50, 10
@@ -26,7 +22,7 @@ described_tags = Switch(
 )
 tag_limits = Switch(
     "tag-limits",
-    moto="60 tags in one call are taken, a tenth-plus-one is refused; classic answers LoadBalancerNotFound at the limit",
+    moto="takes 60 tags in one call, refuses an eleventh in a second; classic answers LoadBalancerNotFound at 10",
     aws="TooManyTags over 50 (classic: 10); DuplicateTagKeys; ValidationError for the prefix aws:",
 )
 

@@ -5,14 +5,10 @@ Defaults are those of the API model's CreateTargetGroup and TargetGroupAttribute
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.listeners import forwarded_groups
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _NETWORK = {"TCP", "TLS", "UDP", "TCP_UDP", "QUIC", "TCP_QUIC"}
 _CHECK_PROTOCOLS = {"TCP", "HTTP", "HTTPS"}

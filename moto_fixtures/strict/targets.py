@@ -8,16 +8,12 @@ forwards. Reasons and states are those of the API model's TargetHealth.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from moto_fixtures.strict.cloud import Cloud, MotoObject
 from moto_fixtures.strict.ledger import Target, TargetKey
 from moto_fixtures.strict.switch import Switch
 from moto_fixtures.wire import Call, Json, RefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from moto_fixtures.strict.cloud import Cloud, MotoObject
 
 _State = tuple[str, str | None, str | None]
 _PRIVATE = [ipaddress.ip_network(block) for block in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")]
@@ -42,7 +38,7 @@ _INITIAL: _State = ("initial", "Elb.InitialHealthChecking", "Initial health chec
 
 target_validity = Switch(
     "target-validity",
-    moto="unknown and foreign instances, addresses in an instance group, instances and strange addresses in an ip group",
+    moto="registers unknown and foreign instances, addresses in an instance group, instances in an ip group",
     aws="InvalidTarget, ValidationError; nothing of the call is registered",
 )
 target_keys = Switch(
@@ -76,9 +72,9 @@ def _key(target: Json, group: MotoObject) -> TargetKey:
 @target_validity.before("elbv2", "RegisterTargets")
 def _check_targets(call: Call, cloud: Cloud) -> None:
     group = _group(call, cloud)
-    check = _CHECKS.get(group.target_type)
-    for target in call.params["Targets"] if check else ():
-        check(target, group, cloud)
+    if group.target_type in _CHECKS:
+        for target in call.params["Targets"]:
+            _CHECKS[group.target_type](target, group, cloud)
 
 
 def _check_instance(target: Json, group: MotoObject, cloud: Cloud) -> None:
@@ -109,7 +105,7 @@ def _check_address(target: Json, group: MotoObject, cloud: Cloud) -> None:
         raise RefusedError("ValidationError", message)
     if _in_vpc(address, group, cloud):
         return
-    if address.version == 4 and not any(address in block for block in _PRIVATE):
+    if address.version == 4 and not any(address in block for block in _PRIVATE):  # noqa: PLR2004 - the IP version
         message = f"The IP address '{address}' must be in the VPC of the target group or in a private range"
         raise RefusedError("ValidationError", message)
     if "AvailabilityZone" not in target:
