@@ -8,7 +8,7 @@ from typing import Any
 
 from lbctl.driver import Refs
 from lbctl.errors import Conflict
-from lbctl.model.resource import Outputs, Seen
+from lbctl.model.resource import Key, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_aws import confirm
 from lbctl_aws.attributes import FIELD
@@ -76,7 +76,8 @@ def _without_policy(step: Step, refs: Refs) -> Seen:
     """A new listener: its policy comes with a call of its own."""
     assert step.desired is not None
     fields = {key: confirm.settle(value, refs) for key, value in step.desired.fields.items()}
-    return Seen(replace(step.desired, fields={**fields, "policy": None}))
+    needs = frozenset({Key(CLASSIC, balancer_of(step.key))})
+    return Seen(replace(step.desired, fields={**fields, "policy": None}, needs=needs))
 
 
 def _balancer(action: Action) -> str:

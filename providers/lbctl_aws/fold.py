@@ -87,7 +87,7 @@ def _parts(whole: Step, steps: tuple[Step, ...]) -> list[Step]:
 
 def _creating(step: Step, steps: tuple[Step, ...], calls: KindCalls) -> Iterator[Phased]:
     born = tuple(change for change in step.changes if calls.is_born(change.field) or _is_default(step, change))
-    born_with = [s for s in steps if _is_born_with(s, step)]
+    born_with = [_without_needs(s) for s in steps if _is_born_with(s, step)]
     made = _phased(calls.make_phase, calls.create, [replace(step, changes=born), *born_with])
     yield made
     rest = tuple(change for change in step.changes if change not in born)
@@ -99,6 +99,12 @@ def _is_born_with(part: Step, whole: Step) -> bool:
     """A new classic balancer brings its listeners."""
     is_listener = part.key.kind == CLASSIC_LISTENER and part.verb is Verb.CREATE
     return whole.key.kind == CLASSIC and is_listener and balancer_of(part.key) == whole.key.id
+
+
+def _without_needs(part: Step) -> Step:
+    """A part that comes in the call of its whole must not wait for what follows that call."""
+    assert part.desired is not None
+    return replace(part, desired=replace(part.desired, needs=frozenset()))
 
 
 def _is_default(step: Step, change: Change) -> bool:
