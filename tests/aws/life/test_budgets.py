@@ -9,9 +9,9 @@ EVERY_MODE = pytest.mark.parametrize("mode", MODES)
 
 
 def warm(aws, mode, *, topology="basic"):
-    """A cluster with one Service of this mode, so that what is shared exists and facts are read."""
+    """A cluster with a Service of this mode on far apart ports, so that what is shared exists and facts are read."""
     cluster = Cluster.begin(aws, topology)
-    cluster.apply(service("first", ports=(70,), annotations=MODES[mode]))
+    cluster.apply(service("first", ports=(1, 999), annotations=MODES[mode]))
     aws.calls.clear()
     return cluster
 
@@ -67,12 +67,13 @@ def node_ports(name):
 @pytest.mark.spec("AWS-086")
 @EVERY_MODE
 def test_a_deletion_stays_in_its_budget(aws, mode):
-    """A balancer goes in 3 calls as classic and 5 as network balancer with two ports, without reads."""
+    """A balancer goes in 3 calls as classic and 5 as network balancer with two ports, refused waits not counted."""
     cluster = warm(aws, mode)
     ports, _, delete = BUDGETS[mode]
     cluster.apply(service(ports=(80, 443)[:ports], annotations=MODES[mode]))
     aws.calls.clear()
     cluster.delete("web")
-    assert len(aws.calls) <= delete, aws.calls.by_operation()
-    cluster.settle(900)
+    cluster.settle(60)
+    done = [call for call in aws.calls if call.outcome != "DependencyViolation"]
+    assert len(done) <= delete, aws.calls.by_operation()
     assert not cluster.exists()
