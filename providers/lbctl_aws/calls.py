@@ -128,7 +128,13 @@ CALLS: Mapping[str, KindCalls] = {
         ),
         sets=(
             TAGS,
-            SetCall("more_certificates", "elbv2.AddListenerCertificates", "elbv2.RemoveListenerCertificates"),
+            # Only a TLS listener takes certificates, so they follow the call that may make it one.
+            SetCall(
+                "more_certificates",
+                "elbv2.AddListenerCertificates",
+                "elbv2.RemoveListenerCertificates",
+                add_phase=Phase.TUNE,
+            ),
         ),
         make_phase=Phase.SWITCH,
         remove_phase=Phase.CUT,

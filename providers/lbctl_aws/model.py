@@ -20,7 +20,18 @@ from lbctl_aws.model_classic import build_classic
 from lbctl_aws.model_groups import uses_backend_group
 from lbctl_aws.model_network import build_network
 from lbctl_aws.network import Network
-from lbctl_aws.place import BACKEND_SCOPE, GROUP, NETWORK, NODE_SCOPE, BalancerFacts, Place, balancer_scope
+from lbctl_aws.options import options_of
+from lbctl_aws.place import (
+    BACKEND_SCOPE,
+    BALANCERS,
+    GROUP,
+    NETWORK,
+    NODE_SCOPE,
+    BalancerFacts,
+    Place,
+    balancer_scope,
+    is_of_lbc,
+)
 from lbctl_aws.settings import AwsSettings
 
 
@@ -80,7 +91,9 @@ def _notices(place: Place) -> Iterator[Notice]:
 
 def build_backend_group(world: World, network: Network, *, settings: AwsSettings, cluster: str) -> Desired:
     """The shared group, while any Service uses it and the operator gives none."""
-    used = any(uses_backend_group(intent, settings) for intent in world.intents.values())
+    used = any(
+        uses_backend_group(intent, settings) and not _is_held(intent, world) for intent in world.intents.values()
+    )
     if not used or settings.backend_security_group:
         return Desired.of(BACKEND_SCOPE, ())
     name = names.backend_group(cluster)
@@ -96,3 +109,12 @@ def build_backend_group(world: World, network: Network, *, settings: AwsSettings
         "tags": frozenset(tags.items()),
     }
     return Desired.of(BACKEND_SCOPE, [Resource(Key(GROUP, name), name=name, fields=fields)])
+
+
+def _is_held(intent: Intent, world: World) -> bool:
+    """True while a balancer of another mode serves and nobody has approved its successor."""
+    observed = world.observed.get(balancer_scope(intent.identity))
+    if observed is None or options_of(intent).approve:
+        return False
+    mine = [s for s in observed.resources.values() if s.key.kind in BALANCERS and intent.identity in s.resource.owners]
+    return bool(mine) and not any(is_of_lbc(seen) for seen in mine)

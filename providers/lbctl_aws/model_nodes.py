@@ -20,10 +20,10 @@ from lbctl_aws.attributes import PRESERVE_IP, group_attributes, group_default
 from lbctl_aws.firewall import Rule, all_from, mtu_rule, parse_rule
 from lbctl_aws.health import TRAFFIC_PORT, group_check
 from lbctl_aws.listeners import DATAGRAM, build_listeners
-from lbctl_aws.model_groups import manages_node_rules, uses_backend_group
+from lbctl_aws.model_groups import manages_node_rules
 from lbctl_aws.network import INTERNAL, Network
 from lbctl_aws.options import Options, options_of
-from lbctl_aws.place import BACKEND_SCOPE, BALANCERS, CLASSIC, GROUP, NODE_SCOPE, RULE, balancer_scope
+from lbctl_aws.place import BACKEND_SCOPE, BALANCERS, CLASSIC, GROUP, NODE_SCOPE, RULE, balancer_scope, is_of_lbc
 from lbctl_aws.settings import AwsSettings
 from lbctl_aws.targets import InstanceIds
 
@@ -129,7 +129,7 @@ def _wishes(world: World, facts: NodeFacts, settings: AwsSettings, cluster: str)
         for balancer in _balancers(observed, identity):
             if balancer.key.kind == CLASSIC:
                 yield from _from_group(world, balancer, identity, cluster)
-            elif options.is_lbc and uses_backend_group(intent, settings) and _groups(balancer):
+            elif is_of_lbc(balancer) and backend in _groups(balancer):
                 shared.extend(_port_rules(intent, settings, backend))
             elif _groups(balancer):
                 yield from _from_group(world, balancer, identity, cluster)
@@ -198,11 +198,10 @@ def _from_clients(intent: Intent, balancer: Seen, network: Network, settings: Aw
     """Rules for a balancer without groups: clients keep their address, health checks come from its subnets."""
     owner = intent.identity
     name = balancer.key.id
-    options = options_of(intent)
     subnets = _subnet_cidrs(balancer, network)
     clients = _client_ranges(intent, balancer, network) if _keeps_address(intent) else subnets
     client, health = (
-        (names.CLIENT_RULE + name, names.HEALTH_RULE + name) if options.is_ccm else (names.SHARED_RULE,) * 2
+        (names.SHARED_RULE,) * 2 if is_of_lbc(balancer) else (names.CLIENT_RULE + name, names.HEALTH_RULE + name)
     )
     ports = set(_traffic(intent))
     for protocol, port in sorted(ports):
@@ -215,7 +214,7 @@ def _from_clients(intent: Intent, balancer: Seen, network: Network, settings: Aw
         shared = settings.shared_probe and not intent.local
         for source in sorted(subnets):
             yield Wish(Rule("tcp", port, port, source), health, None if shared else owner)
-    for source in sorted(clients) if options.is_ccm else ():
+    for source in () if is_of_lbc(balancer) else sorted(clients):
         yield Wish(mtu_rule(source), names.MTU_RULE, None)
 
 
@@ -229,7 +228,7 @@ def _keeps_address(intent: Intent) -> bool:
 
 
 def _client_ranges(intent: Intent, balancer: Seen, network: Network) -> frozenset[str]:
-    lbc_internal = options_of(intent).is_lbc and balancer.resource.fields.get("scheme") == INTERNAL
+    lbc_internal = is_of_lbc(balancer) and balancer.resource.fields.get("scheme") == INTERNAL
     if lbc_internal and not intent.source_ranges:
         return frozenset(cidr for cidr in network.cidrs if ":" not in cidr)
     return served_ranges(intent.source_ranges, ("IPv4",))[0]

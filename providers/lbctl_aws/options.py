@@ -84,6 +84,7 @@ class Options:
     target_node_labels: Mapping[str, str]
     multi_cluster_target_group: bool
     remembered: tuple[str, ...]
+    approve: str | None
 
     @property
     def is_classic(self) -> bool:

@@ -115,6 +115,12 @@ def group_ref(name: str, *, scope: Scope | None = None) -> Ref:
     return Ref(Key(GROUP, name), "id", scope)
 
 
+def is_of_lbc(balancer: Seen) -> bool:
+    """True for a balancer that carries LBC's tag of the cluster, whatever mode its Service asks for now."""
+    tags = balancer.resource.fields.get("tags")
+    return isinstance(tags, frozenset) and any(key == names.LBC_CLUSTER for key, _ in tags)
+
+
 def covers_tags(old: object, new: object) -> bool:
     """True when the tags that are there need no change.
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 import lbctl_aws
+from lbctl.clock import ManualClock, SystemClock
 from lbctl.driver import Cluster as Ours
 from lbctl.model.objects import Node, ObjectMeta, Service, ServicePort, ServiceSpec
 from lbctl.plan.policy import Policy
@@ -33,6 +34,8 @@ class Cluster(World):
         endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "sts"), aws.endpoint)
         chosen = AwsSettings(region=aws.region, vpc_id=scene["main"], endpoints=endpoints, **settings)
         super().__init__(lbctl_aws.DRIVER, settings=chosen, nodes=(), cluster=Ours("demo", "demo"), policy=policy)
+        # The cloud stamps what it makes with the machine's time, and the driver compares stamps with its own clock.
+        self.clock = ManualClock(SystemClock().now())
         aws.follow(self.clock.monotonic)
         for raw in scene.nodes:
             node = msgspec.convert(raw, Node)

@@ -104,7 +104,7 @@ def test_dualstack_needs_ipv6_in_each_subnet():
     """Subnets without IPv6 are left out, and the refusal lists them."""
     dual = Wanted("internet-facing", "demo", dual=True)
     assert ids(lbc_subnets(network(subnet("1"), subnet("2", "b", ipv6_cidrs=("2001:db8::/64",))), dual)) == ["2"]
-    with pytest.raises(MissingFact, match="subnet-1 .*IPv6"):
+    with pytest.raises(MissingFact, match=r"subnet-1 .*IPv6"):
         lbc_subnets(network(subnet("1")), dual)
 
 
