@@ -7,11 +7,12 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from lbctl.driver import Refs
-from lbctl.errors import Conflict, Rejected
+from lbctl.errors import Conflict
 from lbctl.model.resource import Outputs
 from lbctl.plan.actions import Action, Step
 from lbctl_aws import confirm
 from lbctl_aws.client import AwsClient
+from lbctl_aws.errors import Refused
 from lbctl_aws.replies import write_tags
 from lbctl_aws.targets import parse_target
 
@@ -88,7 +89,7 @@ def register(client: AwsClient, action: Action, refs: Refs) -> Outputs:
     step, members = action.steps[0], confirm.members_of(action)
     try:
         _send(client, "RegisterTargets", step, members, refs)
-    except Rejected as error:
+    except Refused as error:
         refused = frozenset(QUOTED_TARGET.findall(str(error)))
         fit = frozenset(member for member in members if str(member).partition("|")[0] not in refused)
         if not refused or fit == members:

@@ -42,11 +42,12 @@ class Phase(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldCall:
-    """A call that sets every field which is `field` or starts with it."""
+    """A call that sets every field which starts with one of the prefixes; nothing waits for an `optional` one."""
 
     call: str
     prefixes: tuple[str, ...]
     phase: Phase = Phase.TUNE
+    optional: bool = False
 
     def sets(self, field: str) -> bool:
         """True when this call sets the field."""
@@ -99,8 +100,8 @@ CALLS: Mapping[str, KindCalls] = {
         "elbv2.DeleteTargetGroup",
         born=("protocol", "port", "target_type", "family", "vpc", "health_", "tags"),
         fields=(
-            FieldCall("elbv2.ModifyTargetGroup", ("health_",)),
-            FieldCall("elbv2.ModifyTargetGroupAttributes", (FIELD,)),
+            FieldCall("elbv2.ModifyTargetGroup", ("health_",), optional=True),
+            FieldCall("elbv2.ModifyTargetGroupAttributes", (FIELD,), optional=True),
         ),
         sets=(TAGS, SetCall("targets", "elbv2.RegisterTargets", "elbv2.DeregisterTargets", TARGETS_A_CALL)),
     ),
@@ -112,8 +113,8 @@ CALLS: Mapping[str, KindCalls] = {
             FieldCall("elbv2.SetSubnets", ("subnets", "source_nat"), Phase.SWITCH),
             FieldCall("elbv2.SetSecurityGroups", ("groups", "private_link"), Phase.SWITCH),
             FieldCall("elbv2.SetIpAddressType", ("family", "ipv6_addresses"), Phase.SWITCH),
-            FieldCall("elbv2.ModifyLoadBalancerAttributes", (FIELD,)),
-            FieldCall("elbv2.ModifyCapacityReservation", ("capacity",)),
+            FieldCall("elbv2.ModifyLoadBalancerAttributes", (FIELD,), optional=True),
+            FieldCall("elbv2.ModifyCapacityReservation", ("capacity",), optional=True),
         ),
         sets=(TAGS,),
         make_phase=Phase.SWITCH,
@@ -124,7 +125,7 @@ CALLS: Mapping[str, KindCalls] = {
         born=("protocol", "forward", "certificate", "policy", "alpn", "tags"),
         fields=(
             FieldCall("elbv2.ModifyListener", ("protocol", "forward", "certificate", "policy", "alpn"), Phase.SWITCH),
-            FieldCall("elbv2.ModifyListenerAttributes", (FIELD,)),
+            FieldCall("elbv2.ModifyListenerAttributes", (FIELD,), optional=True),
         ),
         sets=(
             TAGS,
@@ -145,7 +146,7 @@ CALLS: Mapping[str, KindCalls] = {
         born=("scheme", "subnets", "groups", "tags"),
         fields=(
             FieldCall("elb.ConfigureHealthCheck", ("health_",)),
-            FieldCall("elb.ModifyLoadBalancerAttributes", (FIELD,)),
+            FieldCall("elb.ModifyLoadBalancerAttributes", (FIELD,), optional=True),
             FieldCall("elb.ApplySecurityGroupsToLoadBalancer", ("groups",), Phase.SWITCH),
         ),
         sets=(

@@ -26,6 +26,17 @@ from lbctl.errors import (
 )
 
 
+class Refused(CloudError):
+    """AWS calls the request for one balancer invalid.
+
+    Unlike `Rejected`, the Service is not frozen: its other ports, and its nodes, are kept up to date.
+    """
+
+    reason = "Rejected"
+    retry = Retry.AFTER
+    blame = Blame.AUTHOR
+
+
 class DeletionProtected(CloudError):
     """The balancer is protected against deletion; only a person lifts that."""
 
@@ -189,7 +200,9 @@ def _not_yet(failure: Failure) -> CloudError:
 
 
 def _rejected(failure: Failure) -> CloudError:
-    return Rejected(failure.sentence, request_id=failure.request_id)
+    # Calls of EC2 carry the rules of many Services, of which one may be to blame; the others concern one balancer.
+    refusal = Rejected if failure.call.startswith("ec2.") else Refused
+    return refusal(failure.sentence, request_id=failure.request_id)
 
 
 def _protected(failure: Failure) -> CloudError:

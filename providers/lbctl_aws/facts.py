@@ -155,7 +155,7 @@ def _subnet(raw: Mapping[str, Any], tables: list[dict[str, Any]], kinds: Mapping
         ipv6_cidrs=tuple(
             entry["Ipv6CidrBlock"]
             for entry in raw.get("Ipv6CidrBlockAssociationSet", ())
-            if entry.get("Ipv6CidrBlockState", {}).get("State", "associated") == "associated"
+            if entry.get("Ipv6CidrBlockState", {}).get("State", "associated").lower() == "associated"
         ),
         tags=read_tags(raw),
     )

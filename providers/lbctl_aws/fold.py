@@ -136,7 +136,8 @@ def _updating(step: Step, calls: KindCalls, after: frozenset[str]) -> Iterator[P
 
 
 def _field_action(call: FieldCall, step: Step, after: frozenset[str]) -> Phased:
-    return _phased(call.phase, call.call, [step], after=after)
+    made = _phased(call.phase, call.call, [step], after=after)
+    return replace(made, action=replace(made.action, optional=call.optional))
 
 
 def _set_actions(call: SetCall, step: Step, change: Change, after: frozenset[str]) -> Iterator[Phased]:
@@ -145,7 +146,8 @@ def _set_actions(call: SetCall, step: Step, change: Change, after: frozenset[str
         for number, chunk in enumerate(batches(members, call.chunk)):
             part = replace(step, changes=(_partial(change, frozenset(chunk), adds=name == call.add),))
             suffix = f" {number + 1}" if number else ""
-            yield _phased(phase, name, [part], after=after, payload=tuple(chunk), suffix=suffix)
+            made = _phased(phase, name, [part], after=after, payload=tuple(chunk), suffix=suffix)
+            yield replace(made, action=replace(made.action, optional=call.field == TAG_FIELD))
 
 
 def _difference(change: Change) -> tuple[list[Hashable], list[Hashable]]:

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator
 from lbctl.driver import World
 from lbctl.model.intent import Intent
 from lbctl.model.problem import Problem
-from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Scope
+from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Scope, Seen
 from lbctl.model.status import Notice, Severity
 from lbctl_aws import names
 from lbctl_aws.annotations import key_of
@@ -91,10 +91,9 @@ def _notices(place: Place) -> Iterator[Notice]:
 
 def build_backend_group(world: World, network: Network, *, settings: AwsSettings, cluster: str) -> Desired:
     """The shared group, while any Service uses it and the operator gives none."""
-    used = any(
-        uses_backend_group(intent, settings) and not _is_held(intent, world) for intent in world.intents.values()
-    )
-    if not used or settings.backend_security_group:
+    wishing = (i for i in world.intents.values() if uses_backend_group(i, settings) and not _is_held(i, world))
+    is_used = next(wishing, None) is not None or _is_attached(world, names.backend_group(cluster))
+    if not is_used or settings.backend_security_group:
         return Desired.of(BACKEND_SCOPE, ())
     name = names.backend_group(cluster)
     tags = {
@@ -109,6 +108,21 @@ def build_backend_group(world: World, network: Network, *, settings: AwsSettings
         "tags": frozenset(tags.items()),
     }
     return Desired.of(BACKEND_SCOPE, [Resource(Key(GROUP, name), name=name, fields=fields)])
+
+
+def _is_attached(world: World, name: str) -> bool:
+    """True while any balancer carries the group, whatever mode its Service asks for now."""
+    shared = world.observed.get(BACKEND_SCOPE)
+    seen = shared.get(Key(GROUP, name)) if shared is not None else None
+    if seen is None:
+        return False
+    balancers = (one for observed in world.observed.values() for one in observed.of_kind(NETWORK))
+    return any(seen.outputs.get("id") in _groups(one) for one in balancers)
+
+
+def _groups(balancer: Seen) -> frozenset[Hashable]:
+    groups = balancer.resource.fields.get("groups")
+    return groups if isinstance(groups, frozenset) else frozenset()
 
 
 def _is_held(intent: Intent, world: World) -> bool:

@@ -128,7 +128,7 @@ def test_what_is_deleted_by_hand_comes_back(aws, kind):
     assert not cluster.bugs
     assert not cluster.plans()
     assert len(cluster.listeners(cluster.balancers()[0])) == 1
-    assert "DriftRepaired" in cluster.reasons()
+    assert "DriftRepaired" in cluster.reasons() or kind == "node rule"  # which belongs to no Service alone
 
 
 def delete_by_hand(cluster, kind):
@@ -163,6 +163,7 @@ def test_two_clusters_in_one_account_do_not_meet(aws):
     first.apply(service(annotations=EXTERNAL))
     before = aws.state()
     second = Cluster(aws, first.scene, cluster_id="prod2")
+    second.start()
     second.settle(1500)
     assert aws.state() == before
     assert not any(observed.owners() for observed in second.account.observed.values())

@@ -77,6 +77,7 @@ def test_node_rules_can_be_forbidden(aws, mode):
 def test_a_hundred_services_cost_two_rule_calls(aws):
     """Rules of a hundred Services for one node group come in one call, and go in one."""
     cluster = Cluster.begin(aws)
+    aws.quotas["network-load-balancers"] = 200
     names = [f"s{number}" for number in range(100)]
     aws.calls.clear()
     for number, name in enumerate(names):
