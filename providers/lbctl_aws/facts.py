@@ -25,6 +25,7 @@ from lbctl_aws.targets import InstanceIds
 INSTANCES_A_CALL = 100
 GROUPS_A_CALL = 100
 INSTANCE_SECONDS = 3600.0
+LEAVING_STATES = frozenset({"disassociating", "disassociated", "failing", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def _subnet(raw: Mapping[str, Any], tables: list[dict[str, Any]], kinds: Mapping
         ipv6_cidrs=tuple(
             entry["Ipv6CidrBlock"]
             for entry in raw.get("Ipv6CidrBlockAssociationSet", ())
-            if entry.get("Ipv6CidrBlockState", {}).get("State", "associated").lower() == "associated"
+            if entry.get("Ipv6CidrBlockState", {}).get("State") not in LEAVING_STATES
         ),
         tags=read_tags(raw),
     )
