@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from moto_fixtures.server import REGION, AwsServer
+from moto_fixtures.server import REGION, Client
 from moto_fixtures.wire import Json
 
 # Whatever YAML holds.
@@ -56,13 +56,11 @@ def load(topology: str | Json) -> Json:
 class Seeder:
     """One topology on its way into a cloud; `ids` grows as things are made."""
 
-    def __init__(self, server: AwsServer) -> None:
+    def __init__(self, client: Callable[[str], Client], quotas: dict[str, int]) -> None:
+        """`client` gives one by service name: over HTTP `server.backstage`, or for crowds `server.inside`."""
         self.ids: dict[str, str] = {}
-        self._ec2 = server.backstage("ec2")
-        self._elb = server.backstage("elb")
-        self._elbv2 = server.backstage("elbv2")
-        self._acm = server.backstage("acm")
-        self._server = server
+        self._ec2, self._elb, self._elbv2, self._acm = map(client, ("ec2", "elb", "elbv2", "acm"))
+        self._quotas = quotas
 
     def make(self, topology: Json) -> dict[str, str]:
         """Make everything, in the order in which things need each other; returns name → id or ARN."""
@@ -72,7 +70,7 @@ class Seeder:
         for section, make in _SECTIONS.items():
             content = topology.get(section, {})
             if make is None:
-                self._server.strict.quotas.update(content)
+                self._quotas.update(content)
                 continue
             for name, entry in content.items():
                 make(self, name, self._resolve(entry))

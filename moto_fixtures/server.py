@@ -23,6 +23,7 @@ from moto_fixtures.clock import CloudClock
 from moto_fixtures.faults import FaultGate, Faults
 from moto_fixtures.strict import SWITCHES
 from moto_fixtures.strict.gate import StrictGate
+from moto_fixtures.wire import Call, Json
 
 # boto3 makes its client classes at run time.
 Client = Any
@@ -33,6 +34,7 @@ CREDENTIALS = {
     "aws_access_key_id": "AKIALBCTLTESTEXAMPLE",
     "aws_secret_access_key": "made-up-for-the-tests",
 }
+_SERVICES = ("ec2", "elb", "elbv2", "acm", "iam", "sts")
 # One attempt a call: a test that wants the SDK's retries asks for them.
 _ONE_ATTEMPT = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=20)
 
@@ -46,6 +48,27 @@ class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto ships no 
         """The call log is the record."""
 
 
+class InsideClient:
+    """Has the methods of a boto3 client, and asks the strict gate inside the process."""
+
+    def __init__(self, service: str, gate: StrictGate, outside: Client) -> None:
+        self._service = service
+        self._gate = gate
+        self._operations: dict[str, str] = outside.meta.method_to_api_mapping
+
+    def __getattr__(self, method: str) -> Callable[..., Json]:
+        operation = self._operations[method]
+        return lambda **params: self._gate.ask(Call(self._service, operation, params, {}, REGION, 1))
+
+
+def _moto() -> DomainDispatcherApplication:
+    """Moto's own application, its services loaded: loading one later would draw ids in the middle of a world."""
+    moto = DomainDispatcherApplication(create_backend_app)
+    for service in _SERVICES:
+        moto.app_instances[service] = create_backend_app(service)
+    return moto
+
+
 class AwsServer:
     """The cloud as a process sees it; `start` before use, `stop` at the end of the session."""
 
@@ -53,7 +76,7 @@ class AwsServer:
         # moto's catalogue of machine images is most of an account's size, and no balancer needs one.
         os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         self.clock = CloudClock()
-        self.strict = StrictGate(DomainDispatcherApplication(create_backend_app), SWITCHES, self.clock)
+        self.strict = StrictGate(_moto(), SWITCHES, self.clock)
         self.calls = CallLog()
         self.faults = Faults(self.strict)
         self._clients: dict[tuple[str, str], Client] = {}
@@ -88,6 +111,11 @@ class AwsServer:
     def backstage(self, service: str) -> Client:
         """The same, but its calls are not logged and meet no faults: for setting a scene and looking at it."""
         return self._client(service, f"{self.endpoint}/backstage")
+
+    def inside(self, service: str) -> Client:
+        """The same without HTTP: a third of the time a call, for worlds of thousands of objects."""
+        outside = self.backstage(service)
+        return InsideClient(service, self.strict, outside) if service in {"ec2", "elb", "elbv2"} else outside
 
     def _client(self, service: str, url: str) -> Client:
         key = (service, url)

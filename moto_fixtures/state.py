@@ -192,6 +192,8 @@ def _classic(reader: _Reader) -> dict[str, Json]:
 def _interfaces(reader: _Reader) -> dict[str, Json]:
     found = reader.every("ec2", "DescribeNetworkInterfaces", "NetworkInterfaces")
     kept = ("Description", "SubnetId", "Groups")
+    for one in found:  # the balancer's id ends the description of a network one
+        one["Description"] = one["Description"].rpartition("/")[0] or one["Description"]
     return {one["NetworkInterfaceId"]: {key: one.get(key) for key in kept} for one in found if one["Description"]}
 
 
@@ -215,7 +217,7 @@ def _name(drawn: str, one: Json, names: dict[str, str]) -> str:
     keys = ("LoadBalancerName", "TargetGroupName", "GroupName")
     named = [str(one[key]) for key in keys if one.get(key)]
     if "Description" in one and not named:
-        return f"{one['Description'].rpartition('/')[0] or one['Description']} in {names[one['SubnetId']]}"
+        return f"{one['Description']} in {names[one['SubnetId']]}"
     tagged = one.get("Tags", {}).get("Name")
     return str((named or [tagged or one.get("CidrBlock") or one.get("PublicIp") or drawn])[0])
 

@@ -89,12 +89,19 @@ class AwsWorld:
 
         By HTTP the first time in a process, from its snapshot afterwards: the same state to the last id.
         """
+        return self._seed(topology, self._server.backstage)
+
+    def seed_crowd(self, topology: Json) -> Scene:
+        """The same for a topology of thousands of objects (`moto_fixtures.crowd`): made without HTTP the first time."""
+        return self._seed(topology, self._server.inside)
+
+    def _seed(self, topology: str | Json, client: Callable[[str], Client]) -> Scene:
         content = seed.load(topology)
         key = json.dumps(content, sort_keys=True)
         if key not in _SEEDED:
             snapshot.empty(self._server.strict)
             with self._server.strict.strictly():
-                ids = Seeder(self._server).make(content)
+                ids = Seeder(client, self.quotas).make(content)
             _SEEDED[key] = (snapshot.take(self._server.strict), ids)
         taken, ids = _SEEDED[key]
         snapshot.restore(self._server.strict, taken)

@@ -172,7 +172,7 @@ class Announcer:
         plan = self._account.plans.get(state.scope)
         waits = plan is not None and bool(plan.waits)
         flights = any(tracked.identity in f.action.owners for f in self._account.in_flight_of(state.scope))
-        return state.stopped or waits or flights or state.scope in self._account.bisections
+        return state.stopped or state.unfinished or waits or flights or state.scope in self._account.bisections
 
     def _tell(self, state: Pass, tracked: Tracked, status: Status, *, before: Outcome | None, outcome: Outcome) -> None:
         self._tell_failure(tracked, outcome.error)

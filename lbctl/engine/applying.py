@@ -134,6 +134,7 @@ class Applier:
             self._accepted(state, action, reply)
             return False
         self._see(self._account.look(state.scope).with_outputs(reply))
+        state.acted = True
         return True
 
     def _call(self, state: Pass, action: Action, planned: Planned) -> Outputs | Pending:

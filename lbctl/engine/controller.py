@@ -431,6 +431,7 @@ class Controller:
             for service in list(self._services.values()):
                 self._consider(service)
             dirty |= account.all_scopes()
+        account.orphan_watch.look(account.strangers(), now=started)
         for scope in dirty:
             self._touch(account, scope, Priority.DRIFT)
 

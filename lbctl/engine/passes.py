@@ -107,6 +107,8 @@ class Pass:
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
     remaining: str = ""
+    acted: bool = False
+    unfinished: bool = False
     again: bool = False
     stopped: bool = False
     rested: bool = False

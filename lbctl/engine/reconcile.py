@@ -50,17 +50,24 @@ class Reconciler:
     def _take_arrived(self, state: Pass) -> None:
         for action, error in self._account.arrived.pop(state.scope, []):
             self._applier.failed(state, action, error)
+            # Repeated at once, it would only fail again: nothing is written before the error's own time has come.
+            state.stopped = state.stopped or not state.again
 
     def _rounds(self, state: Pass) -> Steps:
+        """Plan and apply until the plan is empty, waits, or fails; a plan may so have several stages."""
         for _ in range(MAX_ROUNDS):
             if state.stopped:
                 return
-            state.again = False
+            before = state.planned if state.acted and not state.again else None
+            state.again = state.acted = False
             try:
                 yield from self._observe_if_doubted(state)
                 state.planned = self._plan(state)
             except LbctlError as error:
                 self._applier.scope_failed(state, error)
+                return
+            if before is not None and self._is_same(before, state.planned) and not state.errors:
+                state.unfinished = True
                 return
             if self._is_resting(state, state.planned):
                 return
@@ -68,8 +75,12 @@ class Reconciler:
                 self._announcer.begin(state)
                 yield call
             self._applier.advance_bisection(state)
-            if not state.again:
+            if not (state.again or (state.acted and not state.errors)):
                 return
+
+    def _is_same(self, before: Planned, after: Planned) -> bool:
+        """True when what was just carried out is planned again: the cloud took it and did not do all of it."""
+        return bool(after.plan.actions) and before.plan.digest == after.plan.digest and before.frozen == after.frozen
 
     def _is_resting(self, state: Pass, planned: Planned) -> bool:
         """True when just what failed last time is planned again, and its pause is not over."""
@@ -134,7 +145,7 @@ class Reconciler:
         now = self._shared.clock.monotonic()
         errors = [*state.errors.values(), *([state.scope_error] if state.scope_error else [])]
         retries = [error for error in errors if error.retry not in (Retry.WHEN_CHANGED, Retry.NEVER)]
-        if any(error.retry is not Retry.AFTER for error in retries):
+        if state.unfinished or any(error.retry is not Retry.AFTER for error in retries):
             state.comeback.not_later_than(now + self._shared.backoff.failed(key))
         for error in retries:
             if error.retry is Retry.AFTER:
@@ -142,7 +153,7 @@ class Reconciler:
         self._account.failures.pop(state.scope, None)
         if state.comeback.at is not None and retries and state.remaining:
             self._account.failures[state.scope] = Failure(state.remaining, state.comeback.at, dict(state.errors))
-        if not retries and not state.stopped:
+        if not retries and not state.stopped and not state.unfinished:
             self._shared.backoff.reset(key)
             self._account.conflicts.pop(state.scope, None)
 

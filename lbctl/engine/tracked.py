@@ -16,6 +16,7 @@ from lbctl.driver import Driver, DriverInfo, Pending
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import SHARED_FINALIZER, Standing
 from lbctl.engine.nodes import NodeTracker
+from lbctl.engine.orphans import OrphanWatch
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.objects import EndpointSlice, Ingress, Service
@@ -145,6 +146,7 @@ class Account:
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
         self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
+        self.orphan_watch = OrphanWatch()
         self.failures: dict[Scope, Failure] = {}
         self.plans: dict[Scope, Plan] = {}
         self.conflicts: dict[Scope, int] = defaultdict(int)
@@ -239,8 +241,8 @@ class Account:
         """Operations of one scope that the cloud is still working on."""
         return (flight for flight in list(self.in_flight.values()) if flight.scope == scope)
 
-    def orphans(self) -> Iterator[tuple[Scope, Identity]]:
-        """Owners of observed objects that are no tracked Service."""
+    def strangers(self) -> Iterator[tuple[Scope, Identity]]:
+        """Owners of observed objects that are no tracked Service; `orphan_watch` tells which of them to believe."""
         for identity, scopes in list(self._owners.items()):
             if identity not in self.services:
                 yield from ((scope, identity) for scope in sorted(scopes))

@@ -58,7 +58,8 @@ class Cloud:
 
     def listener(self, arn: str) -> MotoObject:
         """The v2 listener with this ARN."""
-        return next((one for one in self.listeners() if one.arn == arn), None)
+        balancer = self.balancer(arn.replace(":listener/", ":loadbalancer/").rpartition("/")[0])
+        return balancer.listeners.get(arn) if balancer else None
 
     def listeners(self) -> Iterator[MotoObject]:
         """All v2 listeners of the region."""

@@ -42,3 +42,4 @@ class Ledger:
     born_without_groups: set[str] = field(default_factory=set)
     instance_protocols: dict[tuple[str, int], str] = field(default_factory=dict)
     created_at: dict[str, float] = field(default_factory=dict)
+    links_stale: bool = True

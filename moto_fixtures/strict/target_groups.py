@@ -193,8 +193,17 @@ def _allowed(key: str, value: str) -> bool:
     return value.isdigit() or value == "off"
 
 
+@group_links.after("elbv2", "CreateListener", "ModifyListener", "DeleteListener", "DeleteLoadBalancer")
+def _note_change(_call: Call, cloud: Cloud, _answer: Json) -> None:
+    cloud.ledger.links_stale = True
+
+
+@group_links.before("elbv2", "DescribeTargetGroups", "DescribeTargetHealth", "ModifyTargetGroup")
 def _relink(_call: Call, cloud: Cloud) -> None:
     """Let every group know the balancers of the listeners that forward to it now."""
+    if not cloud.ledger.links_stale:
+        return
+    cloud.ledger.links_stale = False
     used: dict[str, set[str]] = {}
     for listener in cloud.listeners():
         for rule in listener.rules.values():
@@ -202,9 +211,6 @@ def _relink(_call: Call, cloud: Cloud) -> None:
                 used.setdefault(arn, set()).add(listener.load_balancer_arn)
     for group in cloud.elbv2.target_groups.values():
         group.load_balancer_arns = sorted(used.get(group.arn, ()))
-
-
-group_links.before("elbv2", "DescribeTargetGroups", "DescribeTargetHealth", "ModifyTargetGroup")(_relink)
 
 
 @groups_of_balancer.before("elbv2", "DescribeTargetGroups")
