@@ -78,7 +78,8 @@ class Action:
 
     `call` is the cloud's name of the operation. `after` are ids of actions that must have succeeded before. `payload`
     is the driver's own, immutable. `annotations` are written to the Services' objects instead of calling the cloud:
-    the few facts that must be remembered before a call is made.
+    the few facts that must be remembered before a call is made. Nothing waits for an `optional` action: what it sets
+    makes a resource better, but not usable.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Action:
     after: frozenset[str] = frozenset()
     payload: object = field(default=None, hash=False, compare=False)
     annotations: Mapping[Identity, Mapping[str, str | None]] = field(default_factory=nothing, hash=False)
+    optional: bool = False
 
     @property
     def hazard(self) -> Hazard:
