@@ -340,7 +340,7 @@ class Controller:
             return
         remaining = {node.metadata.uid for node in account.nodes.current}
         removed = any(node.metadata.uid not in remaining for node in before)
-        for scope in account.all_scopes():
+        for scope in sorted(account.all_scopes()):
             if scope.kind in account.info.node_kinds:
                 earliest = account.node_updates.get(scope, 0.0) + account.info.min_node_sync_seconds
                 at = now if removed else max(now, earliest)
@@ -452,7 +452,8 @@ class Controller:
             for service in list(self._services.values()):
                 self._consider(service)
             dirty |= account.all_scopes()
-        for scope in dirty:
+        account.orphan_watch.look(account.strangers(), now=started)
+        for scope in sorted(dirty):
             self._touch(account, scope, Priority.DRIFT)
 
     def _schedule_poll(self, account: Account) -> None:
@@ -479,6 +480,8 @@ class Controller:
                 if isinstance(outcome, Outputs):
                     account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
                 else:
+                    # What the reply had confirmed early may not have come to be.
+                    account.see(account.look(flight.scope).doubted(), now=self._now())
                     account.arrived[flight.scope].append((flight.action, outcome))
                 self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
             if account.in_flight:

@@ -97,8 +97,7 @@ class Pass:
     """The notes of one pass, dropped at its end.
 
     `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
-    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass;
-    `rested` means that what failed before was not tried again yet.
+    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
     """
 
     scope: Scope
@@ -111,15 +110,11 @@ class Pass:
     changed: set[Identity] = field(default_factory=set)
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
-    remaining: str = ""
+    acted: bool = False
+    complete: bool = False
+    unfinished: bool = False
     again: bool = False
     stopped: bool = False
-    rested: bool = False
-
-    def blame_all(self, errors: Mapping[Identity, LbctlError]) -> None:
-        """Remember the errors of an earlier pass."""
-        for owner, error in errors.items():
-            self.blame([owner], error)
 
     def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
         """Remember the first error of each owner."""

@@ -101,7 +101,7 @@ def _is_frozen(account: Account, scope: Scope, tracked: Tracked) -> bool:
         return any(account.rank(other) > rank for other in account.scopes_with(tracked.identity))
     if tracked.intent is None:
         return True
-    culprit = account.culprits.get(tracked.identity)
+    culprit = account.culprits.get((scope, tracked.identity))
     return culprit is not None and culprit[0] == tracked.intent
 
 
