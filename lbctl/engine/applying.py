@@ -166,6 +166,7 @@ class Applier:
         if self._account.failures.get(state.scope):
             self._forget(state.scope, digest((action,)))
         state.changed.update(action.owners)
+        self._shared.on_applied(self._account, action)
         if isinstance(reply, Pending):
             self._accepted(state, action, reply)
             return False

@@ -71,6 +71,7 @@ class Controller:
     ) -> None:
         self.accounts = dict(accounts)
         self.queue: ScopeQueue[Work] = ScopeQueue()
+        self.retried = 0
         self._rules = rules
         self._shared = shared
         self._random = source
@@ -226,9 +227,22 @@ class Controller:
                 return account, account.services[identity]
         return None
 
+    def foreign(self) -> list[tuple[Service, Claim]]:
+        """The Services that were seen and are not ours, with the reason; looks at every Service."""
+        with self._lock:
+            known = list(self._services.values())
+        claims = ((service, self.claim_of(service)) for service in known if self.tracked(identity_of(service)) is None)
+        return [(service, claim) for service, claim in claims if claim.standing is Standing.FOREIGN]
+
+    def waiting(self, now: float) -> tuple[int, float]:
+        """How many pieces of work are due, and for how many seconds the oldest has been."""
+        with self._lock:
+            return self.queue.overdue(now)
+
     def retry(self, work: Work) -> None:
         """Queue a piece of work again after it ended with an error that it did not handle itself."""
         with self._lock:
+            self.retried += 1
             self.queue.later(work, at=self._now() + self._shared.backoff.failed(work))
 
     @property
@@ -391,6 +405,7 @@ class Controller:
             if account.paused_until <= self._now():
                 account.unauthenticated = None
             if comeback.at is not None:
+                self.retried += 1
                 self.queue.later(work, at=comeback.at)
             self._touch_all(account, comeback.touched)
             for identity in comeback.gone:

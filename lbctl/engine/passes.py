@@ -10,12 +10,13 @@ from lbctl.clock import Clock
 from lbctl.driver import Cluster
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
-from lbctl.engine.tracked import Tracked
+from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
+from lbctl.plan.actions import Action
 from lbctl.plan.policy import Policy
 
 Steps = Generator[str, None, None]
@@ -76,6 +77,7 @@ class Shared:
     policy: Policy
     may_write: Callable[[], None]
     on_bug: Callable[[BaseException], None] = lambda _error: None
+    on_applied: Callable[[Account, Action], None] = lambda _account, _action: None
     approved: frozenset[str] = frozenset()
 
 

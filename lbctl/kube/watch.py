@@ -97,6 +97,11 @@ class Reflector(Generic[T]):
         return self._protocol.synced
 
     @property
+    def resource_name(self) -> str:
+        """What is mirrored, such as `services`."""
+        return self._resource.target.resource
+
+    @property
     def resource_version(self) -> str:
         """Version up to which the store is known to be complete."""
         return self._protocol.resource_version
