@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lbctl.model.resource import Identity, Observed, Seen
+from lbctl.model.resource import Identity, Observed, Outputs, Seen
 from lbctl.plan.actions import Action, Change, Step, Verb
 from lbctl_aws import names
 from lbctl_aws.annotations import REMEMBERED
 from lbctl_aws.calls import CALLS
+from lbctl_aws.place import BALANCER
+from lbctl_aws.plan import ANNOTATE
+
+NO_CALL = "release"
 
 
 def release(identity: Identity, observed: Observed) -> tuple[Action, ...]:
-    """One action for each object that carries our tag, and one for our annotation; upstream's tags stay.
+    """One action for each object that carries our tag, one for our annotation, one that lets go of all without a call.
 
-    After each, nothing here is this Service's any more as far as we can prove it.
+    Upstream's tags stay, so that upstream's controllers find the balancer again.
     """
-    actions = tuple(_actions(identity, observed))
-    forget = Action(
-        f"release annotations of {identity}", "annotate Service", (), annotations={identity: {REMEMBERED: None}}
+    owned = [seen for seen in observed.resources.values() if seen.ours and identity in seen.resource.owners]
+    untagged = tuple(_untag(seen, key) for seen in owned if (key := _tag(seen)) is not None)
+    steps = tuple(
+        Step(Verb.RELEASE, seen.key, seen.resource.name, why="the Service keeps it", owners=seen.resource.owners)
+        for seen in owned
     )
-    return (*actions, forget)
+    let_go = Action(f"{NO_CALL} {identity}", NO_CALL, steps, frozenset(action.id for action in untagged))
+    return (*untagged, *_forget(identity, observed), let_go)
 
 
-def _actions(identity: Identity, observed: Observed) -> Iterator[Action]:
-    for seen in observed.resources.values():
-        if not seen.ours or identity not in seen.resource.owners:
-            continue
-        key = _tag(seen)
-        if key is not None:
-            yield _untag(seen, key)
+def _forget(identity: Identity, observed: Observed) -> Iterator[Action]:
+    if observed.scope.kind == BALANCER:
+        nothing = {identity: {REMEMBERED: None}}
+        yield Action(f"release annotations of {identity}", ANNOTATE, (), annotations=nothing)
+
+
+def let_go(_client: object, action: Action, _refs: object) -> Outputs:
+    """Nothing is called: what the Service keeps is not ours any more."""
+    return Outputs(gone=tuple(step.key for step in action.steps))
 
 
 def _tag(seen: Seen) -> str | None:
