@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from lbctl.driver import Refs
 from lbctl.model.resource import Identity, Observed, Outputs, Seen
 from lbctl.plan.actions import Action, Change, Step, Verb
 from lbctl_aws import names
@@ -36,9 +38,18 @@ def _forget(identity: Identity, observed: Observed) -> Iterator[Action]:
         yield Action(f"release annotations of {identity}", ANNOTATE, (), annotations=nothing)
 
 
-def let_go(_client: object, action: Action, _refs: object) -> Outputs:
-    """Nothing is called: what the Service keeps is not ours any more."""
-    return Outputs(gone=tuple(step.key for step in action.steps))
+def let_go(_client: object, action: Action, refs: Refs) -> Outputs:
+    """Nothing is called: what stays belongs to a Service that is not known, as a fresh process would read it.
+
+    It is not forgotten, because the rules and the group that it shares with others have to stay too.
+    """
+    kept = (refs.scope.get(step.key) for step in action.steps)
+    return Outputs(seen=tuple(_orphaned(seen) for seen in kept if seen is not None))
+
+
+def _orphaned(seen: Seen) -> Seen:
+    owners = frozenset(replace(owner, uid="") for owner in seen.resource.owners)
+    return replace(seen, resource=replace(seen.resource, owners=owners))
 
 
 def _tag(seen: Seen) -> str | None:
