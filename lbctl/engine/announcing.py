@@ -1,0 +1,230 @@
+"""Tells the world how a pass went: status, condition and Events of every Service of the scope.
+
+Nothing is written that says what is there already, and an Event marks a turn, not a try.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from lbctl.driver import World
+from lbctl.engine import publish
+from lbctl.engine.claim import Standing
+from lbctl.engine.marking import Marker, is_retained
+from lbctl.engine.passes import Pass, Shared, Steps
+from lbctl.engine.planning import build_world
+from lbctl.engine.tracked import READY, Account, Cause, Outcome, Progress, Tracked
+from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
+from lbctl.model.objects import Ingress
+from lbctl.model.status import Notice, Severity, Status, published
+from lbctl.plan.policy import Mode
+
+log = logging.getLogger(__name__)
+
+BEGINNINGS = {
+    Cause.WISH: Notice(Severity.NORMAL, "EnsuringLoadBalancer", "Ensuring load balancer"),
+    Cause.LEAVING: Notice(Severity.NORMAL, "DeletingLoadBalancer", "Deleting load balancer"),
+}
+ENDINGS = {
+    Cause.WISH: Notice(Severity.NORMAL, "EnsuredLoadBalancer", "Ensured load balancer"),
+    Cause.HOSTS: Notice(Severity.NORMAL, "UpdatedLoadBalancer", "Updated load balancer with new hosts"),
+    Cause.DRIFT: Notice(Severity.WARNING, "DriftRepaired", "Repaired what was changed outside of lbctl"),
+    Cause.LEAVING: Notice(Severity.NORMAL, "DeletedLoadBalancer", "Deleted load balancer"),
+}
+NO_NODES = Notice(Severity.WARNING, "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer")
+FAILURE_VERBS = {Cause.HOSTS: "Update", Cause.LEAVING: "Delete"}
+
+
+class Announcer:
+    """Publishes the results of passes of one driver account."""
+
+    def __init__(self, account: Account, shared: Shared, marker: Marker) -> None:
+        self._account = account
+        self._shared = shared
+        self._marker = marker
+
+    def begin(self, state: Pass) -> None:
+        """Announce the Services whose first action is about to be made."""
+        for tracked in state.begun:
+            if tracked.changing in BEGINNINGS:
+                self._emit(tracked, BEGINNINGS[tracked.changing])
+        state.begun.clear()
+
+    def publish(self, state: Pass) -> Steps:
+        """Write status and conditions where they differ, let go of what is gone, tell Events."""
+        members = self._account.members(state.scope)
+        known = {m.identity: m for m in members}
+        for identity in state.changed - set(known):
+            if identity in self._account.services:
+                known[identity] = self._account.services[identity]
+        world = build_world(self._account, known.values(), cluster=self._shared.cluster, now=self._shared.clock.now())
+        for _, tracked in sorted(known.items()):
+            try:
+                yield from self._publish_one(state, tracked, world)
+            except KubeGone:
+                tracked.vanished = True
+                state.comeback.not_later_than(self._shared.clock.monotonic())
+            except KubeError as error:
+                log.warning("could not publish %s: %s", tracked.identity, error)
+                pause = 0.0 if error.retry is Retry.AT_ONCE else error.after_seconds
+                state.comeback.not_later_than(self._shared.clock.monotonic() + pause)
+
+    def _publish_one(self, state: Pass, tracked: Tracked, world: World) -> Steps:
+        if tracked.standing is Standing.LEAVING:
+            yield from self._publish_leaving(state, tracked)
+        else:
+            yield from self._publish_wanted(state, tracked, self._account.driver.status(tracked.identity, world))
+
+    # -- going away -------------------------------------------------------------------------------------------------
+
+    def _publish_leaving(self, state: Pass, tracked: Tracked) -> Steps:
+        error = state.errors.get(tracked.identity)
+        self._tell_failure(tracked, error)
+        if self._nothing_left(tracked) and error is None:
+            yield from self._finish(state, tracked)
+        elif not tracked.vanished and tracked.service.spec.type == "LoadBalancer":
+            outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
+            yield from self._write(tracked, tracked.service.status.load_balancer.ingress, outcome)
+
+    def _nothing_left(self, tracked: Tracked) -> bool:
+        account = self._account
+        if account.has_objects(tracked.identity):
+            tracked.had_objects = True
+            return False
+        if any(not account.look(scope).complete for scope in account.scopes_of(tracked)):
+            return False
+        return not any(tracked.identity in flight.action.owners for flight in list(account.in_flight.values()))
+
+    def _finish(self, state: Pass, tracked: Tracked) -> Steps:
+        yield from self._marker.let_go(tracked)
+        if tracked.had_objects and not is_retained(tracked):
+            self._emit(tracked, ENDINGS[Cause.LEAVING])
+        state.comeback.gone = (*state.comeback.gone, tracked.identity)
+
+    # -- staying ----------------------------------------------------------------------------------------------------
+
+    def _publish_wanted(self, state: Pass, tracked: Tracked, status: Status) -> Steps:
+        before = tracked.outcomes.get(state.scope)
+        outcome = self._outcome(state, tracked, status)
+        current = self._account.scopes_of(tracked)
+        tracked.outcomes = {s: o for s, o in tracked.outcomes.items() if s in current} | {state.scope: outcome}
+        if self._account.has_objects(tracked.identity):
+            tracked.had_objects = True
+        gone = tracked.intent is not None and not self._account.has_objects(tracked.identity)
+        ingress = publish.wanted_ingress(tracked.service, status, families=_families(tracked), gone=gone)
+        self._tell(state, tracked, status, before=before, outcome=outcome)
+        yield from self._write(tracked, ingress, tracked.worst)
+
+    def _outcome(self, state: Pass, tracked: Tracked, status: Status) -> Outcome:
+        error = self._error(state, tracked)
+        if error is not None:
+            return publish.outcome_of_error(error)
+        held = self._held(state, tracked)
+        if held is not None:
+            return held
+        if self._is_unfinished(state, tracked) or status.waiting_for:
+            return Outcome(Progress.WORKING, "Updating" if status.ingress else "Provisioning", status.waiting_for)
+        nodes = self._account.nodes.current
+        tracked.applied[state.scope] = (tracked.intent, nodes.generation)
+        if len(nodes) == 0 and state.scope.kind in self._account.info.node_kinds:
+            return Outcome(Progress.WORKING, "NoEligibleNodes", "no node is eligible as a target")
+        return READY
+
+    def _error(self, state: Pass, tracked: Tracked) -> LbctlError | None:
+        if tracked.problems:
+            return InvalidService(tracked.problems)
+        culprit = self._account.culprits.get(tracked.identity)
+        if culprit is not None and culprit[0] == tracked.intent:
+            return culprit[1]
+        return state.errors.get(tracked.identity)
+
+    def _held(self, state: Pass, tracked: Tracked) -> Outcome | None:
+        plan = self._account.plans.get(state.scope)
+        mine = [a for a in plan.held if tracked.identity in a.owners or not a.owners] if plan else []
+        if not mine or plan is None:
+            return None
+        worst = max(mine, key=lambda action: action.hazard)
+        what = "; ".join(f"{step.verb} {step.key}: {step.why}" for step in worst.steps)
+        approve = f"to let it happen, set the annotation lbctl.io/approve={plan.held_digest}"
+        return Outcome(Progress.HELD, "PlanHeld", f"{worst.hazard.words}: {what}; {approve}")
+
+    def _is_unfinished(self, state: Pass, tracked: Tracked) -> bool:
+        plan = self._account.plans.get(state.scope)
+        waits = plan is not None and bool(plan.waits)
+        flights = any(tracked.identity in f.action.owners for f in self._account.in_flight_of(state.scope))
+        return state.stopped or waits or flights or state.scope in self._account.bisections
+
+    def _tell(self, state: Pass, tracked: Tracked, status: Status, *, before: Outcome | None, outcome: Outcome) -> None:
+        self._tell_failure(tracked, outcome.error)
+        if outcome.progress is Progress.HELD and outcome != before:
+            self._emit(tracked, Notice(Severity.WARNING, "PlanHeld", outcome.message))
+        if outcome.reason == "NoEligibleNodes" and outcome != before:
+            self._emit(tracked, NO_NODES)
+        if tracked.changing is not None and tracked.worst.reason in ("Ready", "NoEligibleNodes"):
+            self._emit(tracked, ENDINGS[tracked.changing])
+            tracked.changing = None
+        self._tell_notices(tracked, self._standing_notices(state, tracked, status))
+
+    def _standing_notices(self, state: Pass, tracked: Tracked, status: Status) -> Iterable[Notice]:
+        yield from status.notices
+        if tracked.intent is not None:
+            yield from tracked.intent.notices
+        if state.planned is not None:
+            yield from state.planned.desired.notices.get(tracked.identity, ())
+
+    def _tell_notices(self, tracked: Tracked, notices: Iterable[Notice]) -> None:
+        standing = frozenset(notices)
+        for notice in sorted(standing - tracked.told):
+            self._emit(tracked, notice)
+        tracked.told = standing
+
+    def _tell_failure(self, tracked: Tracked, error: LbctlError | None) -> None:
+        if error is None:
+            return
+        cause = Cause.LEAVING if tracked.standing is Standing.LEAVING else tracked.changing
+        verb = FAILURE_VERBS.get(cause, "Sync") if cause is not None else "Sync"
+        for notice in publish.failure_notices(error, verb=verb):
+            self._emit(tracked, notice)
+
+    def _emit(self, tracked: Tracked, notice: Notice) -> None:
+        self._shared.kube.emit(tracked.service, notice)
+
+    # -- the status itself ------------------------------------------------------------------------------------------
+
+    def _write(self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome) -> Steps:
+        if self._shared.policy.mode is Mode.OBSERVE:
+            return
+        now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
+        write = publish.status_write(tracked.service, ingress, conditions, families=_families(tracked))
+        if write is None:
+            tracked.published = ingress
+            return
+        if not self._may_overwrite(tracked, ingress):
+            return
+        yield "write status"
+        self._shared.may_write()
+        tracked.service = self._shared.kube.write_status(
+            tracked.service, ingress=write.ingress, conditions=write.conditions
+        )
+        tracked.published = ingress
+
+    def _may_overwrite(self, tracked: Tracked, ingress: tuple[Ingress, ...]) -> bool:
+        """Overwrite a foreign change three times a minute, then leave it be and name who does it."""
+        stored = published(tracked.service.status.load_balancer.ingress, families=_families(tracked))
+        is_foreign = tracked.published == ingress and stored != ingress
+        if not is_foreign:
+            return True
+        now = self._shared.clock.monotonic()
+        if publish.may_rewrite(tracked.rewrites, now):
+            tracked.rewrites = (*tracked.rewrites[-publish.REWRITES_ALLOWED :], now)
+            return True
+        writer = self._shared.kube.status_writer(tracked.service)
+        message = f"{writer} keeps overwriting the published address; stop it, or give the Service a class"
+        self._emit(tracked, Notice(Severity.WARNING, "StatusConflict", message))
+        return False
+
+
+def _families(tracked: Tracked) -> tuple[str, ...]:
+    return tracked.intent.families if tracked.intent is not None else tracked.service.spec.ip_families

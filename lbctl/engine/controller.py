@@ -1,0 +1,448 @@
+"""Decides which scopes have to be worked on: from watch events, timers and replies to keys in the queue.
+
+Knows every account, no threads and no I/O but what a piece of work does when it is run. The thread loop and the
+simulator drive it in the same way: feed events, call `tick`, take `next_work`, exhaust `run`, hand back with `done`.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+
+from lbctl.driver import World
+from lbctl.engine.claim import Claim, ClaimRules, Standing, claim
+from lbctl.engine.nodes import Verdict
+from lbctl.engine.passes import ComeBack, Shared
+from lbctl.engine.planning import build_world
+from lbctl.engine.queue import Priority, ScopeQueue
+from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
+from lbctl.engine.tracked import Account, Tracked
+from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
+from lbctl.model.intent import Intent, identity_of
+from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.problem import Problem
+from lbctl.model.resource import Identity, Observed, Outputs, Scope
+
+log = logging.getLogger(__name__)
+
+DRIFT_SECONDS = 600.0
+DRIFT_JITTER = 0.1
+RETRY_SNAPSHOT_SECONDS = 30.0
+
+
+class Task(enum.Enum):
+    """Kinds of work."""
+
+    RECONCILE = "reconcile"
+    SNAPSHOT = "snapshot"
+    POLL = "poll"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One piece of work; `scope` is None for work on a whole account."""
+
+    account: str
+    task: Task
+    scope: Scope | None = None
+
+
+class Controller:
+    """All accounts of this process, and the queue of their scopes.
+
+    `list_services` and `list_nodes` read the API server live; they are used rarely, by work that has to be sure.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        *,
+        rules: ClaimRules,
+        shared: Shared,
+        source: random.Random,
+        list_services: Callable[[], Iterable[Service]],
+        list_nodes: Callable[[], Iterable[Node]],
+        drift_seconds: float = DRIFT_SECONDS,
+    ) -> None:
+        self.accounts = dict(accounts)
+        self.queue: ScopeQueue[Work] = ScopeQueue()
+        self._rules = rules
+        self._shared = shared
+        self._random = source
+        self._list_services = list_services
+        self._list_nodes = list_nodes
+        self._drift_seconds = drift_seconds
+        self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
+        self._services: dict[str, Service] = {}
+        self._lock = threading.RLock()
+        self._started = False
+
+    # -- events from the watches ------------------------------------------------------------------------------------
+
+    def start(self, services: Iterable[Service], nodes: Iterable[Node]) -> None:
+        """Begin with full lists; every account first takes a snapshot, and only then is anything planned."""
+        now = self._now()
+        listed = list(nodes)
+        with self._lock:
+            for account in self.accounts.values():
+                account.nodes.load(listed, now=now)
+            for service in services:
+                self._services[service.key] = service
+                self._consider(service)
+            self._started = True
+            for name in self.accounts:
+                self.queue.later(Work(name, Task.SNAPSHOT), at=now)
+
+    def see_service(self, old: Service | None, new: Service | None) -> None:
+        """Take note of a Service's change; None means that it does not exist."""
+        with self._lock:
+            if not self._started:
+                return
+            if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
+                self._vanish(old)
+            if new is not None:
+                self._services[new.key] = new
+                self._consider(new)
+
+    def see_node(self, old: Node | None, new: Node | None) -> None:
+        """Take note of a Node's change."""
+        with self._lock:
+            if not self._started:
+                return
+            name = (new or old).metadata.name if (new or old) else ""  # type: ignore[union-attr]  # one of them is given
+            for account in self.accounts.values():
+                account.nodes.see(name, new, now=self._now())
+
+    def see_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        """Take note of a change of a Service's endpoints, for the drivers that target pods."""
+        with self._lock:
+            for account in self.accounts.values():
+                if "endpointslices" in account.info.watches:
+                    self._see_slice(account, old, new)
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Settle the node sets that are due."""
+        with self._lock:
+            now = self._now()
+            for account in self.accounts.values():
+                due = account.nodes.next_due()
+                if self._started and due is not None and due <= now:
+                    self._settle_nodes(account, now)
+
+    def next_due(self) -> float | None:
+        """When `tick` or the next piece of work is due; None when nothing waits."""
+        with self._lock:
+            times = [account.nodes.next_due() for account in self.accounts.values()]
+            times.append(self.queue.next_due())
+            return min((time for time in times if time is not None), default=None)
+
+    def next_work(self) -> Work | None:
+        """The most urgent piece of work that is due; it must be handed back with `done`."""
+        with self._lock:
+            now = self._now()
+            while True:
+                work = self.queue.pop(now)
+                if work is None or self._may_run(work, now):
+                    return work
+
+    def done(self, work: Work) -> None:
+        """Hand a piece of work back."""
+        with self._lock:
+            self.queue.done(work)
+
+    # -- work -------------------------------------------------------------------------------------------------------
+
+    def run(self, work: Work) -> Generator[str, None, None]:
+        """Do one piece of work; yields before every call that writes, raises `LostLease` when it may not write."""
+        account = self.accounts[work.account]
+        if work.task is Task.SNAPSHOT:
+            yield "snapshot"
+            self._snapshot(account)
+        elif work.task is Task.POLL:
+            yield "poll"
+            self._poll(account)
+        elif work.scope is not None:
+            comeback = yield from self._reconcilers[work.account].reconcile(work.scope)
+            self._follow_up(account, work, comeback)
+
+    def resync(self, account: Account, scope: Scope, *, priority: Priority = Priority.USER) -> None:
+        """Have a scope worked on soon."""
+        with self._lock:
+            self._touch(account, scope, priority)
+
+    def claim_of(self, service: Service) -> Claim:
+        """Whose the Service is and why."""
+        identity = identity_of(service)
+        owner = next((name for name, account in self.accounts.items() if account.has_objects(identity)), None)
+        decision = claim(service, self._rules, has_objects=owner)
+        if decision.standing is Standing.WANTED and decision.account is not None:
+            driver = self.accounts[decision.account].driver
+            if not driver.claims(service):
+                return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
+        return decision
+
+    def tracked(self, identity: Identity) -> tuple[Account, Tracked] | None:
+        """What is remembered of a Service, and by which account."""
+        for account in self.accounts.values():
+            if identity in account.services:
+                return account, account.services[identity]
+        return None
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing is queued or worked on but timers of the drift check."""
+        with self._lock:
+            return not self.queue.working and not any(account.in_flight for account in self.accounts.values())
+
+    # -- services ---------------------------------------------------------------------------------------------------
+
+    def _consider(self, service: Service) -> None:
+        identity = identity_of(service)
+        decision = self.claim_of(service)
+        known = self.tracked(identity)
+        if decision.standing in (Standing.FOREIGN, Standing.UNCONCERNED) or decision.account is None:
+            if known is not None:
+                known[0].forget(identity)
+            return
+        account = self.accounts[decision.account]
+        if known is not None and known[0] is not account:
+            known[0].forget(identity)
+            known = None
+        tracked = known[1] if known else Tracked(identity, service, decision.standing, since=self._now())
+        if decision.standing is Standing.LEAVING:
+            self._consider_leaving(account, tracked, service, decision)
+        else:
+            self._consider_wanted(account, tracked, service, decision, is_new=known is None)
+
+    def _consider_wanted(
+        self, account: Account, tracked: Tracked, service: Service, decision: Claim, *, is_new: bool
+    ) -> None:
+        intent, problems = _parse(account, service)
+        returned = tracked.standing is not Standing.WANTED
+        changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
+        if tracked.service is not service:
+            changed = changed or self._needs_repair(tracked, service, decision)
+        tracked.service, tracked.finalizer = service, decision.finalizer
+        tracked.standing, tracked.leaving_confirmed = Standing.WANTED, False
+        if not changed:
+            return
+        tracked.problems = problems
+        tracked.intent = intent if not problems else tracked.intent
+        left = account.track(tracked, self._scopes(account, tracked))
+        self._retry_afresh(account, tracked)
+        for scope in account.scopes_of(tracked) | left:
+            self._touch(account, scope, Priority.USER)
+
+    def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
+        is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
+        unchanged = tracked.service.metadata.annotations == service.metadata.annotations
+        tracked.service, tracked.finalizer, tracked.standing = service, decision.finalizer, Standing.LEAVING
+        if tracked.intent is None:
+            intent, problems = _parse(account, service)
+            tracked.intent = intent if not problems else None
+        account.track(tracked, tracked.scopes or self._scopes(account, tracked))
+        if is_new or not unchanged:
+            tracked.changing = None
+            for scope in account.scopes_of(tracked):
+                self._touch(account, scope, Priority.USER)
+
+    def _vanish(self, service: Service) -> None:
+        """A Service is gone without our clean-up: what it had is removed by its identity."""
+        identity = identity_of(service)
+        if self._services.get(service.key) is service or service.key in self._services:
+            self._services.pop(service.key, None)
+        known = self.tracked(identity)
+        if known is None:
+            return
+        account, tracked = known
+        tracked.vanished, tracked.leaving_confirmed = True, True
+        if tracked.standing is not Standing.LEAVING:
+            tracked.standing, tracked.changing = Standing.LEAVING, None
+        for scope in account.scopes_of(tracked):
+            self._touch(account, scope, Priority.USER)
+
+    def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
+        """True when somebody took our finalizer off or wrote another address."""
+        had_mark = decision.finalizer in tracked.service.metadata.finalizers
+        if had_mark and decision.finalizer not in service.metadata.finalizers:
+            return True
+        ingress = service.status.load_balancer.ingress
+        return tracked.published is not None and ingress != tracked.service.status.load_balancer.ingress
+
+    def _scopes(self, account: Account, tracked: Tracked) -> tuple[Scope, ...]:
+        if tracked.intent is not None:
+            world = self._light_world(account, tracked)
+            return account.driver.scopes(tracked.intent, world)
+        return tuple(sorted(account.scopes_with(tracked.identity))) or (Scope(NO_OBJECTS, tracked.identity.uid),)
+
+    def _light_world(self, account: Account, tracked: Tracked) -> World:
+        return build_world(account, (tracked,), cluster=self._shared.cluster, now=self._shared.clock.now())
+
+    def _retry_afresh(self, account: Account, tracked: Tracked) -> None:
+        for scope in tracked.scopes:
+            self._shared.backoff.reset((account.name, scope))
+
+    # -- nodes and endpoints ----------------------------------------------------------------------------------------
+
+    def _settle_nodes(self, account: Account, now: float) -> None:
+        before = account.nodes.current
+        verdict = account.nodes.settle(now)
+        if verdict is Verdict.CONFIRM:
+            account.nodes.load_live(list(self._list_nodes()), now=now)
+            verdict = account.nodes.settle(now, confirmed=True)
+        if verdict is not Verdict.CHANGED:
+            return
+        remaining = {node.metadata.uid for node in account.nodes.current}
+        removed = any(node.metadata.uid not in remaining for node in before)
+        for scope in account.all_scopes():
+            if scope.kind in account.info.node_kinds:
+                earliest = account.node_updates.get(scope, 0.0) + account.info.min_node_sync_seconds
+                at = now if removed else max(now, earliest)
+                account.node_updates[scope] = at
+                self.queue.later(Work(account.name, Task.RECONCILE, scope), at=at, priority=Priority.NODES)
+
+    def _see_slice(self, account: Account, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+        for view in (old, new):
+            if view is not None:
+                account.slices[view.service_key].pop(view.key, None)
+        if new is not None:
+            account.slices[new.service_key][new.key] = new
+        for key in {view.service_key for view in (old, new) if view is not None}:
+            service = self._services.get(key)
+            tracked = account.services.get(identity_of(service)) if service is not None else None
+            for scope in tracked.scopes if tracked is not None else ():
+                self._touch(account, scope, Priority.NODES)
+
+    # -- the queue --------------------------------------------------------------------------------------------------
+
+    def _touch(self, account: Account, scope: Scope, priority: Priority) -> None:
+        if account.snapshot_at is not None:
+            self.queue.touch(Work(account.name, Task.RECONCILE, scope), now=self._now(), priority=priority)
+
+    def _may_run(self, work: Work, now: float) -> bool:
+        """While credentials are refused, one piece of work probes and everything else of the account waits."""
+        account = self.accounts[work.account]
+        if account.unauthenticated is None:
+            return True
+        others = [w for w in self.queue.working if w.account == work.account and w != work]
+        if account.paused_until <= now and not others:
+            return True
+        self.queue.done(work)
+        self.queue.later(work, at=max(account.paused_until, now + 1.0), priority=Priority.NODES)
+        return False
+
+    def _follow_up(self, account: Account, work: Work, comeback: ComeBack) -> None:
+        with self._lock:
+            if account.paused_until <= self._now():
+                account.unauthenticated = None
+            if comeback.at is not None:
+                self.queue.later(work, at=comeback.at)
+            for scope in comeback.touched:
+                self._touch(account, scope, Priority.USER)
+            for identity in comeback.gone:
+                self._forget(account, identity)
+            self._schedule_poll(account)
+
+    def _forget(self, account: Account, identity: Identity) -> None:
+        tracked = account.services.get(identity)
+        account.forget(identity)
+        newest = self._services.get(identity.key)
+        if tracked is not None and newest is not None and identity_of(newest) != identity:
+            self._consider(newest)
+
+    # -- snapshots and polls ----------------------------------------------------------------------------------------
+
+    def _snapshot(self, account: Account) -> None:
+        started = self._now()
+        world = build_world(
+            account, list(account.services.values()), cluster=self._shared.cluster, now=self._shared.clock.now()
+        )
+        try:
+            leftovers = [s for s in self._list_services() if s.spec.type != "LoadBalancer" and s.metadata.finalizers]
+            seen = account.driver.snapshot(world)
+        except (LbctlError, KubeError) as error:
+            self._snapshot_failed(account, error)
+            return
+        with self._lock:
+            self._take_snapshot(account, seen, started=started)
+            for service in leftovers:
+                self._consider(service)
+            pause = self._drift_seconds * self._random.uniform(1 - DRIFT_JITTER, 1 + DRIFT_JITTER)
+            self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause, priority=Priority.DRIFT)
+
+    def _snapshot_failed(self, account: Account, error: LbctlError) -> None:
+        log.error("could not read what account %s holds: %s", account.name, error)
+        pause = RETRY_SNAPSHOT_SECONDS
+        if isinstance(error, (NotAuthenticated, Throttled)):
+            pause = error.after_seconds
+            account.paused_until = self._now() + pause
+        with self._lock:
+            account.last_snapshot_error = error
+            self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause)
+
+    def _take_snapshot(self, account: Account, seen: Mapping[Scope, Observed], *, started: float) -> None:
+        first = account.snapshot_at is None
+        dirty: set[Scope] = set(account.all_scopes()) if first else set()
+        for scope in account.all_scopes() | frozenset(seen):
+            newer = account.written_at.get(scope, -1.0) >= started
+            busy = next(account.in_flight_of(scope), None) is not None
+            if newer or busy or scope.kind == NO_OBJECTS:
+                continue
+            fresh = seen.get(scope, Observed(scope, read_at=started))
+            if not first and fresh != account.look(scope):
+                dirty.add(scope)
+            account.see(fresh, now=started)
+        account.snapshot_at = started
+        account.last_snapshot_error = None
+        if first:
+            for service in list(self._services.values()):
+                self._consider(service)
+            dirty |= account.all_scopes()
+        for scope in dirty:
+            self._touch(account, scope, Priority.DRIFT)
+
+    def _schedule_poll(self, account: Account) -> None:
+        due = min((flight.due for flight in list(account.in_flight.values())), default=None)
+        if due is not None:
+            self.queue.later(Work(account.name, Task.POLL), at=due)
+
+    def _poll(self, account: Account) -> None:
+        flights = dict(account.in_flight)
+        try:
+            outcomes = account.driver.poll([flight.pending for flight in flights.values()])
+        except LbctlError as error:
+            log.warning("could not ask account %s for its operations: %s", account.name, error)
+            with self._lock:
+                self.queue.later(
+                    Work(account.name, Task.POLL), at=self._now() + max(1.0, min(error.after_seconds, 30.0))
+                )
+            return
+        with self._lock:
+            for operation, outcome in outcomes.items():
+                flight = account.in_flight.pop(operation, None)
+                if flight is None:
+                    continue
+                if isinstance(outcome, Outputs):
+                    account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
+                else:
+                    account.arrived[flight.scope].append((flight.action, outcome))
+                self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
+            if account.in_flight:
+                pause = min(flight.pending.poll_after for flight in account.in_flight.values())
+                self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
+
+    def _now(self) -> float:
+        return self._shared.clock.monotonic()
+
+
+def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:
+    try:
+        return account.driver.parse(service), ()
+    except InvalidService as error:
+        return None, error.problems

@@ -1,0 +1,97 @@
+"""Finalizers: on before the first thing is made, off after the last thing is gone."""
+
+from __future__ import annotations
+
+from lbctl.annotations import DELETION_POLICY
+from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Standing
+from lbctl.engine.passes import Pass, Shared, Steps
+from lbctl.engine.publish import READY_CONDITION
+from lbctl.engine.tracked import Account, Tracked
+from lbctl.errors import KubeError, KubeGone
+from lbctl.plan.policy import Mode
+
+
+def is_retained(tracked: Tracked) -> bool:
+    """True when the Service goes and its author wants the balancer to stay."""
+    policy = tracked.service.metadata.annotations.get(DELETION_POLICY, "").strip()
+    return tracked.standing is Standing.LEAVING and policy == "retain"
+
+
+class Marker:
+    """Puts finalizers on the Services of a scope and takes them off again."""
+
+    def __init__(self, account: Account, shared: Shared) -> None:
+        self._account = account
+        self._shared = shared
+
+    def mark(self, state: Pass) -> Steps:
+        """Mark what is wanted and look once more at what is leaving; a Service where this fails is frozen."""
+        if self._shared.policy.mode is Mode.OBSERVE:
+            return
+        for tracked in self._account.members(state.scope):
+            try:
+                if tracked.standing is Standing.WANTED:
+                    yield from self._add(tracked)
+                    yield from self._clear_stale_address(tracked)
+                elif not tracked.leaving_confirmed:
+                    yield from self._confirm_leaving(tracked)
+            except KubeError as error:
+                state.unmarked.add(tracked.identity)
+                state.errors[tracked.identity] = error
+
+    def let_go(self, tracked: Tracked) -> Steps:
+        """Take our finalizers off and empty the ingress, in one write."""
+        names = self._removable(tracked)
+        if tracked.vanished or not names:
+            return
+        yield "remove finalizer"
+        self._shared.may_write()
+        others = tuple(c for c in tracked.service.status.conditions if c.type != READY_CONDITION)
+        remaining = self._shared.kube.remove_finalizers(tracked.service, names, conditions=others)
+        if remaining is not None:
+            tracked.service = remaining
+
+    def _add(self, tracked: Tracked) -> Steps:
+        if tracked.intent is None and not self._account.has_objects(tracked.identity):
+            return
+        own = self._account.info.finalizers(tracked.intent) if tracked.intent is not None else ()
+        missing = tuple(n for n in (tracked.finalizer, *own) if n not in tracked.service.metadata.finalizers)
+        if not missing:
+            return
+        yield "add finalizer"
+        self._shared.may_write()
+        tracked.service = self._shared.kube.add_finalizers(tracked.service, missing)
+
+    def _clear_stale_address(self, tracked: Tracked) -> Steps:
+        """A Service restored from a backup still shows its former self's address; nobody must be sent there."""
+        stored = tracked.service.status.load_balancer.ingress
+        if not stored or tracked.published is not None or tracked.intent is None or self._may_be_ours(tracked):
+            return
+        yield "clear stale address"
+        self._shared.may_write()
+        conditions = tracked.service.status.conditions
+        tracked.service = self._shared.kube.write_status(tracked.service, ingress=(), conditions=conditions)
+
+    def _may_be_ours(self, tracked: Tracked) -> bool:
+        # A driver that keeps addresses in the status (it offers requested addresses) finds them again from there.
+        keeps_addresses = self._account.info.capabilities.requested_address
+        return keeps_addresses or self._account.has_objects(tracked.identity)
+
+    def _confirm_leaving(self, tracked: Tracked) -> Steps:
+        """Read the live object before the first deletion, because the watch may be behind."""
+        yield "confirm leaving"
+        live = self._shared.kube.get_service(tracked.identity.namespace, tracked.identity.name)
+        if live is None or live.metadata.uid != tracked.identity.uid:
+            tracked.vanished = True
+        else:
+            wanted_again = live.metadata.deletion_timestamp is None and live.spec == tracked.service.spec
+            if live.metadata.deletion_timestamp is None and not wanted_again and live.spec.type == "LoadBalancer":
+                raise KubeGone(f"Service {tracked.identity} changed meanwhile", hint="the next pass sees the newest")
+            tracked.service = live
+        tracked.leaving_confirmed = True
+
+    def _removable(self, tracked: Tracked) -> tuple[str, ...]:
+        names = {tracked.finalizer, *self._account.info.own_finalizers}
+        if tracked.had_objects or tracked.service.spec.load_balancer_class is None:
+            names |= {SHARED_FINALIZER, OWN_FINALIZER}
+        return tuple(name for name in tracked.service.metadata.finalizers if name in names)

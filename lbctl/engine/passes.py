@@ -1,0 +1,102 @@
+"""What the stages of one pass share: the process's tools, the pass's own notes, and when to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lbctl.clock import Clock
+from lbctl.driver import Cluster
+from lbctl.engine.backoff import Backoff
+from lbctl.engine.planning import Planned
+from lbctl.engine.tracked import Tracked
+from lbctl.errors import LbctlError
+from lbctl.model.objects import Condition, Ingress, Service
+from lbctl.model.resource import Identity, Scope
+from lbctl.model.status import Notice
+from lbctl.plan.policy import Policy
+
+Steps = Generator[str, None, None]
+"""A stage that writes: it yields the name of each write before making it."""
+
+
+class KubeWrites(Protocol):
+    """The few reads and writes of Services that a pass needs; raises `KubeError`s."""
+
+    def get_service(self, namespace: str, name: str) -> Service | None:
+        """Live read; None when there is no such Service."""
+
+    def add_finalizers(self, service: Service, names: tuple[str, ...]) -> Service:
+        """The Service with the finalizers added."""
+
+    def remove_finalizers(
+        self, service: Service, names: tuple[str, ...], *, conditions: tuple[Condition, ...] | None = None
+    ) -> Service | None:
+        """The Service without the finalizers and with an empty ingress; None when that completed its deletion."""
+
+    def write_status(
+        self,
+        service: Service,
+        *,
+        ingress: tuple[Ingress, ...],
+        conditions: tuple[Condition, ...],
+        annotations: dict[str, str | None] | None = None,
+    ) -> Service:
+        """The Service with this status and these annotations."""
+
+    def status_writer(self, service: Service) -> str:
+        """Who wrote the ingress last, by managed fields: one live read."""
+
+    def emit(self, service: Service, notice: Notice) -> None:
+        """Queue an Event; never fails."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all reconcilers of a process use; `may_write` raises `LostLease` when this process must not write."""
+
+    kube: KubeWrites
+    clock: Clock
+    backoff: Backoff
+    cluster: Cluster
+    policy: Policy
+    may_write: Callable[[], None]
+    on_bug: Callable[[BaseException], None] = lambda _error: None
+
+
+@dataclass(slots=True)
+class ComeBack:
+    """When a scope wants to be looked at again, which other scopes its changes concern, and who has left for good."""
+
+    at: float | None = None
+    touched: frozenset[Scope] = frozenset()
+    gone: tuple[Identity, ...] = ()
+
+    def not_later_than(self, at: float) -> None:
+        """Come back at this time or before."""
+        self.at = at if self.at is None else min(self.at, at)
+
+
+@dataclass(slots=True)
+class Pass:
+    """The notes of one pass, dropped at its end.
+
+    `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
+    """
+
+    scope: Scope
+    comeback: ComeBack = field(default_factory=ComeBack)
+    unmarked: set[Identity] = field(default_factory=set)
+    errors: dict[Identity, LbctlError] = field(default_factory=dict)
+    scope_error: LbctlError | None = None
+    changed: set[Identity] = field(default_factory=set)
+    begun: list[Tracked] = field(default_factory=list)
+    planned: Planned | None = None
+    again: bool = False
+    stopped: bool = False
+
+    def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
+        """Remember the first error of each owner."""
+        for owner in owners:
+            self.errors.setdefault(owner, error)

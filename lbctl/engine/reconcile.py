@@ -1,0 +1,138 @@
+"""One pass over one scope: mark, plan, apply, publish.
+
+`reconcile` is a generator that yields before every write, so that the thread loop simply exhausts it while the
+simulator interleaves two leaders or kills one at any point. It never sleeps; it returns when to come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from lbctl.engine.announcing import Announcer
+from lbctl.engine.applying import Applier
+from lbctl.engine.claim import Standing
+from lbctl.engine.marking import Marker, is_retained
+from lbctl.engine.passes import ComeBack, Pass, Shared, Steps
+from lbctl.engine.planning import Planned, build_world, plan_scope
+from lbctl.engine.tracked import Account, Tracked
+from lbctl.errors import InvalidService, LbctlError, Retry
+from lbctl.model.resource import Desired, Identity, Scope
+from lbctl.plan.order import build_plan
+
+MAX_ROUNDS = 60
+NO_OBJECTS = ""
+"""Kind of the scope of a Service that has nothing in the cloud and asks for nothing that could be planned."""
+
+
+class Reconciler:
+    """Runs passes of one driver account; one scope must not be run twice at once."""
+
+    def __init__(self, account: Account, shared: Shared) -> None:
+        self._account = account
+        self._shared = shared
+        self._marker = Marker(account, shared)
+        self._applier = Applier(account, shared)
+        self._announcer = Announcer(account, shared, self._marker)
+
+    def reconcile(self, scope: Scope) -> Generator[str, None, ComeBack]:
+        """Bring one scope to what its Services ask for, as far as possible now."""
+        state = Pass(scope)
+        yield from self._marker.mark(state)
+        if scope.kind != NO_OBJECTS:
+            self._take_arrived(state)
+            yield from self._rounds(state)
+            yield from self._release(state)
+        self._schedule(state)
+        yield from self._announcer.publish(state)
+        return state.comeback
+
+    def _take_arrived(self, state: Pass) -> None:
+        for action, error in self._account.arrived.pop(state.scope, []):
+            self._applier.failed(state, action, error)
+
+    def _rounds(self, state: Pass) -> Steps:
+        for _ in range(MAX_ROUNDS):
+            if state.stopped:
+                return
+            state.again = False
+            try:
+                yield from self._observe_if_doubted(state)
+                state.planned = self._plan(state)
+            except LbctlError as error:
+                self._applier.scope_failed(state, error)
+                return
+            for call in self._applier.run(state, state.planned):
+                self._announcer.begin(state)
+                yield call
+            self._applier.advance_bisection(state)
+            if not state.again:
+                return
+
+    def _observe_if_doubted(self, state: Pass) -> Steps:
+        account = self._account
+        unproven = [t for t in account.members(state.scope) if self._needs_a_look(t)]
+        if account.look(state.scope).complete and not unproven:
+            return
+        yield "observe"
+        members = account.members(state.scope)
+        world = build_world(account, members, cluster=self._shared.cluster, now=self._shared.clock.now())
+        account.see(account.driver.observe(state.scope, world), now=self._shared.clock.monotonic())
+        for tracked in unproven:
+            tracked.looked = True
+
+    def _needs_a_look(self, tracked: Tracked) -> bool:
+        """A Service that leaves without anything of it ever seen: a list may lag, so the cloud is asked directly."""
+        if tracked.standing is not Standing.LEAVING or tracked.looked or tracked.had_objects:
+            return False
+        return not self._account.has_objects(tracked.identity)
+
+    def _plan(self, state: Pass) -> Planned:
+        planned = plan_scope(
+            self._account,
+            state.scope,
+            cluster=self._shared.cluster,
+            policy=self._shared.policy,
+            now=self._shared.clock.now(),
+            extra_frozen=frozenset(state.unmarked) | self._retained(state.scope),
+        )
+        for identity, problems in planned.desired.rejected.items():
+            state.errors[identity] = InvalidService(problems)
+        self._account.plans[state.scope] = planned.plan
+        return planned
+
+    def _release(self, state: Pass) -> Steps:
+        """Take our marks off what leaving Services want to keep."""
+        observed = self._account.look(state.scope)
+        for identity in sorted(self._retained(state.scope)):
+            if not state.stopped and observed.owned_by(identity):
+                actions = self._account.driver.release(identity, observed)
+                plan = build_plan(state.scope, actions)
+                yield from self._applier.run(state, Planned(plan, plan, Desired(state.scope), observed, frozenset()))
+
+    def _retained(self, scope: Scope) -> frozenset[Identity]:
+        return frozenset(t.identity for t in self._account.members(scope) if is_retained(t))
+
+    def _schedule(self, state: Pass) -> None:
+        key = (self._account.name, state.scope)
+        now = self._shared.clock.monotonic()
+        errors = [*state.errors.values(), *([state.scope_error] if state.scope_error else [])]
+        retries = [error for error in errors if error.retry not in (Retry.WHEN_CHANGED, Retry.NEVER)]
+        if any(error.retry is not Retry.AFTER for error in retries):
+            state.comeback.not_later_than(now + self._shared.backoff.failed(key))
+        for error in retries:
+            if error.retry is Retry.AFTER:
+                state.comeback.not_later_than(now + error.after_seconds)
+        if not retries and not state.stopped:
+            self._shared.backoff.reset(key)
+            self._account.conflicts.pop(state.scope, None)
+        state.comeback.touched = self._others(state)
+
+    def _others(self, state: Pass) -> frozenset[Scope]:
+        """Other scopes of the Services whose objects changed here, and those that leaving ones still have to empty."""
+        account = self._account
+        touched = [account.services[i] for i in state.changed if i in account.services]
+        others = {scope for tracked in touched for scope in account.scopes_of(tracked)}
+        if not state.stopped:
+            leaving = (m for m in account.members(state.scope) if m.standing is Standing.LEAVING and state.changed)
+            others |= {scope for tracked in leaving for scope in account.scopes_with(tracked.identity)}
+        return frozenset(others - {state.scope})

@@ -1,0 +1,240 @@
+"""What this process remembers of each Service and of each driver account.
+
+Everything here is a cache: losing it costs calls, never correctness. An account's lock is held for moments, never
+across I/O; a `Tracked` is changed by the thread that works on one of its scopes and by the watch, field by field.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from lbctl.driver import Driver, DriverInfo, Pending
+from lbctl.engine.bisection import Bisection
+from lbctl.engine.claim import SHARED_FINALIZER, Standing
+from lbctl.engine.nodes import NodeTracker
+from lbctl.errors import InvalidService, LbctlError
+from lbctl.model.intent import Intent
+from lbctl.model.objects import EndpointSlice, Ingress, Service
+from lbctl.model.problem import Problem
+from lbctl.model.resource import Identity, Observed, Scope
+from lbctl.model.status import Notice
+from lbctl.plan.actions import Action, Plan
+
+
+class Progress(enum.Enum):
+    """How far one scope is with one Service; the order is that of urgency when several scopes disagree."""
+
+    INVALID = "invalid"
+    FAILED = "failed"
+    HELD = "held"
+    WORKING = "working"
+    READY = "ready"
+
+
+class Cause(enum.Enum):
+    """Why a Service's objects are being changed, which decides the Events that tell of it."""
+
+    WISH = "the Service changed"
+    HOSTS = "the nodes changed"
+    DRIFT = "somebody changed them"
+    LEAVING = "the Service goes away"
+
+
+URGENCY = {progress: rank for rank, progress in enumerate(Progress)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The last result of one scope for one Service, as the condition shows it."""
+
+    progress: Progress
+    reason: str
+    message: str = ""
+    error: LbctlError | None = field(default=None, compare=False)
+
+
+READY = Outcome(Progress.READY, "Ready")
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One Service that concerns us.
+
+    `service` is the newest object, or the last one seen when it has vanished. `intent` is the newest valid wish, which
+    stays in force while a newer one has `problems`. `applied` holds, for each scope, the wish and the generation of
+    nodes that were last fully carried out; `changing` is why something is being changed until all of it is ready;
+    `published` is what we last wrote into its status.
+    """
+
+    identity: Identity
+    service: Service
+    standing: Standing
+    finalizer: str = SHARED_FINALIZER
+    vanished: bool = False
+    intent: Intent | None = None
+    problems: tuple[Problem, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    outcomes: dict[Scope, Outcome] = field(default_factory=dict)
+    applied: dict[Scope, tuple[Intent | None, int]] = field(default_factory=dict)
+    changing: Cause | None = None
+    published: tuple[Ingress, ...] | None = None
+    rewrites: tuple[float, ...] = ()
+    told: frozenset[Notice] = frozenset()
+    leaving_confirmed: bool = False
+    looked: bool = False
+    had_objects: bool = False
+    since: float = 0.0
+
+    @property
+    def worst(self) -> Outcome:
+        """The most urgent outcome of all its scopes."""
+        return min(self.outcomes.values(), key=lambda outcome: URGENCY[outcome.progress], default=READY)
+
+    def cause(self, scope: Scope, generation: int) -> Cause:
+        """Why a change that is planned now in this scope is made."""
+        if self.standing is Standing.LEAVING:
+            return Cause.LEAVING
+        applied, at_generation = self.applied.get(scope, (None, 0))
+        if applied is None or applied != self.intent:
+            return Cause.WISH
+        return Cause.HOSTS if at_generation != generation else Cause.DRIFT
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """An action that the cloud is still working on."""
+
+    scope: Scope
+    action: Action
+    pending: Pending
+    since: float
+    due: float
+
+
+class Account:
+    """One driver account: its Services, its nodes, and what was observed of its cloud."""
+
+    def __init__(self, name: str, info: DriverInfo, driver: Driver) -> None:
+        self.name = name
+        self.info = info
+        self.driver = driver
+        self.nodes = NodeTracker(ready_node=info.ready_node, identity=info.node_identity)
+        self.services: dict[Identity, Tracked] = {}
+        self.observed: dict[Scope, Observed] = {}
+        self.written_at: dict[Scope, float] = {}
+        self.in_flight: dict[str, InFlight] = {}
+        self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
+        self.bisections: dict[Scope, Bisection] = {}
+        self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
+        self.plans: dict[Scope, Plan] = {}
+        self.conflicts: dict[Scope, int] = defaultdict(int)
+        self.node_updates: dict[Scope, float] = {}
+        self.paused_until = 0.0
+        self.unauthenticated: LbctlError | None = None
+        self.snapshot_at: float | None = None
+        self.last_snapshot_error: LbctlError | None = None
+        self.slices: dict[str, dict[str, EndpointSlice]] = defaultdict(dict)
+        self._lock = threading.RLock()
+        self._members: dict[Scope, set[Identity]] = defaultdict(set)
+        self._owners: dict[Identity, set[Scope]] = defaultdict(set)
+
+    def track(self, tracked: Tracked, scopes: tuple[Scope, ...]) -> frozenset[Scope]:
+        """Remember a Service and which scopes it takes part in; returns the scopes that it joined or left."""
+        with self._lock:
+            before = set(tracked.scopes) if tracked.identity in self.services else set()
+            self.services[tracked.identity] = tracked
+            for scope in before.difference(scopes):
+                self._members[scope].discard(tracked.identity)
+            for scope in scopes:
+                self._members[scope].add(tracked.identity)
+            tracked.scopes = scopes
+            return frozenset(before.symmetric_difference(scopes))
+
+    def forget(self, identity: Identity) -> None:
+        """Drop a Service that is gone together with everything that it had."""
+        with self._lock:
+            tracked = self.services.pop(identity, None)
+            self.culprits.pop(identity, None)
+            for scope in tracked.scopes if tracked else ():
+                self._members[scope].discard(identity)
+
+    def see(self, observed: Observed, *, now: float) -> None:
+        """Take over what was read, or what a reply confirmed, of one scope."""
+        with self._lock:
+            scope = observed.scope
+            before = self.observed.get(scope)
+            old_owners = before.owners() if before is not None else frozenset()
+            new_owners = observed.owners()
+            for owner in old_owners - new_owners:
+                self._owners[owner].discard(scope)
+            for owner in new_owners - old_owners:
+                self._owners[owner].add(scope)
+            self.written_at[scope] = now
+            if observed.resources or not observed.complete:
+                self.observed[scope] = observed
+            else:
+                self.observed.pop(scope, None)
+
+    def look(self, scope: Scope) -> Observed:
+        """What is known of a scope; after a complete snapshot, nothing seen means that nothing is there."""
+        known = self.observed.get(scope)
+        if known is not None:
+            return known
+        return Observed(scope, read_at=self.snapshot_at or 0.0, complete=self.snapshot_at is not None)
+
+    def scopes_with(self, identity: Identity) -> frozenset[Scope]:
+        """Scopes in which objects of this Service were seen."""
+        with self._lock:
+            return frozenset(self._owners.get(identity, ()))
+
+    def has_objects(self, identity: Identity) -> bool:
+        """True while anything of this Service's is known to be in the cloud."""
+        return bool(self._owners.get(identity))
+
+    def members(self, scope: Scope) -> tuple[Tracked, ...]:
+        """Tracked Services that take part in a scope or still own something in it, in a stable order."""
+        with self._lock:
+            identities = set(self._members.get(scope, ()))
+            observed = self.observed.get(scope)
+            if observed is not None:
+                identities |= observed.owners()
+            return tuple(self.services[identity] for identity in sorted(identities) if identity in self.services)
+
+    def scopes_of(self, tracked: Tracked) -> frozenset[Scope]:
+        """Every scope that concerns a Service: those it asks for and those in which it has something."""
+        return frozenset(tracked.scopes) | self.scopes_with(tracked.identity)
+
+    def all_scopes(self) -> frozenset[Scope]:
+        """Every scope that any Service asks for or in which something was seen."""
+        with self._lock:
+            wanted = {scope for scope, members in self._members.items() if members}
+            return frozenset(wanted) | frozenset(self.observed)
+
+    def in_flight_of(self, scope: Scope) -> Iterator[InFlight]:
+        """Operations of one scope that the cloud is still working on."""
+        return (flight for flight in list(self.in_flight.values()) if flight.scope == scope)
+
+    def orphans(self) -> Iterator[tuple[Scope, Identity]]:
+        """Owners of observed objects that are no tracked Service."""
+        for identity, scopes in list(self._owners.items()):
+            if identity not in self.services:
+                yield from ((scope, identity) for scope in sorted(scopes))
+
+    def slices_of(self, members: Iterable[Tracked]) -> dict[Identity, tuple[EndpointSlice, ...]]:
+        """The EndpointSlices of Services, by name of the slice; empty unless the driver watches them."""
+        if "endpointslices" not in self.info.watches:
+            return {}
+        by_name = ((member.identity, self.slices.get(member.identity.key, {})) for member in members)
+        return {identity: tuple(slices[name] for name in sorted(slices)) for identity, slices in by_name}
+
+    def intents(self, members: Iterable[Tracked]) -> dict[Identity, Intent]:
+        """The wishes of those Services that are wanted."""
+        return {
+            tracked.identity: tracked.intent
+            for tracked in members
+            if tracked.standing is Standing.WANTED and tracked.intent is not None
+        }
