@@ -80,7 +80,9 @@ class ArmId:
 
 
 NAME = Text(pattern=r"[\w.()-]{0,90}", what="a name of letters, digits, dots, dashes and underscores")
-LABEL = Text(pattern=r"([a-z][a-z0-9-]{1,61}[a-z0-9])?", what="a DNS label of 3 to 63 lower-case letters, digits or dashes")
+LABEL = Text(
+    pattern=r"([a-z][a-z0-9-]{1,61}[a-z0-9])?", what="a DNS label of 3 to 63 lower-case letters, digits or dashes"
+)
 PATH = Text(pattern=r"/\S*", what="a path that begins with a slash")
 SUBSCRIPTION = Text(pattern=r"[0-9a-fA-F-]{36}|\*", what="a subscription id or *")
 ANYTHING = Text(what="text")

@@ -21,7 +21,7 @@ KEPT_SECONDS = 600.0
 MISS_SECONDS = 60.0
 ZONES_SECONDS = 1800.0
 
-Document = Mapping[str, Any]
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,4 +69,6 @@ def is_resource_id(text: str, kind: str) -> bool:
     """True when the text has the form of an id of this kind, such as `publicIPPrefixes`."""
     parts = text.strip("/").split("/")
     shape = ("subscriptions", "resourcegroups", "providers")
-    return len(parts) == 8 and tuple(part.lower() for part in parts[0:6:2]) == shape and parts[6].lower() == kind.lower()  # noqa: PLR2004 - an id has four pairs
+    return (
+        len(parts) == 8 and tuple(part.lower() for part in parts[0:6:2]) == shape and parts[6].lower() == kind.lower()
+    )

@@ -176,9 +176,7 @@ def _is_shared(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return isinstance(address, ipaddress.IPv4Address) and address in SHARED_ADDRESSES
 
 
-def _access(
-    service: Service, values: Mapping[str, Any], *, problems: list[Problem], notices: list[Notice]
-) -> Access:
+def _access(service: Service, values: Mapping[str, Any], *, problems: list[Problem], notices: list[Notice]) -> Access:
     field = service.spec.load_balancer_source_ranges
     texts = f"{values['allowed_ip_ranges']},{values['source_ranges']}".split(",")
     annotated = [text.strip() for text in texts if text.strip()]

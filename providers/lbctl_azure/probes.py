@@ -53,7 +53,7 @@ class ProbeReader:
             return cluster_wide
         for port in ports:
             trial = ProbeReader(self.intent, self.values, self.mode, self.is_local, problems=[], notices=[])
-            probe = trial._probe(port)  # noqa: SLF001 - another reader of the same Service
+            probe = trial._probe(port)
             if probe is not None and not trial.problems:
                 return probe
         return None
@@ -70,9 +70,7 @@ class ProbeReader:
         if not self.is_local:
             return self.mode.shared
         port = self.intent.health_port
-        return self._checked(
-            Probe(f"TCP-{port}", "Http", port, "/healthz", *self._numbers(port)), where=f"port {port}"
-        )
+        return self._checked(Probe(f"TCP-{port}", "Http", port, "/healthz", *self._numbers(port)), where=f"port {port}")
 
     def _own(self, port: Port) -> Probe:
         protocol = self._protocol(port)

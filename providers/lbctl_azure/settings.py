@@ -251,24 +251,7 @@ KEYS: Mapping[str, tuple[str, Reader]] = {
 }
 
 IGNORED = frozenset(
-    """
-    tagsMap auxiliaryTokenProvider userAgent routeTableName routeTableResourceGroup cloudConfigType putVMSSVMBatchSize
-    disableAvailabilitySetNodes enableVmssFlexNodes enableMigrateToIPBasedBackendPoolAPI useInstanceMetadata
-    loadBalancerBackendPoolUpdateIntervalInSeconds cloudProviderBackoff cloudProviderBackoffRetries
-    cloudProviderBackoffExponent cloudProviderBackoffDuration cloudProviderBackoffJitter cloudProviderBackoffMode
-    cloudProviderRateLimit cloudProviderRateLimitQPS cloudProviderRateLimitBucket cloudProviderRateLimitQPSWrite
-    cloudProviderRateLimitBucketWrite routeRateLimit subnetsRateLimit interfaceRateLimit routeTableRateLimit
-    loadBalancerRateLimit publicIPAddressRateLimit securityGroupRateLimit virtualMachineRateLimit
-    storageAccountRateLimit diskRateLimit snapshotRateLimit virtualMachineScaleSetRateLimit
-    virtualMachineSizesRateLimit availabilitySetRateLimit attachDetachDiskRateLimit containerServiceRateLimit
-    deploymentRateLimit privateDNSRateLimit privateDNSZoneGroupRateLimit privateEndpointRateLimit
-    privateLinkServiceRateLimit virtualNetworkRateLimit availabilitySetNodesCacheTTLInSeconds vmssCacheTTLInSeconds
-    vmssVirtualMachinesCacheTTLInSeconds vmssFlexCacheTTLInSeconds vmssFlexVMCacheTTLInSeconds vmCacheTTLInSeconds
-    loadBalancerCacheTTLInSeconds nsgCacheTTLInSeconds publicIPCacheTTLInSeconds plsCacheTTLInSeconds
-    routeTableCacheTTLInSeconds availabilitySetsCacheTTLInSeconds routeUpdateWaitingInSeconds
-    availabilitySetSLBNodes nonVmssUniformNodesCacheTTLInSeconds aadClientCertData useAKSCredentials disableAPICallCache
-    enableMultipleStandardLoadBalancers maximumSharedPublicIPs
-    """.split()
+    ["tagsMap", "auxiliaryTokenProvider", "userAgent", "routeTableName", "routeTableResourceGroup", "cloudConfigType", "putVMSSVMBatchSize", "disableAvailabilitySetNodes", "enableVmssFlexNodes", "enableMigrateToIPBasedBackendPoolAPI", "useInstanceMetadata", "loadBalancerBackendPoolUpdateIntervalInSeconds", "cloudProviderBackoff", "cloudProviderBackoffRetries", "cloudProviderBackoffExponent", "cloudProviderBackoffDuration", "cloudProviderBackoffJitter", "cloudProviderBackoffMode", "cloudProviderRateLimit", "cloudProviderRateLimitQPS", "cloudProviderRateLimitBucket", "cloudProviderRateLimitQPSWrite", "cloudProviderRateLimitBucketWrite", "routeRateLimit", "subnetsRateLimit", "interfaceRateLimit", "routeTableRateLimit", "loadBalancerRateLimit", "publicIPAddressRateLimit", "securityGroupRateLimit", "virtualMachineRateLimit", "storageAccountRateLimit", "diskRateLimit", "snapshotRateLimit", "virtualMachineScaleSetRateLimit", "virtualMachineSizesRateLimit", "availabilitySetRateLimit", "attachDetachDiskRateLimit", "containerServiceRateLimit", "deploymentRateLimit", "privateDNSRateLimit", "privateDNSZoneGroupRateLimit", "privateEndpointRateLimit", "privateLinkServiceRateLimit", "virtualNetworkRateLimit", "availabilitySetNodesCacheTTLInSeconds", "vmssCacheTTLInSeconds", "vmssVirtualMachinesCacheTTLInSeconds", "vmssFlexCacheTTLInSeconds", "vmssFlexVMCacheTTLInSeconds", "vmCacheTTLInSeconds", "loadBalancerCacheTTLInSeconds", "nsgCacheTTLInSeconds", "publicIPCacheTTLInSeconds", "plsCacheTTLInSeconds", "routeTableCacheTTLInSeconds", "availabilitySetsCacheTTLInSeconds", "routeUpdateWaitingInSeconds", "availabilitySetSLBNodes", "nonVmssUniformNodesCacheTTLInSeconds", "aadClientCertData", "useAKSCredentials", "disableAPICallCache", "enableMultipleStandardLoadBalancers", "maximumSharedPublicIPs"]
 )
 
 
@@ -390,5 +373,3 @@ def balancer_faults(config: CloudConfig, cluster: str) -> list[Problem]:
     if not config.uses_node_ips:
         faults.append(Problem(path, "needs pools of node addresses", f"set the pool type to {NODE_IP}"))
     return faults
-
-
