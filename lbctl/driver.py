@@ -54,7 +54,7 @@ from lbctl.errors import CloudError, NotReady
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import EndpointSlice, Node, Service
-from lbctl.model.resource import NOTHING, Desired, Identity, Observed, Outputs, Ref, Scope
+from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
 
@@ -102,10 +102,10 @@ class World:
     cluster: Cluster
     now: datetime
     nodes: NodeSet = field(default_factory=NodeSet)
-    intents: Mapping[Identity, Intent] = field(default=NOTHING, hash=False)
-    services: Mapping[Identity, Service] = field(default=NOTHING, hash=False)
-    slices: Mapping[Identity, tuple[EndpointSlice, ...]] = field(default=NOTHING, hash=False)
-    observed: Mapping[Scope, Observed] = field(default=NOTHING, hash=False)
+    intents: Mapping[Identity, Intent] = field(default_factory=nothing, hash=False)
+    services: Mapping[Identity, Service] = field(default_factory=nothing, hash=False)
+    slices: Mapping[Identity, tuple[EndpointSlice, ...]] = field(default_factory=nothing, hash=False)
+    observed: Mapping[Scope, Observed] = field(default_factory=nothing, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,3 @@ class DriverInfo:
     own_finalizers: frozenset[str] = frozenset()
     min_node_sync_seconds: float = 10.0
     event_reasons: tuple[str, ...] = ()
-
-    def rank(self, scope: Scope) -> int:
-        """Position of the scope's kind: lower is made first and removed last."""
-        return self.scope_kinds.index(scope.kind)

@@ -112,9 +112,18 @@ class Announcer:
         if self._account.has_objects(tracked.identity):
             tracked.had_objects = True
         gone = tracked.intent is not None and not self._account.has_objects(tracked.identity)
+        stored = published(tracked.service.status.load_balancer.ingress, families=_families(tracked))
         ingress = publish.wanted_ingress(tracked.service, status, families=_families(tracked), gone=gone)
         self._tell(state, tracked, status, before=before, outcome=outcome)
-        yield from self._write(tracked, ingress, tracked.worst)
+        if outcome.error is None and ingress == stored and self._is_first_round(tracked):
+            return
+        yield from self._write(tracked, ingress, self._overall(tracked))
+
+    def _overall(self, tracked: Tracked) -> Outcome:
+        worst = tracked.worst
+        if worst.progress is Progress.READY and self._is_first_round(tracked):
+            return Outcome(Progress.WORKING, "Provisioning")
+        return worst
 
     def _outcome(self, state: Pass, tracked: Tracked, status: Status) -> Outcome:
         error = self._error(state, tracked)
@@ -130,6 +139,10 @@ class Announcer:
         if len(nodes) == 0 and state.scope.kind in self._account.info.node_kinds:
             return Outcome(Progress.WORKING, "NoEligibleNodes", "no node is eligible as a target")
         return READY
+
+    def _is_first_round(self, tracked: Tracked) -> bool:
+        """True until every scope has had its turn; saying "provisioning" in between would be a write for nothing."""
+        return any(scope not in tracked.outcomes for scope in tracked.scopes)
 
     def _error(self, state: Pass, tracked: Tracked) -> LbctlError | None:
         if tracked.problems:
@@ -161,7 +174,7 @@ class Announcer:
             self._emit(tracked, Notice(Severity.WARNING, "PlanHeld", outcome.message))
         if outcome.reason == "NoEligibleNodes" and outcome != before:
             self._emit(tracked, NO_NODES)
-        if tracked.changing is not None and tracked.worst.reason in ("Ready", "NoEligibleNodes"):
+        if tracked.changing is not None and self._overall(tracked).reason in ("Ready", "NoEligibleNodes"):
             self._emit(tracked, ENDINGS[tracked.changing])
             tracked.changing = None
         self._tell_notices(tracked, self._standing_notices(state, tracked, status))
@@ -180,15 +193,18 @@ class Announcer:
         tracked.told = standing
 
     def _tell_failure(self, tracked: Tracked, error: LbctlError | None) -> None:
-        if error is None:
+        """Tell a failure each time it happens, and one that only its author can mend just once."""
+        text = str(error) if error is not None and error.retry is Retry.WHEN_CHANGED else ""
+        if error is None or (text and text == tracked.told_failure):
             return
+        tracked.told_failure = text
         cause = Cause.LEAVING if tracked.standing is Standing.LEAVING else tracked.changing
         verb = FAILURE_VERBS.get(cause, "Sync") if cause is not None else "Sync"
         for notice in publish.failure_notices(error, verb=verb):
             self._emit(tracked, notice)
 
     def _emit(self, tracked: Tracked, notice: Notice) -> None:
-        self._shared.kube.emit(tracked.service, notice)
+        self._shared.recorder.emit(tracked.service, notice)
 
     # -- the status itself ------------------------------------------------------------------------------------------
 
@@ -205,7 +221,7 @@ class Announcer:
             return
         yield "write status"
         self._shared.may_write()
-        tracked.service = self._shared.kube.write_status(
+        tracked.service = self._shared.writer.write_status(
             tracked.service, ingress=write.ingress, conditions=write.conditions
         )
         tracked.published = ingress
@@ -220,7 +236,7 @@ class Announcer:
         if publish.may_rewrite(tracked.rewrites, now):
             tracked.rewrites = (*tracked.rewrites[-publish.REWRITES_ALLOWED :], now)
             return True
-        writer = self._shared.kube.status_writer(tracked.service)
+        writer = self._shared.reads.get_ingress_owner(tracked.service) or "somebody"
         message = f"{writer} keeps overwriting the published address; stop it, or give the Service a class"
         self._emit(tracked, Notice(Severity.WARNING, "StatusConflict", message))
         return False

@@ -146,7 +146,7 @@ class Applier:
         for identity, changes in action.annotations.items():
             tracked = self._account.services[identity]
             status = tracked.service.status
-            tracked.service = self._shared.kube.write_status(
+            tracked.service = self._shared.writer.write_status(
                 tracked.service,
                 ingress=status.load_balancer.ingress,
                 conditions=status.conditions,

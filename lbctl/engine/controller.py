@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 DRIFT_SECONDS = 600.0
 DRIFT_JITTER = 0.1
 RETRY_SNAPSHOT_SECONDS = 30.0
+SETTLED_SECONDS = 4.0
 
 
 class Task(enum.Enum):
@@ -80,14 +81,19 @@ class Controller:
         self._services: dict[str, Service] = {}
         self._lock = threading.RLock()
         self._started = False
+        self._only: frozenset[tuple[str, Scope]] | None = None
 
     # -- events from the watches ------------------------------------------------------------------------------------
 
     def start(self, services: Iterable[Service], nodes: Iterable[Node]) -> None:
-        """Begin with full lists; every account first takes a snapshot, and only then is anything planned."""
-        now = self._now()
-        listed = list(nodes)
+        """Begin with full lists; every account first takes a snapshot, and only then is anything planned.
+
+        The lists are read under the controller's lock, so that a store that a watch keeps filling can be given: what
+        it delivers meanwhile waits and is not lost.
+        """
         with self._lock:
+            now = self._now()
+            listed = list(nodes)
             for account in self.accounts.values():
                 account.nodes.load(listed, now=now)
             for service in services:
@@ -176,6 +182,11 @@ class Controller:
         with self._lock:
             self._touch(account, scope, priority)
 
+    def limit_to(self, scopes: Iterable[tuple[str, Scope]]) -> None:
+        """Work on these scopes only, given with the name of their account; what else is queued is dropped."""
+        with self._lock:
+            self._only = frozenset(scopes)
+
     def claim_of(self, service: Service) -> Claim:
         """Whose the Service is and why."""
         identity = identity_of(service)
@@ -194,11 +205,20 @@ class Controller:
                 return account, account.services[identity]
         return None
 
-    @property
-    def is_idle(self) -> bool:
-        """True when nothing is queued or worked on but timers of the drift check."""
+    def retry(self, work: Work) -> None:
+        """Queue a piece of work again after it ended with an error that it did not handle itself."""
         with self._lock:
-            return not self.queue.working and not any(account.in_flight for account in self.accounts.values())
+            self.queue.later(work, at=self._now() + self._shared.backoff.failed(work))
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing is worked on, in flight or due soon: what is left are retries and drift checks."""
+        with self._lock:
+            flights = any(account.in_flight for account in self.accounts.values())
+            unread = any(account.snapshot_at is None for account in self.accounts.values())
+            due = self.queue.next_due()
+            soon = due is not None and due <= self._now() + SETTLED_SECONDS
+            return not (self.queue.working or flights or unread or soon)
 
     # -- services ---------------------------------------------------------------------------------------------------
 
@@ -236,8 +256,7 @@ class Controller:
         tracked.intent = intent if not problems else tracked.intent
         left = account.track(tracked, self._scopes(account, tracked))
         self._retry_afresh(account, tracked)
-        for scope in account.scopes_of(tracked) | left:
-            self._touch(account, scope, Priority.USER)
+        self._touch_all(account, account.scopes_of(tracked) | left)
 
     def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
         is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
@@ -249,8 +268,7 @@ class Controller:
         account.track(tracked, tracked.scopes or self._scopes(account, tracked))
         if is_new or not unchanged:
             tracked.changing = None
-            for scope in account.scopes_of(tracked):
-                self._touch(account, scope, Priority.USER)
+            self._touch_all(account, account.scopes_of(tracked), going=True)
 
     def _vanish(self, service: Service) -> None:
         """A Service is gone without our clean-up: what it had is removed by its identity."""
@@ -264,8 +282,7 @@ class Controller:
         tracked.vanished, tracked.leaving_confirmed = True, True
         if tracked.standing is not Standing.LEAVING:
             tracked.standing, tracked.changing = Standing.LEAVING, None
-        for scope in account.scopes_of(tracked):
-            self._touch(account, scope, Priority.USER)
+        self._touch_all(account, account.scopes_of(tracked), going=True)
 
     def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
         """True when somebody took our finalizer off or wrote another address."""
@@ -325,8 +342,17 @@ class Controller:
         if account.snapshot_at is not None:
             self.queue.touch(Work(account.name, Task.RECONCILE, scope), now=self._now(), priority=priority)
 
+    def _touch_all(self, account: Account, scopes: Iterable[Scope], *, going: bool = False) -> None:
+        """Touch scopes in the order of their rank, the other way round for what goes away."""
+        ranked = sorted(scopes, key=lambda scope: (account.rank(scope), scope), reverse=going)
+        for scope in ranked:
+            self._touch(account, scope, Priority.USER)
+
     def _may_run(self, work: Work, now: float) -> bool:
         """While credentials are refused, one piece of work probes and everything else of the account waits."""
+        if self._only is not None and work.scope is not None and (work.account, work.scope) not in self._only:
+            self.queue.done(work)
+            return False
         account = self.accounts[work.account]
         if account.unauthenticated is None:
             return True
@@ -343,8 +369,7 @@ class Controller:
                 account.unauthenticated = None
             if comeback.at is not None:
                 self.queue.later(work, at=comeback.at)
-            for scope in comeback.touched:
-                self._touch(account, scope, Priority.USER)
+            self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
                 self._forget(account, identity)
             self._schedule_poll(account)

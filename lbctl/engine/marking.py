@@ -8,6 +8,7 @@ from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.publish import READY_CONDITION
 from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import KubeError, KubeGone
+from lbctl.kube.patches import Clearing
 from lbctl.plan.policy import Mode
 
 
@@ -46,10 +47,8 @@ class Marker:
             return
         yield "remove finalizer"
         self._shared.may_write()
-        others = tuple(c for c in tracked.service.status.conditions if c.type != READY_CONDITION)
-        remaining = self._shared.kube.remove_finalizers(tracked.service, names, conditions=others)
-        if remaining is not None:
-            tracked.service = remaining
+        clearing = Clearing(condition_types=(READY_CONDITION,))
+        tracked.service = self._shared.writer.remove_finalizers(tracked.service, names, clearing=clearing)
 
     def _add(self, tracked: Tracked) -> Steps:
         if tracked.intent is None and not self._account.has_objects(tracked.identity):
@@ -60,7 +59,7 @@ class Marker:
             return
         yield "add finalizer"
         self._shared.may_write()
-        tracked.service = self._shared.kube.add_finalizers(tracked.service, missing)
+        tracked.service = self._shared.writer.add_finalizers(tracked.service, missing)
 
     def _clear_stale_address(self, tracked: Tracked) -> Steps:
         """A Service restored from a backup still shows its former self's address; nobody must be sent there."""
@@ -70,7 +69,7 @@ class Marker:
         yield "clear stale address"
         self._shared.may_write()
         conditions = tracked.service.status.conditions
-        tracked.service = self._shared.kube.write_status(tracked.service, ingress=(), conditions=conditions)
+        tracked.service = self._shared.writer.write_status(tracked.service, ingress=(), conditions=conditions)
 
     def _may_be_ours(self, tracked: Tracked) -> bool:
         # A driver that keeps addresses in the status (it offers requested addresses) finds them again from there.
@@ -80,7 +79,7 @@ class Marker:
     def _confirm_leaving(self, tracked: Tracked) -> Steps:
         """Read the live object before the first deletion, because the watch may be behind."""
         yield "confirm leaving"
-        live = self._shared.kube.get_service(tracked.identity.namespace, tracked.identity.name)
+        live = self._shared.reads.get_service(tracked.identity.namespace, tracked.identity.name)
         if live is None or live.metadata.uid != tracked.identity.uid:
             tracked.vanished = True
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
 from lbctl.engine.tracked import Tracked
 from lbctl.errors import LbctlError
+from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
@@ -21,34 +22,40 @@ Steps = Generator[str, None, None]
 """A stage that writes: it yields the name of each write before making it."""
 
 
-class KubeWrites(Protocol):
-    """The few reads and writes of Services that a pass needs; raises `KubeError`s."""
+class Writer(Protocol):
+    """The writes on Services (`lbctl.kube.writes.ServiceWriter`); raises `KubeError`s."""
 
-    def get_service(self, namespace: str, name: str) -> Service | None:
-        """Live read; None when there is no such Service."""
-
-    def add_finalizers(self, service: Service, names: tuple[str, ...]) -> Service:
+    def add_finalizers(self, service: Service, names: Sequence[str]) -> Service:
         """The Service with the finalizers added."""
 
-    def remove_finalizers(
-        self, service: Service, names: tuple[str, ...], *, conditions: tuple[Condition, ...] | None = None
-    ) -> Service | None:
-        """The Service without the finalizers and with an empty ingress; None when that completed its deletion."""
+    def remove_finalizers(self, service: Service, names: Sequence[str], *, clearing: Clearing | None = None) -> Service:
+        """The Service without the finalizers; `KubeGone` when there is nothing left to remove."""
 
     def write_status(
         self,
         service: Service,
         *,
-        ingress: tuple[Ingress, ...],
-        conditions: tuple[Condition, ...],
-        annotations: dict[str, str | None] | None = None,
+        ingress: Sequence[Ingress],
+        conditions: Sequence[Condition],
+        annotations: Mapping[str, str | None] | None = None,
     ) -> Service:
-        """The Service with this status and these annotations."""
+        """The Service with exactly this ingress and these conditions, and these annotations changed."""
 
-    def status_writer(self, service: Service) -> str:
-        """Who wrote the ingress last, by managed fields: one live read."""
 
-    def emit(self, service: Service, notice: Notice) -> None:
+class Reads(Protocol):
+    """The live reads on Services (`lbctl.kube.reads.Cluster`)."""
+
+    def get_service(self, namespace: str, name: str) -> Service | None:
+        """The Service as the server holds it now."""
+
+    def get_ingress_owner(self, service: Service) -> str:
+        """Who wrote the ingress last."""
+
+
+class Recorder(Protocol):
+    """The queue of Events (`lbctl.kube.events.Recorder`)."""
+
+    def emit(self, about: Service, notice: Notice) -> None:
         """Queue an Event; never fails."""
 
 
@@ -56,7 +63,9 @@ class KubeWrites(Protocol):
 class Shared:
     """What all reconcilers of a process use; `may_write` raises `LostLease` when this process must not write."""
 
-    kube: KubeWrites
+    writer: Writer
+    reads: Reads
+    recorder: Recorder
     clock: Clock
     backoff: Backoff
     cluster: Cluster

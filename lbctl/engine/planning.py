@@ -93,8 +93,8 @@ def frozen_members(account: Account, scope: Scope, members: Iterable[Tracked]) -
 
 def _is_frozen(account: Account, scope: Scope, tracked: Tracked) -> bool:
     if tracked.standing is Standing.LEAVING:
-        rank = account.info.rank(scope)
-        return any(account.info.rank(other) > rank for other in account.scopes_with(tracked.identity))
+        rank = account.rank(scope)
+        return any(account.rank(other) > rank for other in account.scopes_with(tracked.identity))
     if tracked.intent is None:
         return True
     culprit = account.culprits.get(tracked.identity)

@@ -84,6 +84,7 @@ class Tracked:
     published: tuple[Ingress, ...] | None = None
     rewrites: tuple[float, ...] = ()
     told: frozenset[Notice] = frozenset()
+    told_failure: str = ""
     leaving_confirmed: bool = False
     looked: bool = False
     had_objects: bool = False
@@ -207,6 +208,11 @@ class Account:
     def scopes_of(self, tracked: Tracked) -> frozenset[Scope]:
         """Every scope that concerns a Service: those it asks for and those in which it has something."""
         return frozenset(tracked.scopes) | self.scopes_with(tracked.identity)
+
+    def rank(self, scope: Scope) -> int:
+        """Position of the scope's kind in the driver's order; a scope without objects comes first."""
+        kinds = self.info.scope_kinds
+        return kinds.index(scope.kind) if scope.kind in kinds else -1
 
     def all_scopes(self) -> frozenset[Scope]:
         """Every scope that any Service asks for or in which something was seen."""

@@ -19,6 +19,11 @@ from lbctl.model.status import Notice
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
+def nothing() -> Mapping[Any, Any]:
+    """The empty mapping, as a default of dataclass fields."""
+    return NOTHING
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Identity:
     """A Service that owns cloud objects; the uid tells a recreated one from its predecessor."""
@@ -88,7 +93,7 @@ class Resource:
 
     key: Key
     name: str = ""
-    fields: Mapping[str, Hashable] = field(default=NOTHING, hash=False)
+    fields: Mapping[str, Hashable] = field(default_factory=nothing, hash=False)
     owners: frozenset[Identity] = frozenset()
     needs: frozenset[Key] = frozenset()
 
@@ -112,7 +117,7 @@ class Seen:
     """
 
     resource: Resource
-    outputs: Mapping[str, str] = field(default=NOTHING, hash=False)
+    outputs: Mapping[str, str] = field(default_factory=nothing, hash=False)
     state: State = State.ACTIVE
     ours: bool = True
     owner_hint: str = ""
@@ -145,7 +150,7 @@ class Observed:
     """
 
     scope: Scope
-    resources: Mapping[Key, Seen] = field(default=NOTHING, hash=False)
+    resources: Mapping[Key, Seen] = field(default_factory=nothing, hash=False)
     read_at: float = 0.0
     complete: bool = True
     body: object = field(default=None, hash=False, compare=False)
@@ -193,9 +198,9 @@ class Desired:
     """
 
     scope: Scope
-    resources: Mapping[Key, Resource] = field(default=NOTHING, hash=False)
-    rejected: Mapping[Identity, tuple[Problem, ...]] = field(default=NOTHING, hash=False)
-    notices: Mapping[Identity, tuple[Notice, ...]] = field(default=NOTHING, hash=False)
+    resources: Mapping[Key, Resource] = field(default_factory=nothing, hash=False)
+    rejected: Mapping[Identity, tuple[Problem, ...]] = field(default_factory=nothing, hash=False)
+    notices: Mapping[Identity, tuple[Notice, ...]] = field(default_factory=nothing, hash=False)
 
     @classmethod
     def of(

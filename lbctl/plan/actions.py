@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from lbctl.model.resource import NOTHING, Identity, Key, Resource, Scope, Seen
+from lbctl.model.resource import Identity, Key, Resource, Scope, Seen, nothing
 
 DIGEST_LENGTH = 12
 
@@ -86,7 +86,7 @@ class Action:
     steps: tuple[Step, ...]
     after: frozenset[str] = frozenset()
     payload: object = field(default=None, hash=False, compare=False)
-    annotations: Mapping[Identity, Mapping[str, str | None]] = field(default=NOTHING, hash=False)
+    annotations: Mapping[Identity, Mapping[str, str | None]] = field(default_factory=nothing, hash=False)
 
     @property
     def hazard(self) -> Hazard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
-from lbctl.model.resource import NOTHING
+from lbctl.model.resource import nothing
 from lbctl.plan.actions import Hazard
 
 
@@ -42,7 +42,7 @@ class KindRule:
     """
 
     label: str
-    fields: Mapping[str, FieldRule] = field(default=NOTHING, hash=False)
+    fields: Mapping[str, FieldRule] = field(default_factory=nothing, hash=False)
     on_delete: Hazard = Hazard.NONE
 
 
@@ -53,7 +53,7 @@ PLAIN = FieldRule()
 class Rules:
     """The rules of all kinds of a driver."""
 
-    kinds: Mapping[str, KindRule] = field(default=NOTHING, hash=False)
+    kinds: Mapping[str, KindRule] = field(default_factory=nothing, hash=False)
 
     def of(self, kind: str) -> KindRule:
         """The kind's rule; a kind without one compares plainly."""

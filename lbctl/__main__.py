@@ -1,0 +1,5 @@
+"""`python -m lbctl`."""
+
+from lbctl.cli.main import main
+
+main()

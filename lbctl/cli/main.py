@@ -1,0 +1,95 @@
+"""The root command; sub-commands are imported when they are run, so that help costs no SDK.
+
+Every command answers on standard output; progress and logs go to standard error. Exit codes are `lbctl.errors.Exit`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from lbctl import __version__
+from lbctl.errors import Exit, LbctlError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("lbctl.cli.run", "Run the controller until stopped."),
+    "once": ("lbctl.cli.once", "Reconcile once and leave."),
+    "plan": ("lbctl.cli.plan", "Show what would be done."),
+    "apply": ("lbctl.cli.apply", "Do what a plan showed, held actions included."),
+    "status": ("lbctl.cli.status", "Show every Service's balancer."),
+    "explain": ("lbctl.cli.explain", "Say why a Service is as it is, and what to do."),
+    "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
+    "providers": ("lbctl.cli.providers", "List drivers and what they can do."),
+    "annotations": ("lbctl.cli.annotations", "Look annotations up."),
+    "config": ("lbctl.cli.config", "Show settings and where each came from."),
+    "sandbox": ("lbctl.cli.sandbox", "Keep a little cluster with real traffic on this machine."),
+    "demo": ("lbctl.cli.demo", "Play the whole life of some Services on this machine."),
+    "completion": ("lbctl.cli.completion", "Print a shell's completion script."),
+    "version": ("lbctl.cli.version", "Print the version."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a sub-command only when it is used; help needs their one-line summaries only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command for a name that does not exist."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415 - only for a misspelt command
+
+            nearest = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Examples:  lbctl demo    lbctl plan shop/web    kubectl lb explain shop/web",
+)
+@click.version_option(__version__, prog_name="lbctl", message="%(prog)s %(version)s")
+def root() -> None:
+    """Cloud load balancers for Kubernetes Services: plan, reconcile, explain."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code; an expected error is one sentence on standard error."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        return int(root.main(args=argv, prog_name="lbctl", standalone_mode=False) or 0)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return Exit.INVALID_INPUT
+    except LbctlError as error:
+        click.echo(f"lbctl: {error}", err=True)
+        return error.exit
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED

@@ -1,0 +1,46 @@
+"""`lbctl once`: one round of the controller."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.errors import Exit
+
+
+@click.command(
+    short_help="Reconcile once and leave.",
+    epilog="Examples:  lbctl once --provider local    lbctl once shop/web -o json",
+)
+@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up.")
+@output_option("table", "json")
+@settings_options
+def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: str) -> int:
+    """Reconcile all Services, or those named, and leave.
+
+    Exit code 0 when all are ready or wait for somebody, 1 when one failed, 6 when time ran out.
+    """
+    from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.engine.runner import run_until_idle  # noqa: PLC0415 - as above
+    from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
+    from lbctl.text import service_document, service_table  # noqa: PLC0415 - as above
+
+    with desk(loaded.settings) as assembly:
+        chosen = selected(assembly, services)
+        scopes = {(account.name, scope) for account, tracked in chosen for scope in account.scopes_of(tracked)}
+        if services:
+            assembly.controller.limit_to(scopes)
+        clock = assembly.clock
+        in_time = run_until_idle(assembly.controller, clock, deadline=clock.monotonic() + timeout)
+        if output == "json":
+            documents = [service_document(account, tracked) for account, tracked in chosen]
+            click.echo(json.dumps({"version": 1, "services": documents}, indent=2))
+        else:
+            click.echo(service_table(chosen))
+        failed = [tracked for _, tracked in chosen if tracked.worst.progress in (Progress.FAILED, Progress.INVALID)]
+    if failed:
+        return Exit.FAILURE
+    return Exit.OK if in_time else Exit.NOT_READY

@@ -1,0 +1,79 @@
+"""Options that many commands share, and the way from them to settings."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lbctl.settings import CONFIG_VARIABLE, Loaded, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLAGS = {
+    "kubeconfig": "kube.kubeconfig",
+    "context": "kube.context",
+    "cluster_name": "cluster.name",
+    "cluster_id": "cluster.id",
+    "policy": "policy.mode",
+    "hazard": "policy.highest_hazard",
+    "verbosity": "obs.verbosity",
+    "logging_format": "obs.log_format",
+}
+
+
+def output_option(*forms: str) -> Callable[[F], F]:
+    """`-o FORM`; the first form is the default."""
+    return click.option(
+        "-o", "--output", type=click.Choice(forms), default=forms[0], show_default=True, help="Form of the answer."
+    )
+
+
+def settings_options(command: F) -> F:
+    """Options from which settings are loaded; the command receives them as `loaded`."""
+
+    @click.option(
+        "--config", type=click.Path(path_type=Path, dir_okay=False), help=f"Settings file [${CONFIG_VARIABLE}]."
+    )
+    @click.option("--provider", help="Serve everything with this driver; see `lbctl providers`.")
+    @click.option(
+        "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Set one value, as in queue.workers=8."
+    )
+    @click.option("--kubeconfig", help="Kubeconfig file; default as for kubectl.")
+    @click.option("--context", help="Context in the kubeconfig.")
+    @click.option("--cluster-name", help="Cluster name that goes into upstream's names.")
+    @click.option("--cluster-id", help="Cluster id that proves ownership; default: uid of namespace kube-system.")
+    @click.option("--policy", help="sync, no-delete, create-only or observe.")
+    @click.option("--hazard", help="Worst effect on traffic that needs no approval.")
+    @click.option("-v", "--verbosity", type=int, help="More logs.")
+    @click.option("--logging-format", help="json, text or auto.")
+    @functools.wraps(command)
+    def wrapped(
+        config: Path | None,
+        provider: str | None,
+        assignments: tuple[str, ...],
+        **options: Any,  # noqa: ANN401 - click's
+    ) -> Any:  # noqa: ANN401 - the command's own
+        flags: dict[str, object] = {FLAGS[name]: options.pop(name) for name in FLAGS}
+        if provider:
+            flags[f"accounts.{provider}.provider"] = provider
+        flags |= dict(_assignment(text) for text in assignments)
+        file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+        loaded = load(file=file, environ=os.environ, flags=flags)
+        return command(loaded=loaded, **options)
+
+    return wrapped  # type: ignore[return-value]  # the decorators change the signature
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    path, found, value = text.partition("=")
+    if not found or not path:
+        raise click.BadParameter(f"{text!r} is not PATH=VALUE", param_hint="--set")
+    return path, value
+
+
+__all__ = ["Loaded", "output_option", "settings_options"]

@@ -1,0 +1,173 @@
+"""Puts a process together from settings: API access, driver accounts, controller.
+
+`run`, `once`, `plan` and the other commands at the desk share it, so that they decide alike.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lbctl import __version__
+from lbctl.clock import Clock
+from lbctl.driver import Cluster, DriverInfo, Setup
+from lbctl.engine.backoff import Backoff
+from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules
+from lbctl.engine.controller import Controller
+from lbctl.engine.passes import Recorder, Shared
+from lbctl.engine.tracked import Account
+from lbctl.errors import InvalidSettings
+from lbctl.kube.fence import Fence
+from lbctl.kube.reads import Cluster as ClusterReads
+from lbctl.kube.rest import Rest
+from lbctl.kube.writes import ServiceWriter
+from lbctl.plan.actions import Hazard
+from lbctl.plan.policy import Mode, Policy
+from lbctl.registry import connect, find_provider
+from lbctl.settings import AccountSettings, Settings, decode
+
+RecordCall = Callable[[str, str, str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The parts of one process."""
+
+    settings: Settings
+    clock: Clock
+    reads: ClusterReads
+    controller: Controller
+    cluster: Cluster
+    finalizers: frozenset[str]
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """Driver accounts by name."""
+        return self.controller.accounts
+
+    @property
+    def watches_slices(self) -> bool:
+        """True when some driver targets pods."""
+        return any("endpointslices" in account.info.watches for account in self.accounts.values())
+
+    def start(self) -> None:
+        """Load Services, Nodes and endpoints by lists, as commands do that run once."""
+        services = self.reads.list_services()
+        if self.watches_slices:
+            for endpoint_slice in self.reads.list_slices():
+                self.controller.see_slice(None, endpoint_slice)
+        self.controller.start(services, self.reads.list_nodes())
+
+    def close(self) -> None:
+        """Let every driver go."""
+        for account in self.accounts.values():
+            account.driver.close()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    rest: Rest,
+    recorder: Recorder,
+    clock: Clock,
+    fence: Fence,
+    record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
+    on_bug: Callable[[BaseException], None] = lambda _error: None,
+) -> Assembly:
+    """Connect to API server and clouds; one GET for the cluster's id unless the settings name it."""
+    reads = ClusterReads(rest)
+    cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
+    source = random.Random()  # noqa: S311 - spreads retries, guards nothing
+    infos = {name: find_provider(account.provider) for name, account in _accounts(settings).items()}
+    accounts = {
+        name: _connect(
+            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
+        )
+        for name, info in infos.items()
+    }
+    shared = Shared(
+        writer=ServiceWriter(rest),
+        reads=reads,
+        recorder=recorder,
+        clock=clock,
+        backoff=Backoff(source),
+        cluster=cluster,
+        policy=read_policy(settings),
+        may_write=fence.check,
+        on_bug=on_bug,
+    )
+    controller = Controller(
+        accounts,
+        rules=claim_rules(settings, infos),
+        shared=shared,
+        source=source,
+        list_services=reads.list_services,
+        list_nodes=reads.list_nodes,
+        drift_seconds=settings.queue.drift_seconds,
+    )
+    own = frozenset(name for info in infos.values() for name in info.own_finalizers)
+    return Assembly(settings, clock, reads, controller, cluster, own | {SHARED_FINALIZER, OWN_FINALIZER})
+
+
+def read_policy(settings: Settings) -> Policy:
+    """The policy that the settings name."""
+    hazards = {hazard.name.lower().replace("_", "-"): hazard for hazard in Hazard}
+    try:
+        mode = Mode(settings.policy.mode)
+    except ValueError:
+        words = ", ".join(mode.value for mode in Mode)
+        raise InvalidSettings(f"policy.mode {settings.policy.mode!r} is unknown", hint=f"use one of {words}") from None
+    if settings.policy.highest_hazard not in hazards:
+        hint = f"use one of {', '.join(hazards)}"
+        raise InvalidSettings(f"policy.highest_hazard {settings.policy.highest_hazard!r} is unknown", hint=hint)
+    return Policy(mode, hazards[settings.policy.highest_hazard])
+
+
+def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
+    """Which account serves which class, and the Services without one."""
+    classes: dict[str, str] = {}
+    for name, info in infos.items():
+        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
+        for load_balancer_class in own:
+            if load_balancer_class in classes:
+                both = f"{classes[load_balancer_class]} and {name}"
+                raise InvalidSettings(f"the class {load_balancer_class} is served by two accounts: {both}")
+            classes[load_balancer_class] = name
+    unclassed = settings.claim.unclassed
+    if unclassed == "none":
+        return ClaimRules(None, classes)
+    if unclassed == "auto":
+        return ClaimRules(next(iter(infos)), classes)
+    if unclassed not in infos:
+        hint = f"use auto, none, or one of {', '.join(infos)}"
+        raise InvalidSettings(f"claim.unclassed names the account {unclassed!r}, which does not exist", hint=hint)
+    return ClaimRules(unclassed, classes)
+
+
+def _accounts(settings: Settings) -> dict[str, AccountSettings]:
+    if not settings.accounts:
+        hint = "give --provider NAME, or accounts in the settings file; `lbctl providers` lists the names"
+        raise InvalidSettings("no account is configured", hint=hint)
+    return settings.accounts
+
+
+def _connect(
+    name: str,
+    info: DriverInfo,
+    account: AccountSettings,
+    *,
+    cluster: Cluster,
+    clock: Clock,
+    source: random.Random,
+    record_call: RecordCall,
+) -> Account:
+    setup = Setup(
+        cluster=cluster,
+        clock=clock,
+        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
+        user_agent=f"lbctl/{__version__} ({info.name})",
+        random=source.random,
+        record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
+    )
+    return Account(name, info, connect(info, setup))

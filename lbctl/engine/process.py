@@ -1,0 +1,218 @@
+"""A controller that runs until it is told to stop: stands for election, watches, works, answers probes.
+
+Start order: endpoints, lease, watches, and only when the lease is ours and every watch is complete, the work. Stop
+order is the reverse; the lease is given back last, so that the next leader finds nobody at work.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from lbctl import __version__
+from lbctl.clock import Clock
+from lbctl.engine.assembly import assemble
+from lbctl.engine.controller import Work
+from lbctl.engine.runner import Workers
+from lbctl.errors import LostLease
+from lbctl.kube.access import Access
+from lbctl.kube.election import Election
+from lbctl.kube.events import Recorder
+from lbctl.kube.fence import Fence, LeaseFence, NoLease
+from lbctl.kube.lease import LeaseTimes
+from lbctl.kube.resources import ENDPOINT_SLICE_RESOURCE, NODE_RESOURCE, Resource, service_resource
+from lbctl.kube.rest import Rest
+from lbctl.kube.throttle import Rate
+from lbctl.kube.watch import Reflector
+from lbctl.obs.health import Endpoints
+from lbctl.obs.metrics import Metrics
+from lbctl.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class _Feed:
+    """Passes the changes of one resource on and wakes the workers."""
+
+    def __init__(self, deliver: Callable[[Any, Any], None], wake: Callable[[], None]) -> None:
+        self.synced = threading.Event()
+        self._deliver = deliver
+        self._wake = wake
+
+    def on_change(self, old: Any, new: Any) -> None:  # noqa: ANN401 - one of the watched views
+        """Hand a change to the controller."""
+        self._deliver(old, new)
+        self._wake()
+
+    def on_synced(self) -> None:
+        """Take note that the first load is complete."""
+        self.synced.set()
+
+
+class Process:
+    """One running controller; `run` returns when `stop` is set, and raises `LostLease` when it may not go on."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self.metrics = Metrics()
+        self.metrics.build_info.labels(__version__).set(1)
+        access = Access(kubeconfig=settings.kube.kubeconfig, context=settings.kube.context)
+        self._rest = Rest(access, clock, rate=Rate(settings.kube.qps, settings.kube.burst))
+        self._recorder = Recorder(self._rest, clock)
+        self._fence: Fence = LeaseFence(clock) if settings.lease.enabled else NoLease()
+        self.assembly = assemble(
+            settings,
+            rest=self._rest,
+            recorder=self._recorder,
+            clock=clock,
+            fence=self._fence,
+            record_call=self.metrics.record_call,
+            on_bug=self._note_bug,
+        )
+        self._workers = Workers(
+            self.assembly.controller,
+            clock,
+            settings.queue.workers,
+            on_result=self._note_result,
+            on_bug=self._note_bug,
+        )
+        self._feeds: list[_Feed] = []
+        self._reflectors: list[Reflector[Any]] = []
+        self._threads: list[threading.Thread] = []
+        self._endpoints: Endpoints | None = None
+        self._working = False
+
+    def stop(self) -> None:
+        """Ask the process to end; returns at once."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Run until stopped."""
+        try:
+            self._serve_endpoints()
+            self._spawn("events", lambda: self._recorder.run(self._stop))
+            election = self._stand_for_election()
+            self._watch()
+            if self._wait_for_work(election):
+                self._begin()
+            while not self._clock.wait(60.0, self._stop):
+                pass
+        finally:
+            self._shut_down()
+        if self._failure is not None:
+            raise self._failure
+
+    def is_ready(self) -> str:
+        """What keeps this process from being ready, empty when nothing does; a standby is ready."""
+        unsynced = [feed for feed in self._feeds if not feed.synced.is_set()]
+        if unsynced:
+            return "the caches of the API server's objects are not filled yet"
+        if not self._working:
+            return ""
+        accounts = self.assembly.accounts.values()
+        return "; ".join(f"account {a.name}: {a.last_snapshot_error}" for a in accounts if a.last_snapshot_error)
+
+    def is_healthy(self) -> str:
+        """What is wrong with this process, empty when nothing is."""
+        return self._workers.trouble() if self._working else ""
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _serve_endpoints(self) -> None:
+        if self._settings.obs.address:
+            checks = {"/healthz": self.is_healthy, "/livez": self.is_healthy, "/readyz": self.is_ready}
+            self._endpoints = Endpoints(self._settings.obs.address, registry=self.metrics.registry, checks=checks)
+            log.info("metrics and health on port %d", self._endpoints.port)
+
+    def _stand_for_election(self) -> Election | None:
+        lease = self._settings.lease
+        if not isinstance(self._fence, LeaseFence):
+            return None
+        election = Election(
+            rest=self._rest,
+            clock=self._clock,
+            rng=self._random,
+            fence=self._fence,
+            identity=f"{socket.gethostname()}_{uuid.uuid4()}",
+            name=lease.name,
+            namespace=lease.namespace,
+            times=LeaseTimes(
+                duration=int(lease.duration_seconds),
+                renew_deadline=lease.renew_deadline_seconds,
+                retry_period=lease.retry_seconds,
+            ),
+        )
+        self._spawn("lease", lambda: self._lead(election))
+        return election
+
+    def _lead(self, election: Election) -> None:
+        try:
+            election.run(self._stop)
+        except LostLease as error:
+            self._failure = error
+            self._stop.set()
+
+    def _watch(self) -> None:
+        controller = self.assembly.controller
+        self._mirror(service_resource(self.assembly.finalizers), controller.see_service)
+        self._mirror(NODE_RESOURCE, controller.see_node)
+        if self.assembly.watches_slices:
+            self._mirror(ENDPOINT_SLICE_RESOURCE, controller.see_slice)
+
+    def _mirror(self, resource: Resource[Any], deliver: Callable[[Any, Any], None]) -> None:
+        feed = _Feed(deliver, self._workers.wake)
+        reflector = Reflector(resource, rest=self._rest, clock=self._clock, rng=self._random, listener=feed)
+        self._feeds.append(feed)
+        self._reflectors.append(reflector)
+        self._spawn(f"watch-{resource.target.resource}", reflector.run)
+
+    def _wait_for_work(self, election: Election | None) -> bool:
+        for feed in self._feeds:
+            while not feed.synced.is_set() and not self._stop.is_set():
+                self._clock.wait(0.05, feed.synced)
+        while election is not None and not election.leading.is_set() and not self._stop.is_set():
+            self._clock.wait(0.2, election.leading)
+        return not self._stop.is_set()
+
+    def _begin(self) -> None:
+        services, nodes, *_ = self._reflectors
+        self.metrics.leader.set(1)
+        self.assembly.controller.start(services.store, nodes.store)
+        self._workers.start()
+        self._working = True
+
+    def _shut_down(self) -> None:
+        self._stop.set()
+        for reflector in self._reflectors:
+            reflector.stop()
+        if self._working:
+            self._workers.stop()
+        self._recorder.wake()
+        for thread in self._threads:
+            thread.join(timeout=15)
+        self.assembly.close()
+        if self._endpoints is not None:
+            self._endpoints.close()
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _note_bug(self, _error: BaseException) -> None:
+        self.metrics.panics.inc()
+
+    def _note_result(self, work: Work, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the worker's signature
+        provider = self.assembly.accounts[work.account].info.name
+        self.metrics.reconcile_seconds.labels(provider, "ok" if ok else "error").observe(seconds)
+        if ok:
+            self.metrics.last_success.labels(provider).set(self._clock.now().timestamp())

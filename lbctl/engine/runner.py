@@ -1,0 +1,142 @@
+"""The threads of a running controller: watches, workers, lease and one that keeps time.
+
+Everything that decides lives in modules without threads; here it is only called. A worker exhausts one piece of work
+at a time; the queue guarantees that no scope runs twice at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lbctl.clock import Clock
+from lbctl.engine.controller import Controller, Work
+from lbctl.errors import KubeError, LostLease
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAP_SECONDS = 1.0
+STUCK_SECONDS = 900.0
+
+
+def run_until_idle(controller: Controller, clock: Clock, *, deadline: float) -> bool:
+    """Work in this thread until nothing but timers beyond `deadline` is left; False when time ran out with work left.
+
+    For commands that do one round: `deadline` is in seconds of the monotonic clock.
+    """
+    while True:
+        controller.tick()
+        work = controller.next_work()
+        if work is not None:
+            exhaust(controller, work)
+            continue
+        due = controller.next_due()
+        if controller.is_settled:
+            return True
+        if due is None or due > deadline or clock.monotonic() >= deadline:
+            return False
+        clock.wait(due - clock.monotonic())
+
+
+def exhaust(controller: Controller, work: Work) -> None:
+    """Do one piece of work to its end and hand it back."""
+    try:
+        for _ in controller.run(work):
+            pass
+    finally:
+        controller.done(work)
+
+
+@dataclass(slots=True)
+class Workers:
+    """A fixed number of threads that take work until told to stop."""
+
+    controller: Controller
+    clock: Clock
+    count: int
+    on_result: Callable[[Work, float, bool], None] = lambda _work, _seconds, _ok: None
+    on_bug: Callable[[BaseException], None] = lambda _error: None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _wake: threading.Condition = field(default_factory=threading.Condition)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _busy_since: dict[int, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start the workers and the timekeeper."""
+        for index in range(self.count):
+            self._spawn(f"worker-{index}", self._work)
+        self._spawn("time", self._keep_time)
+
+    def wake(self) -> None:
+        """Have somebody look at the queue now; called after each event that may have dirtied something."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def stop(self) -> None:
+        """Let each worker finish its present call and end."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout=60)
+
+    def trouble(self) -> str:
+        """What is wrong with the threads, empty when all is well."""
+        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        if dead and not self._stop.is_set():
+            return f"threads ended: {', '.join(dead)}"
+        now = self.clock.monotonic()
+        stuck = [since for since in list(self._busy_since.values()) if now - since > STUCK_SECONDS]
+        return f"{len(stuck)} workers have been busy with one scope for over {STUCK_SECONDS:.0f} s" if stuck else ""
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            work = self.controller.next_work()
+            if work is None:
+                self._nap()
+            else:
+                self._do(work)
+
+    def _do(self, work: Work) -> None:
+        started = self.clock.monotonic()
+        self._busy_since[threading.get_ident()] = started
+        ok = False
+        try:
+            exhaust(self.controller, work)
+            ok = True
+        except LostLease as error:
+            log.warning("%s", error)
+            self._stop.set()
+        except KubeError as error:
+            log.warning("%s", error)
+            self.controller.retry(work)
+        except Exception as bug:
+            log.exception("a pass over %s failed; this is a bug", work.scope)
+            self.on_bug(bug)
+            self.controller.retry(work)
+        finally:
+            del self._busy_since[threading.get_ident()]
+            self.on_result(work, self.clock.monotonic() - started, ok)
+            self.wake()
+
+    def _nap(self) -> None:
+        due = self.controller.next_due()
+        now = self.clock.monotonic()
+        seconds = LONGEST_NAP_SECONDS if due is None else min(max(due - now, 0.005), LONGEST_NAP_SECONDS)
+        with self._wake:
+            if not self._stop.is_set():
+                self._wake.wait(seconds)
+
+    def _keep_time(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.controller.tick()
+            except KubeError as error:
+                log.warning("could not confirm the list of nodes: %s", error)
+            self._nap()

@@ -1,0 +1,140 @@
+"""Live reads outside of the watches: single objects, facts of the cluster, and what we are allowed to do.
+
+For decisions that may not rest on a cached view (before the first create and the first delete of a balancer), and for
+the commands at the desk. Each function tells what it costs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lbctl.errors import KubeGone
+from lbctl.kube.resources import T
+from lbctl.kube.target import ACCESS_REVIEWS, ENDPOINT_SLICES, NAMESPACES, NODES, SERVICES, VERSION
+from lbctl.kube.wire import Codec
+from lbctl.model.objects import EndpointSlice, Node, Service
+
+if TYPE_CHECKING:
+    from lbctl.kube.rest import Rest
+    from lbctl.kube.target import Target
+
+_PAGE_SIZE = "500"
+_SERVICES = Codec(Service)
+_NODES = Codec(Node)
+_SLICES = Codec(EndpointSlice)
+
+
+class _Uid(msgspec.Struct, frozen=True):
+    uid: str
+
+
+class _Namespace(msgspec.Struct, frozen=True):
+    metadata: _Uid
+
+
+class _FieldsEntry(msgspec.Struct, frozen=True, rename="camel"):
+    manager: str = ""
+    subresource: str = ""
+    time: str = ""
+    fields: dict[str, Any] = msgspec.field(default_factory=dict, name="fieldsV1")
+
+    @property
+    def owns_ingress(self) -> bool:
+        return "f:loadBalancer" in self.fields.get("f:status", {})
+
+
+class _Owners(msgspec.Struct, frozen=True, rename="camel"):
+    managed_fields: list[_FieldsEntry] = []
+
+
+class _Owned(msgspec.Struct, frozen=True):
+    metadata: _Owners
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    allowed: bool = False
+
+
+class _Review(msgspec.Struct, frozen=True):
+    status: _Verdict
+
+
+class _Version(msgspec.Struct, frozen=True, rename="camel"):
+    git_version: str
+
+
+class Cluster:
+    """Live reads of one cluster."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def get_service(self, namespace: str, name: str) -> Service | None:
+        """The Service as the server holds it now, None when there is none; one GET."""
+        try:
+            return _SERVICES.view(self._rest.get(SERVICES.one(name, namespace=namespace)))
+        except KubeGone:
+            return None
+
+    def list_services(self) -> tuple[Service, ...]:
+        """All Services of every type, read consistently; one GET per 500.
+
+        This finds Services that are no LoadBalancer any more and still carry a finalizer. What cannot be decoded is
+        left out. Raises KubeError(status 410) when the list took longer than the server keeps its history.
+        """
+        return self._list(SERVICES, _SERVICES)
+
+    def list_nodes(self) -> tuple[Node, ...]:
+        """All Nodes, read consistently; one GET per 500."""
+        return self._list(NODES, _NODES)
+
+    def list_slices(self) -> tuple[EndpointSlice, ...]:
+        """All EndpointSlices, read consistently; one GET per 500."""
+        return self._list(ENDPOINT_SLICES, _SLICES)
+
+    def _list(self, target: Target, codec: Codec[T]) -> tuple[T, ...]:
+        found: list[T] = []
+        token = ""
+        while True:
+            query = {"limit": _PAGE_SIZE} | ({"continue": token} if token else {})
+            page = codec.page(self._rest.list(target, query))
+            found.extend(page.views)
+            token = page.continue_token
+            if not token:
+                return tuple(found)
+
+    def get_cluster_uid(self) -> str:
+        """The uid of the namespace `kube-system`, which lives as long as the cluster; one GET."""
+        body = self._rest.get(NAMESPACES.one("kube-system"))
+        return msgspec.json.decode(body, type=_Namespace).metadata.uid
+
+    def get_ingress_owner(self, service: Service) -> str:
+        """Name of the field manager that wrote `status.loadBalancer` last, empty when unknown; one GET."""
+        body = self._rest.get(SERVICES.one(service.metadata.name, namespace=service.metadata.namespace))
+        entries = msgspec.json.decode(body, type=_Owned).metadata.managed_fields
+        owners = [entry for entry in entries if entry.owns_ingress]
+        return max(owners, key=lambda entry: entry.time).manager if owners else ""
+
+    def can_i(self, verb: str, target: Target) -> bool:
+        """Whether the server would let us do this; one POST, which stores nothing."""
+        attributes = {
+            "verb": verb,
+            "group": target.group,
+            "resource": target.resource,
+            "subresource": target.subresource,
+            "namespace": target.namespace,
+            "name": target.name,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
+        }
+        body = self._rest.send("create", ACCESS_REVIEWS, body=review)
+        return msgspec.json.decode(body, type=_Review).status.allowed
+
+    def get_version(self) -> str:
+        """The server's version, such as `v1.36.2`; one GET."""
+        return msgspec.json.decode(self._rest.get(VERSION), type=_Version).git_version

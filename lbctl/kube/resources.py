@@ -1,0 +1,72 @@
+"""The resources that we watch: where they are, how they decode, which objects of them concern us.
+
+A reflector is generic over this table's entries. It must not know which finalizers a controller uses: whoever makes
+the entry for Services says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+
+from lbctl.kube.target import ENDPOINT_SLICES, NODES, SERVICES, Target
+from lbctl.model.objects import EndpointSlice, Node, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lbctl.model.objects import ObjectMeta
+
+
+class Watched(Protocol):
+    """What a store and a reflector need to know of a view."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Identity and version."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the name of an object without namespace."""
+
+    def same_as(self, other: Self) -> bool:
+        """True when the two differ in nothing that decides anything."""
+
+
+T = TypeVar("T", bound=Watched)
+
+
+def _concerns_us(_view: object) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Resource(Generic[T]):
+    """A watched resource.
+
+    `field_selector` narrows the watch at the server. `keeps` says which views belong into the store; it is wider than
+    the selector where an object that the selector has lost still concerns us.
+    """
+
+    view: type[T]
+    target: Target
+    field_selector: str = ""
+    keeps: Callable[[T], bool] = _concerns_us
+
+    def target_of(self, view: T) -> Target:
+        """The one object that `view` shows."""
+        return self.target.one(view.metadata.name, namespace=view.metadata.namespace)
+
+
+NODE_RESOURCE = Resource(view=Node, target=NODES)
+ENDPOINT_SLICE_RESOURCE = Resource(view=EndpointSlice, target=ENDPOINT_SLICES)
+
+
+def service_resource(finalizers: Iterable[str]) -> Resource[Service]:
+    """Services of type LoadBalancer, and those of another type that still carry one of our `finalizers`."""
+    ours = frozenset(finalizers)
+
+    def keeps(service: Service) -> bool:
+        return service.spec.type == "LoadBalancer" or not ours.isdisjoint(service.metadata.finalizers)
+
+    return Resource(view=Service, target=SERVICES, field_selector="spec.type=LoadBalancer", keeps=keeps)

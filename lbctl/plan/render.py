@@ -1,0 +1,106 @@
+"""A plan as text for people and as a document for programs. Pure, and the same for the same plan, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from lbctl.model.resource import Ref
+from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, change_text, value_text
+
+SIGNS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.REPLACE: "!", Verb.DELETE: "-", Verb.RELEASE: ">"}
+PLURAL = {Verb.CREATE: "create", Verb.UPDATE: "update", Verb.REPLACE: "replace", Verb.DELETE: "delete"}
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """One line a step, its fields below, then the totals; held actions and waits are said so."""
+    for action in plan.actions:
+        yield from _action_lines(action)
+    for action in plan.held:
+        yield from _action_lines(action, suffix=f"   HELD: {action.hazard.words}")
+    for wait in plan.waits:
+        yield f"  . wait           {wait.condition}"
+    yield _totals(plan)
+    if plan.held:
+        yield f"To let what is held happen: lbctl apply --approve {plan.held_digest}"
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data."""
+    return {
+        "scope": {"kind": plan.scope.kind, "name": plan.scope.name},
+        "digest": plan.digest,
+        "heldDigest": plan.held_digest,
+        "actions": [_action_document(action, held=False) for action in plan.actions]
+        + [_action_document(action, held=True) for action in plan.held],
+        "waits": [{"condition": wait.condition, "pollAfterSeconds": wait.poll_after} for wait in plan.waits],
+    }
+
+
+def _action_lines(action: Action, suffix: str = "") -> Iterator[str]:
+    for step in action.steps:
+        yield f"  {SIGNS[step.verb]} {step.key.kind:<14} {_label(step):<34} {_brief(step)}{suffix}".rstrip()
+        if step.verb in (Verb.UPDATE, Verb.REPLACE):
+            for change in step.changes:
+                yield f"      {change_text(change)}"
+
+
+def _label(step: Step) -> str:
+    return step.key.id if step.key.id == step.name or not step.name else f"{step.key.id} ({step.name})"
+
+
+def _brief(step: Step) -> str:
+    if step.verb is not Verb.CREATE:
+        return step.why
+    shown = (
+        f"{c.field} {value_text(c.new)}" for c in step.changes if not isinstance(c.new, Ref) and c.new not in ("", ())
+    )
+    return ", ".join(shown)
+
+
+def _totals(plan: Plan) -> str:
+    if plan.is_empty:
+        return "Nothing to do."
+    every = [step for action in (*plan.actions, *plan.held) for step in action.steps]
+    counts = [f"{sum(s.verb is verb for s in every)} {word}" for verb, word in PLURAL.items()]
+    counts = [count for count in counts if not count.startswith("0 ")]
+    calls = len(plan.actions)
+    worst = max((action.hazard for action in plan.actions), default=Hazard.NONE)
+    parts = [f"{', '.join(counts) or 'no change'}.", f"{calls} call{'s' * (calls != 1)}."]
+    if plan.actions:
+        parts.append(f"{worst.words[0].upper()}{worst.words[1:]}.")
+    if plan.held:
+        parts.append(f"{len(plan.held)} held.")
+    return " ".join(parts)
+
+
+def _action_document(action: Action, *, held: bool) -> dict[str, Any]:
+    return {
+        "call": action.call,
+        "hazard": action.hazard.name.lower(),
+        "held": held,
+        "steps": [_step_document(step) for step in action.steps],
+    }
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "verb": step.verb.value,
+        "kind": step.key.kind,
+        "id": step.key.id,
+        "name": step.name,
+        "hazard": step.hazard.name.lower(),
+        "why": step.why,
+        "services": sorted(owner.key for owner in step.owners),
+        "changes": [{"field": c.field, "old": _plain(c.old), "new": _plain(c.new)} for c in step.changes],
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted((_plain(item) for item in value), key=str)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)

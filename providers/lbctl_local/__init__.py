@@ -1,0 +1,52 @@
+"""The `local` driver: balancers on this host, served by Envoy. For laptops, bare-metal gateways and CI.
+
+The "cloud" is a state directory with Envoy's discovery files. Importing this package loads no SDK.
+"""
+
+from __future__ import annotations
+
+from lbctl.driver import Driver, DriverInfo, Setup
+from lbctl.model.node import internal_ip
+from lbctl.model.objects import Node
+from lbctl_local.annotations import ANNOTATIONS
+from lbctl_local.names import BALANCER, PROCESS
+from lbctl_local.parse import CAPABILITIES
+from lbctl_local.settings import LocalSettings
+
+FAMILIES = ("IPv4", "IPv6")
+
+
+def connect(setup: Setup) -> Driver:
+    """The driver of one state directory; starts nothing before the first balancer."""
+    from lbctl_local.driver import LocalDriver  # noqa: PLC0415 - the package's import loads no process code
+
+    return LocalDriver(DRIVER, setup)
+
+
+def has_internal_ip(node: Node) -> bool:
+    """True when balancers can reach the node."""
+    return any(internal_ip(node, family) for family in FAMILIES)
+
+
+def internal_ips(node: Node) -> tuple[str | None, ...]:
+    """All of a node that makes a difference here."""
+    return tuple(internal_ip(node, family) for family in FAMILIES)
+
+
+DRIVER = DriverInfo(
+    name="local",
+    summary="Envoy on this host: laptops, bare-metal gateways, CI",
+    capabilities=CAPABILITIES,
+    annotations=ANNOTATIONS,
+    scope_kinds=(PROCESS.kind, BALANCER),
+    node_kinds=frozenset({BALANCER}),
+    connect=connect,
+    settings=LocalSettings,
+    extra="local",
+    watches=frozenset({"endpointslices"}),
+    ready_node=has_internal_ip,
+    node_identity=internal_ips,
+    # A write that replaces a pool takes effect once its first health checks are through (2 s for a dead target).
+    min_node_sync_seconds=3.0,
+    event_reasons=("LimitedByDriver",),
+)

@@ -1,0 +1,252 @@
+"""What the cloud refuses, forgets or postpones: errors find the right Service and leave the others alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbctl.errors import NotAuthenticated, PermissionDenied, Throttled, Unreachable
+from lbctl.plan.actions import Hazard
+from lbctl.plan.policy import Policy
+from tests.clouds.memory import PREFIX, info
+from tests.world import World, change, node, service
+
+
+def fail_once(cloud, at_name, error):
+    """Fail the next write of this name before it happens."""
+    spent = []
+
+    def hook(name, number):
+        if name == at_name and not spent:
+            spent.append(number)
+            raise error
+
+    cloud.before = hook
+
+
+def test_one_poisoned_service_among_twenty_is_found_and_the_rest_is_served(world, cloud):
+    """A rejected batch is halved until the culprit is alone; it is told, and its neighbours' rules are there."""
+    for index in range(20):
+        annotations = {PREFIX + "poison": "true"} if index == 7 else {}
+        world.kube.put(service(f"s{index}", ports=(1000 + index,), annotations=annotations))
+    world.settle()
+    rules = next(t for t in cloud.things.values() if t.kind == "firewall").fields["rules"]
+    assert len(rules) == 19
+    assert world.condition("s7").reason == "InvalidService"
+    assert all(world.condition(f"s{i}").status == "True" for i in range(20) if i != 7)
+    assert cloud.calls["update"] + cloud.calls["create-firewall"] <= 12
+
+
+def test_the_culprit_of_a_rejection_is_tried_again_when_it_changes(world, cloud):
+    """A new wish is a new chance."""
+    world.apply(service(annotations={PREFIX + "poison": "true"}))
+    world.apply(service("other", ports=(81,)))
+    assert world.condition().reason == "InvalidService"
+    world.annotate("web", {})
+    assert world.condition().status == "True"
+
+
+def test_a_service_rejected_by_the_model_is_frozen_alone(world, cloud):
+    """What turns out invalid with the facts keeps what it has."""
+    world.apply(service())
+    before = cloud.state()
+    world.annotate("web", {PREFIX + "subnet": "missing", PREFIX + "timeout": "99"})
+    assert cloud.state() == before
+    assert world.condition().reason == "InvalidService"
+    assert "subnet" in world.condition().message
+
+
+@pytest.mark.spec("SC-076")
+def test_throttling_pauses_the_account_and_counts_no_failure(world, cloud):
+    """After a throttle of 30 s nothing is written for 30 s, and then everything at once."""
+    fail_once(cloud, "create-balancer", Throttled("slow down", after_seconds=30))
+    world.kube.put(service())
+    world.settle(29)
+    assert cloud.writes == 1
+    assert "SyncLoadBalancerFailed" not in world.reasons()
+    world.settle(5)
+    assert world.condition().status == "True"
+
+
+@pytest.mark.spec("SC-031")
+def test_a_create_whose_answer_was_lost_is_found_not_repeated(world, cloud):
+    """Unknown is not gone: the next pass looks, and finds what was made."""
+
+    def lose(name, number):
+        if name == "create-balancer":
+            cloud.after = lambda _name, _number: None
+            raise Unreachable("no answer to create")
+
+    cloud.after = lose
+    world.kube.put(service())
+    world.settle(60)
+    assert len([t for t in cloud.things.values() if t.kind == "balancer"]) == 1
+    assert world.condition().status == "True"
+
+
+def test_a_missing_permission_is_named_and_tried_again_every_five_minutes(world, cloud):
+    """Both upstream's event and our own tell it."""
+    fail_once(cloud, "create-balancer", PermissionDenied("create-balancer needs memory:CreateBalancer"))
+    world.kube.put(service())
+    world.settle(200)
+    assert world.condition().reason == "PermissionDenied"
+    assert {"SyncLoadBalancerFailed", "PermissionDenied"} <= set(world.reasons())
+    world.settle(120)
+    assert world.condition().status == "True"
+
+
+def test_refused_credentials_park_the_account_with_one_probe_in_thirty_seconds(world, cloud):
+    """Ten Services cost one failing call each half minute, and all are served when the credentials are back."""
+    refusals = []
+
+    def refuse(name, number):
+        if len(refusals) < 3:
+            refusals.append(world.clock.monotonic())
+            raise NotAuthenticated("the credentials are refused")
+
+    cloud.before = refuse
+    for index in range(10):
+        world.kube.put(service(f"s{index}", ports=(1000 + index,)))
+    world.settle(200)
+    assert all(world.condition(f"s{i}").status == "True" for i in range(10))
+    assert [round(b - a) for a, b in zip(refusals, refusals[1:], strict=False)] == [30, 30]
+
+
+@pytest.mark.spec("SC-023")
+def test_a_change_that_moves_the_address_is_held_until_it_is_approved(world, cloud):
+    """The plan's digest, as an annotation of the Service, lets it happen; until then everything stays."""
+    world.apply(service())
+    before = cloud.state()
+    world.annotate("web", {PREFIX + "flavor": "large"})
+    assert cloud.state() == before
+    assert world.condition().reason == "PlanHeld"
+    assert "PlanHeld" in world.reasons()
+    digest = world.account.plans[world.account.services[next(iter(world.account.services))].scopes[0]].held_digest
+    assert digest in world.condition().message
+    world.annotate("web", {PREFIX + "flavor": "large", "lbctl.io/approve": digest})
+    assert world.addresses() == ["198.51.100.2"]
+    assert world.condition().status == "True"
+
+
+def test_a_policy_that_allows_moves_does_not_hold_them(cloud):
+    """The operator may set a higher limit."""
+    world = World(info(cloud), policy=Policy(highest=Hazard.MOVES_ADDRESS))
+    world.apply(service())
+    world.annotate("web", {PREFIX + "flavor": "large"})
+    assert world.addresses() == ["198.51.100.2"]
+
+
+@pytest.mark.spec("SC-032", "SC-064")
+def test_a_published_address_survives_failures(world, cloud):
+    """An address is published when it is known and stays while later steps fail."""
+
+    def refuse(name, number):
+        if name == "create-listener":
+            raise PermissionDenied("no")
+
+    cloud.before = refuse
+    world.kube.put(service())
+    world.settle(10)
+    assert world.addresses() == ["198.51.100.1"]
+    assert world.condition().status == "False"
+    cloud.before = lambda *_: (_ for _ in ()).throw(Unreachable("gone"))
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, ports=(*live.spec.ports,) + service(ports=(81,)).spec.ports)))
+    world.settle(100)
+    assert world.addresses() == ["198.51.100.1"]
+
+
+@pytest.mark.spec("SC-043")
+def test_a_retained_balancer_stays_without_our_marks(world, cloud):
+    """deletion-policy retain lets the Service go and the balancer stay, nobody's."""
+    world.apply(service(annotations={"lbctl.io/deletion-policy": "retain"}))
+    world.delete("web")
+    assert not world.exists()
+    balancers = [t for t in cloud.things.values() if t.kind == "balancer"]
+    assert len(balancers) == 1
+    assert balancers[0].tags["owner"] == ""
+
+
+@pytest.mark.spec("SC-013")
+def test_a_service_whose_finalizer_was_stripped_is_cleaned_up_all_the_same(world, cloud):
+    """The delete event is enough."""
+    world.apply(service())
+    live = world.live()
+    world.kube._store(change(live, metadata=change(live.metadata, finalizers=())))
+    world.kube.delete("shop/web")
+    world.settle()
+    assert [t for t in cloud.things.values() if t.kind == "balancer"] == []
+
+
+@pytest.mark.spec("SC-012")
+def test_a_stripped_finalizer_is_put_back(world, cloud):
+    """Within five seconds."""
+    world.apply(service())
+    live = world.live()
+    world.kube._store(change(live, metadata=change(live.metadata, finalizers=())))
+    world.settle(5)
+    assert world.live().metadata.finalizers != ()
+
+
+@pytest.mark.spec("SC-041")
+def test_a_service_recreated_under_its_name_gets_a_balancer_of_its_own(world, cloud):
+    """Old and new are told apart by uid; the old one's balancer goes."""
+    world.apply(service())
+    live = world.live()
+    world.kube._store(change(live, metadata=change(live.metadata, finalizers=())))
+    world.kube.delete("shop/web")
+    world.kube.put(service())
+    world.settle(60)
+    balancers = [t for t in cloud.things.values() if t.kind == "balancer"]
+    assert len(balancers) == 1
+    assert world.live().metadata.uid in balancers[0].tags["owner"]
+    assert world.condition().status == "True"
+
+
+@pytest.mark.spec("SC-090")
+def test_drift_is_repaired_within_one_interval(world, cloud):
+    """A listener deleted and a timeout changed by hand are back after the next look, and it is told."""
+    world.apply(service())
+    wanted = cloud.state()
+    listener = next(t for t in cloud.things.values() if t.kind == "listener")
+    del cloud.things[listener.id]
+    next(t for t in cloud.things.values() if t.kind == "balancer").fields["timeout"] = 5
+    world.settle(700)
+    assert cloud.state() == wanted
+    assert "DriftRepaired" in world.reasons()
+
+
+@pytest.mark.spec("SC-091")
+def test_a_restart_with_everything_in_order_writes_nothing(world, cloud):
+    """A new process reads and is content."""
+    for index in range(10):
+        world.kube.put(service(f"s{index}", ports=(1000 + index,)))
+    world.settle()
+    writes, kube_writes, events = cloud.writes, world.kube.writes, len(world.kube.events)
+    world.crash()
+    world.settle(60)
+    assert (cloud.writes, world.kube.writes, len(world.kube.events)) == (writes, kube_writes, events)
+
+
+@pytest.mark.spec("SC-093")
+def test_objects_of_others_survive_everything(world, cloud):
+    """Another cluster's balancer, and one without marks, are there in the end as they were."""
+    tags = {"cluster": "other", "owner": "shop/web/u", "scope": "x", "key": "x"}
+    cloud.create("balancer", "theirs", tags=tags, fields={"timeout": 1}, uses=())
+    cloud.create("balancer", "unmarked", tags={}, fields={"timeout": 1}, uses=())
+    before = [t for t in cloud.state() if t[1] in ("theirs", "unmarked")]
+    world.apply(service())
+    world.see_node(node("n3"))
+    world.settle()
+    world.delete("web")
+    world.crash()
+    world.settle(700)
+    assert [t for t in cloud.state() if t[1] in ("theirs", "unmarked")] == before
+
+
+def test_an_orphan_is_reported_and_left_alone(world, cloud):
+    """A balancer of this cluster without a Service stays until somebody asks for its removal."""
+    tags = {"cluster": "cluster-1", "owner": "shop/gone/uid-9", "scope": "auid9", "key": "auid9"}
+    cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
+    world.settle(1300)
+    assert any(t.name == "auid9" for t in cloud.things.values())
+    assert [identity.name for _, identity in world.account.orphans()] == ["gone"]

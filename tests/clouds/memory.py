@@ -1,0 +1,431 @@
+"""A small cloud in memory with a cloud's rules, and the driver for it: what the core is tested against.
+
+The cloud refuses duplicate names and the deletion of what is in use, takes its time when told to, rejects poisoned
+requests whole, counts calls, and can fail, lose an answer or die at any call. The driver keeps two kinds of scope: a
+balancer for each Service, and one firewall document for the whole cluster, which is always written as a whole and
+points at the balancers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
+from lbctl.driver import (
+    Affinity,
+    Capabilities,
+    DriverInfo,
+    Finding,
+    Level,
+    Outcome,
+    Pending,
+    Refs,
+    Setup,
+    World,
+)
+from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, Rejected
+from lbctl.model.intent import Intent, identity_of, read_intent
+from lbctl.model.objects import Ingress, Node, Service
+from lbctl.model.problem import Problem
+from lbctl.model.ranges import served_ranges
+from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
+from lbctl.model.status import Status
+from lbctl.naming import default_balancer_name
+from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
+from lbctl.plan.diff import diff
+from lbctl.plan.order import build_plan
+from lbctl.plan.rules import FieldRule, KindRule, Rules
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class Thing:
+    """One object of the cloud."""
+
+    id: str
+    kind: str
+    name: str
+    tags: dict[str, str]
+    fields: dict[str, Any]
+    uses: set[str] = field(default_factory=set)
+    ready: bool = True
+
+
+Hook = Callable[[str, int], None]
+
+
+class MemoryCloud:
+    """The cloud: `before` and `after` are called around each write with its name and number and may raise."""
+
+    def __init__(self) -> None:
+        self.things: dict[str, Thing] = {}
+        self.calls: Counter[str] = Counter()
+        self.operations: dict[str, tuple[int, Callable[[], None]]] = {}
+        self.slow = False
+        self.writes = 0
+        self.before: Hook = lambda _name, _number: None
+        self.after: Hook = lambda _name, _number: None
+        self._ids = itertools.count(1)
+        self._addresses = itertools.count(1)
+
+    def create(
+        self, kind: str, name: str, *, tags: dict[str, str], fields: dict[str, Any], uses: Iterable[str]
+    ) -> Thing:
+        with self._write(f"create-{kind}"):
+            if any(t.kind == kind and t.name == name for t in self.things.values()):
+                raise LookupError(f"{kind} {name} exists")
+            self._check(fields, uses)
+            thing = Thing(f"{kind}-{next(self._ids)}", kind, name, dict(tags), dict(fields), set(uses))
+            if kind == "balancer":
+                thing.fields["address"] = self.new_address()
+            thing.ready = not self.slow
+            self.things[thing.id] = thing
+            return thing
+
+    def new_address(self) -> str:
+        return f"198.51.{100 + (n := next(self._addresses)) // 256}.{n % 256}"
+
+    def update(
+        self, thing_id: str, *, fields: dict[str, Any], uses: Iterable[str], tags: dict[str, str] | None = None
+    ) -> Thing:
+        with self._write("update"):
+            if thing_id not in self.things:
+                raise KeyError(thing_id)
+            self._check(fields, uses)
+            thing = self.things[thing_id]
+            thing.fields.update(fields)
+            thing.uses = set(uses)
+            thing.tags.update(tags or {})
+            return thing
+
+    def delete(self, thing_id: str) -> None:
+        with self._write("delete"):
+            users = [t.name for t in self.things.values() if thing_id in t.uses]
+            if users:
+                raise PermissionError(f"{thing_id} is in use by {users}")
+            self.things.pop(thing_id, None)
+
+    def list(self, kind: str | None = None) -> list[Thing]:
+        self.calls["list"] += 1
+        return [t for t in self.things.values() if kind is None or t.kind == kind]
+
+    def finish(self) -> None:
+        """Let everything that is being made be ready."""
+        for thing in self.things.values():
+            thing.ready = True
+
+    def state(self) -> list[tuple[Any, ...]]:
+        """The whole cloud without ids, in a stable order."""
+        names = {t.id: f"{t.kind}/{t.name}" for t in self.things.values()}
+        return sorted(
+            (t.kind, t.name, sorted(t.tags.items()), _plain(t.fields, names), sorted(names.get(u, u) for u in t.uses))
+            for t in self.things.values()
+        )
+
+    def _check(self, fields: dict[str, Any], uses: Iterable[str]) -> None:
+        missing = [used for used in uses if used not in self.things]
+        if missing:
+            raise KeyError(f"not found: {missing}")
+        if "poison" in str(fields):
+            raise ValueError("the request holds poison")
+
+    def _write(self, name: str) -> _Write:
+        return _Write(self, name)
+
+
+class _Write:
+    def __init__(self, cloud: MemoryCloud, name: str) -> None:
+        self.cloud, self.name = cloud, name
+
+    def __enter__(self) -> None:
+        self.cloud.writes += 1
+        self.number = self.cloud.writes
+        self.cloud.calls[self.name] += 1
+        self.cloud.before(self.name, self.number)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.cloud.after(self.name, self.number)
+
+
+def _plain(fields: dict[str, Any], names: dict[str, str]) -> list[tuple[str, str]]:
+    skipped = {"address"}
+    return sorted((k, str(sorted(v) if isinstance(v, frozenset) else v)) for k, v in fields.items() if k not in skipped)
+
+
+# -- the driver -----------------------------------------------------------------------------------------------------
+
+PREFIX = "memory.example.com/"
+TABLE = AnnotationTable(
+    (
+        Annotation(PREFIX + "flavor", "flavor", Choice(("small", "large")), "Size class.", default="small"),
+        Annotation(PREFIX + "timeout", "timeout", Integer(1, 3600), "Idle timeout in seconds.", default=60),
+        Annotation(PREFIX + "poison", "poison", Boolean(), "Makes the firewall reject the rule.", default=False),
+        Annotation(PREFIX + "subnet", "subnet", Choice(("a", "b", "missing")), "Where it lives.", default="a"),
+    ),
+    prefixes=(PREFIX,),
+)
+CAPABILITIES = Capabilities(
+    protocols=frozenset({"TCP", "UDP"}), families=("IPv4", "IPv6"), dual_stack=True, affinity=Affinity.CLIENT_IP
+)
+RULES = Rules(
+    {
+        "balancer": KindRule(
+            "balancer",
+            {"flavor": FieldRule(hazard=Hazard.MOVES_ADDRESS, replaces=True)},
+            on_delete=Hazard.LOSES_ADDRESS,
+        ),
+        "listener": KindRule("listener", on_delete=Hazard.INTERRUPTS),
+        "rule": KindRule("firewall rule"),
+    }
+)
+FIREWALL = Scope("firewall", "cluster")
+
+
+def node_names(nodes: tuple[Node, ...]) -> frozenset[str]:
+    return frozenset(node.metadata.name for node in nodes)
+
+
+class MemoryDriver:
+    def __init__(self, setup: Setup, cloud: MemoryCloud) -> None:
+        self.info = info(cloud)
+        self._cluster = setup.cluster
+        self.cloud = cloud
+
+    def claims(self, service: Service) -> bool:
+        return service.metadata.annotations.get(PREFIX + "elsewhere") != "true"
+
+    def parse(self, service: Service) -> Intent:
+        values = TABLE.read({k: v for k, v in service.metadata.annotations.items() if k != PREFIX + "elsewhere"})
+        intent, problems = read_intent(service, capabilities=CAPABILITIES, values=values)
+        if problems:
+            raise InvalidService(problems)
+        return intent
+
+    def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:
+        return (Scope("balancer", default_balancer_name(intent.identity.uid)), FIREWALL)
+
+    def facts(self, scope: Scope, world: World) -> Any:
+        return None
+
+    def model(self, scope: Scope, world: World, facts: Any) -> Desired:
+        if scope == FIREWALL:
+            return Desired.of(scope, [r for intent in world.intents.values() for r in self._rules(intent, world)])
+        rejected = {
+            i.identity: (Problem(f"metadata.annotations[{PREFIX}subnet]", "there is no subnet missing"),)
+            for i in world.intents.values()
+            if (i.options or {}).get("subnet") == "missing"
+        }
+        wanted = [i for i in world.intents.values() if i.identity not in rejected]
+        return Desired.of(
+            scope, [r for intent in wanted for r in self._balancer(scope, intent, world)], rejected=rejected
+        )
+
+    def _balancer(self, scope: Scope, intent: Intent, world: World) -> Iterator[Resource]:
+        options = intent.options or {}
+        balancer = Key("balancer", scope.name)
+        owners = frozenset({intent.identity})
+        fields = {
+            "flavor": options["flavor"],
+            "timeout": options["timeout"],
+            "targets": world.nodes.project(node_names),
+            "families": intent.families,
+        }
+        yield Resource(balancer, scope.name, fields, owners)
+        for port in intent.ports:
+            yield Resource(
+                Key("listener", str(port)),
+                f"{scope.name}-{port.port}-{port.protocol.lower()}",
+                {"port": port.port, "protocol": port.protocol, "node_port": port.node_port, "balancer": Ref(balancer)},
+                owners,
+                frozenset({balancer}),
+            )
+
+    def _rules(self, intent: Intent, world: World) -> Iterator[Resource]:
+        name = default_balancer_name(intent.identity.uid)
+        balancer = Ref(Key("balancer", name), scope=Scope("balancer", name))
+        seen = world.observed.get(Scope("balancer", name))
+        if seen is None or seen.get(balancer.key) is None:
+            return
+        ranges, _ = served_ranges(intent.source_ranges, intent.families)
+        marker = "poison" if (intent.options or {}).get("poison") else ""
+        fields = {"sources": ranges, "balancer": seen[balancer.key].outputs["id"], "marker": marker}
+        yield Resource(Key("rule", name), name, fields, frozenset({intent.identity}))
+
+    def snapshot(self, world: World) -> Mapping[Scope, Observed]:
+        return self._observed(self.cloud.list())
+
+    def observe(self, scope: Scope, world: World) -> Observed:
+        return self._observed(self.cloud.list()).get(scope, Observed(scope))
+
+    def _observed(self, things: list[Thing]) -> dict[Scope, Observed]:
+        found: dict[Scope, dict[Key, Seen]] = {}
+        for thing in things:
+            if thing.tags.get("cluster") != self._cluster.id or "owner" not in thing.tags:
+                continue
+            if thing.kind == "firewall":
+                found.setdefault(FIREWALL, {}).update((s.key, s) for s in _rules_seen(thing))
+            else:
+                scope = Scope("balancer", thing.tags["scope"])
+                seen = _seen(thing)
+                found.setdefault(scope, {})[seen.key] = seen
+        return {scope: Observed(scope, resources) for scope, resources in found.items()}
+
+    def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
+        waits = [Wait(f"{s.key} is being made", 2.0) for s in observed.resources.values() if s.state is State.PENDING]
+        steps = diff(desired, observed, rules=RULES)
+        if desired.scope == FIREWALL:
+            actions = [Action("firewall", "update", steps, payload=desired)] if steps else []
+            return build_plan(desired.scope, actions, waits=waits)
+        if waits:
+            return build_plan(desired.scope, (), waits=waits)
+        return build_plan(desired.scope, [Action(f"{s.verb}-{s.key}", s.verb.value, (s,)) for s in steps])
+
+    def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        try:
+            return self._apply(action, refs)
+        except KeyError as error:
+            raise Conflict(f"{action.call}: {error} is gone") from None
+        except ValueError as error:
+            raise Rejected(f"{action.call}: {error}") from None
+        except PermissionError as error:
+            raise NotReady(f"{action.call}: {error}", after_seconds=5.0) from None
+
+    def _apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        if action.id == "firewall":
+            return self._put_firewall(action)
+        step = action.steps[0]
+        if step.verb is Verb.DELETE:
+            assert step.seen is not None
+            self.cloud.delete(step.seen.outputs["id"])
+            return Outputs(gone=(step.key,))
+        if step.verb is Verb.RELEASE and step.key.kind == "rule":
+            assert step.seen is not None
+            rules = dict(self.cloud.things[step.seen.outputs["id"]].fields["rules"])
+            fields, _ = rules[step.key.id]
+            rules[step.key.id] = (fields, ["//"])
+            self.cloud.update(step.seen.outputs["id"], fields={"rules": rules}, uses=[fields["balancer"]])
+            return Outputs(gone=(step.key,))
+        if step.verb is Verb.RELEASE:
+            assert step.seen is not None
+            self.cloud.update(step.seen.outputs["id"], fields={}, uses=(), tags={"owner": "", "cluster": ""})
+            return Outputs(gone=(step.key,))
+        assert step.desired is not None
+        desired = step.desired
+        fields = {k: refs.get(v) if isinstance(v, Ref) else v for k, v in desired.fields.items()}
+        uses = [fields["balancer"]] if "balancer" in fields else []
+        if step.verb in (Verb.UPDATE, Verb.REPLACE):
+            assert step.seen is not None
+            if step.verb is Verb.REPLACE:
+                fields["address"] = self.cloud.new_address()
+            thing = self.cloud.update(step.seen.outputs["id"], fields=fields, uses=uses)
+        else:
+            thing = self._create_or_find(desired, fields, uses, refs)
+        seen = _seen(thing)
+        return Outputs(seen=(replace(seen, resource=replace(desired, fields=seen.resource.fields)),))
+
+    def _create_or_find(self, desired: Resource, fields: dict[str, Any], uses: list[str], refs: Refs) -> Thing:
+        owner = next(iter(desired.owners))
+        tags = {"cluster": self._cluster.id, "owner": f"{owner.namespace}/{owner.name}/{owner.uid}"}
+        tags |= {"scope": refs.scope.scope.name, "key": desired.key.id}
+        try:
+            return self.cloud.create(desired.key.kind, desired.name, tags=tags, fields=fields, uses=uses)
+        except LookupError as error:
+            if isinstance(error, KeyError):
+                raise
+            thing = next(t for t in self.cloud.list(desired.key.kind) if t.name == desired.name)
+            if thing.tags.get("cluster") != self._cluster.id:
+                raise Rejected(f"{desired.name} belongs to another") from None
+            return thing
+
+    def _put_firewall(self, action: Action) -> Outputs:
+        desired = action.payload
+        assert isinstance(desired, Desired)
+        rules = {
+            key.id: (dict(r.fields), sorted(f"{o.namespace}/{o.name}/{o.uid}" for o in r.owners))
+            for key, r in desired.resources.items()
+        }
+        existing = next((t for t in self.cloud.list("firewall") if t.tags.get("cluster") == self._cluster.id), None)
+        released = {k: v for k, v in existing.fields["rules"].items() if v[1] == ["//"]} if existing else {}
+        rules = released | rules
+        uses = [fields["balancer"] for fields, _ in rules.values()]
+        if existing is None:
+            tags = {"cluster": self._cluster.id, "owner": ""}
+            thing = self.cloud.create("firewall", "rules", tags=tags, fields={"rules": rules}, uses=uses)
+        else:
+            thing = self.cloud.update(existing.id, fields={"rules": rules}, uses=uses)
+        seen = tuple(_rules_seen(thing))
+        gone = tuple(step.key for step in action.steps if step.verb is Verb.DELETE)
+        return Outputs(seen=seen, gone=gone)
+
+    def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
+        return {}
+
+    def status(self, identity: Identity, world: World) -> Status:
+        name = default_balancer_name(identity.uid)
+        observed = world.observed.get(Scope("balancer", name))
+        seen = observed.get(Key("balancer", name)) if observed else None
+        if seen is None or not seen.ours:
+            return Status(waiting_for="the balancer does not exist yet")
+        waiting = "" if seen.state is State.ACTIVE else "the balancer is being made"
+        return Status((Ingress(ip=seen.outputs["address"]),), waiting)
+
+    def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
+        return tuple(
+            Action(str(seen.key), "update", (Step(Verb.RELEASE, seen.key, owners=seen.resource.owners, seen=seen),))
+            for seen in observed.resources.values()
+            if identity in seen.resource.owners
+        )
+
+    def check(self) -> Iterator[Finding]:
+        yield Finding(Level.OK, "cloud", "the cloud answers")
+
+    def close(self) -> None:
+        pass
+
+
+def _owner(text: str) -> frozenset[Identity]:
+    return frozenset({Identity(*text.split("/"))}) if text else frozenset()
+
+
+def _seen(thing: Thing) -> Seen:
+    balancer = Key("balancer", thing.tags["scope"])
+    key = Key(thing.kind, thing.tags["key"])
+    fields = {k: v for k, v in thing.fields.items() if k != "address"}
+    needs = frozenset() if key == balancer else frozenset({balancer})
+    outputs = {"id": thing.id, "address": thing.fields.get("address", "")}
+    state = State.ACTIVE if thing.ready else State.PENDING
+    return Seen(Resource(key, thing.name, fields, _owner(thing.tags["owner"]), needs), outputs, state)
+
+
+def _rules_seen(thing: Thing) -> Iterator[Seen]:
+    for name, (fields, owners) in thing.fields["rules"].items():
+        if owners == ["//"]:
+            continue  # released: it stays in the document, and nobody of ours owns it
+        identities = frozenset(identity for owner in owners for identity in _owner(owner))
+        yield Seen(Resource(Key("rule", name), name, fields, identities), {"id": thing.id})
+
+
+def info(cloud: MemoryCloud) -> DriverInfo:
+    return DriverInfo(
+        name="memory",
+        summary="A cloud in memory, for tests",
+        capabilities=CAPABILITIES,
+        annotations=TABLE,
+        scope_kinds=("balancer", "firewall"),
+        node_kinds=frozenset({"balancer"}),
+        connect=lambda setup: MemoryDriver(setup, cloud),
+        settings=dict,
+        classes=("example.com/memory",),
+        node_identity=lambda node: node.metadata.name,
+    )
+
+
+__all__ = ["CloudError", "Crash", "MemoryCloud", "MemoryDriver", "identity_of", "info"]

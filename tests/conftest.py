@@ -1,0 +1,36 @@
+"""Options and fixtures that every part of the suite shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kube_servers import Kube, embedded_kube, missing_binaries, real_kube
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller choose the API server."""
+    text = "run against this API server only; real needs KUBEBUILDER_ASSETS and fails without"
+    parser.addoption("--kube", choices=("embedded", "real"), help=text)
+
+
+@pytest.fixture(scope="session", params=["embedded", "real"])
+def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """A running API server; each test works in a namespace of its own."""
+    chosen, flavour = request.config.getoption("--kube"), request.param
+    if chosen not in (None, flavour):
+        pytest.skip(f"--kube={chosen} was asked for")
+    if flavour == "embedded":
+        with embedded_kube(bookmark_seconds=0.1) as server:
+            yield server
+        return
+    if (reason := missing_binaries()) and chosen == "real":
+        pytest.fail(reason)
+    elif reason:
+        pytest.skip(reason)
+    with real_kube(tmp_path_factory.mktemp("kube")) as server:
+        yield server

@@ -1,0 +1,350 @@
+"""One process of lbctl without threads: Services and Nodes in memory, a driver, a clock that only tests move.
+
+`World` feeds the controller as the watches would and runs its work to the end. `crash()` throws the process away and
+starts another on the same API objects and the same cloud.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from lbctl.clock import ManualClock
+from lbctl.driver import Cluster, Driver, DriverInfo, Setup
+from lbctl.engine.backoff import Backoff
+from lbctl.engine.claim import ClaimRules
+from lbctl.engine.controller import Controller, Work
+from lbctl.engine.passes import Shared
+from lbctl.engine.planning import build_world, plan_scope
+from lbctl.engine.reconcile import NO_OBJECTS
+from lbctl.engine.tracked import Account
+from lbctl.errors import KubeConflict, KubeGone, LostLease
+from lbctl.kube.patches import Clearing
+from lbctl.model.intent import identity_of
+from lbctl.model.objects import (
+    Condition,
+    Ingress,
+    LoadBalancerStatus,
+    Node,
+    NodeAddress,
+    NodeCondition,
+    NodeSpec,
+    NodeStatus,
+    ObjectMeta,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    ServiceStatus,
+)
+from lbctl.model.resource import Identity, Observed
+from lbctl.model.status import Notice
+from lbctl.plan.actions import Plan
+from lbctl.plan.policy import Policy
+
+change = msgspec.structs.replace
+
+
+class MemoryKube:
+    """Services as an API server keeps them: versions, uids, finalizers that delay deletion; raises what it would."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Service] = {}
+        self.nodes: dict[str, Node] = {}
+        self.events: list[tuple[str, Notice]] = []
+        self.writes = 0
+        self.before: Callable[[str, int], None] = lambda _name, _number: None
+        self.after: Callable[[str, int], None] = lambda _name, _number: None
+        self.listeners: list[Callable[[Service | None, Service | None], None]] = []
+        self._numbers = itertools.count(1)
+
+    # what a user does
+
+    def put(self, service: Service) -> Service:
+        """Create or change a Service as its author."""
+        old = self.services.get(service.key)
+        uid = old.metadata.uid if old else f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
+        status = service.status if service.spec.type == "LoadBalancer" else ServiceStatus()
+        return self._store(change(service, metadata=change(service.metadata, uid=uid), status=status))
+
+    def delete(self, key: str) -> None:
+        """Delete a Service as its author."""
+        old = self.services[key]
+        if not old.metadata.finalizers:
+            self._drop(old)
+        elif old.metadata.deletion_timestamp is None:
+            self._store(change(old, metadata=change(old.metadata, deletion_timestamp="2026-01-01T00:00:00Z")))
+
+    # what lbctl does
+
+    def get_service(self, namespace: str, name: str) -> Service | None:
+        return self.services.get(f"{namespace}/{name}")
+
+    def list_services(self) -> list[Service]:
+        return list(self.services.values())
+
+    def list_nodes(self) -> list[Node]:
+        return list(self.nodes.values())
+
+    def add_finalizers(self, service: Service, names: Sequence[str]) -> Service:
+        def edit(live: Service) -> Service:
+            if live.metadata.deletion_timestamp is not None:
+                raise KubeGone("no new finalizers while it is being deleted")
+            return change(live, metadata=change(live.metadata, finalizers=(*live.metadata.finalizers, *names)))
+
+        return self._patch("add-finalizers", service, edit)
+
+    def remove_finalizers(self, service: Service, names: Sequence[str], *, clearing: Clearing | None = None) -> Service:
+        def edit(live: Service) -> Service:
+            left = tuple(name for name in live.metadata.finalizers if name not in names)
+            dropped = clearing.condition_types if clearing else ()
+            ingress = () if clearing and clearing.ingress else live.status.load_balancer.ingress
+            conditions = tuple(c for c in live.status.conditions if c.type not in dropped)
+            status = ServiceStatus(load_balancer=LoadBalancerStatus(ingress=ingress), conditions=conditions)
+            return change(live, metadata=change(live.metadata, finalizers=left), status=status)
+
+        return self._patch("remove-finalizers", service, edit)
+
+    def write_status(
+        self,
+        service: Service,
+        *,
+        ingress: Sequence[Ingress],
+        conditions: Sequence[Condition],
+        annotations: Mapping[str, str | None] | None = None,
+    ) -> Service:
+        def edit(live: Service) -> Service:
+            if ingress and live.spec.type != "LoadBalancer":
+                raise KubeGone("ingress may only be used when type is LoadBalancer")
+            merged = {**live.metadata.annotations, **(annotations or {})}
+            kept = {key: value for key, value in merged.items() if value is not None}
+            status = ServiceStatus(
+                load_balancer=LoadBalancerStatus(ingress=tuple(ingress)), conditions=tuple(conditions)
+            )
+            return change(live, metadata=change(live.metadata, annotations=kept), status=status)
+
+        return self._patch("write-status", service, edit)
+
+    def get_ingress_owner(self, service: Service) -> str:
+        return "someone-else"
+
+    def emit(self, service: Service, notice: Notice) -> None:
+        self.events.append((service.key, notice))
+
+    def reasons(self, key: str) -> list[str]:
+        """Reasons of all Events of a Service, in order."""
+        return [notice.reason for where, notice in self.events if where == key]
+
+    def _patch(self, what: str, service: Service, edit: Callable[[Service], Service]) -> Service:
+        self.writes += 1
+        number = self.writes
+        self.before(what, number)
+        live = self.services.get(service.key)
+        if live is None or live.metadata.uid != service.metadata.uid:
+            raise KubeGone(f"{service.key} is gone")
+        if live.metadata.resource_version != service.metadata.resource_version:
+            raise KubeConflict(f"{service.key} has changed")
+        new = self._store(edit(live))
+        self.after(what, number)
+        return new
+
+    def _store(self, service: Service) -> Service:
+        old = self.services.get(service.key)
+        new = change(service, metadata=change(service.metadata, resource_version=str(next(self._numbers))))
+        self.services[new.key] = new
+        if new.metadata.deletion_timestamp is not None and not new.metadata.finalizers:
+            self._drop(new)
+            return new
+        for listener in list(self.listeners):
+            listener(old, new)
+        return new
+
+    def _drop(self, service: Service) -> None:
+        self.services.pop(service.key, None)
+        for listener in list(self.listeners):
+            listener(service, None)
+
+
+def service(
+    name: str = "web", *, ports: Iterable[int] = (80,), annotations: dict[str, str] | None = None, **spec: Any
+) -> Service:
+    """A Service of type LoadBalancer as the API server would default it."""
+    listed = tuple(ServicePort(port=p, node_port=30000 + p % 2000, name=f"p{p}", target_port=p) for p in ports)
+    fields = {"type": "LoadBalancer", "ports": listed, "ip_families": ("IPv4",), **spec}
+    return Service(
+        metadata=ObjectMeta(name=name, namespace="shop", annotations=annotations or {}), spec=ServiceSpec(**fields)
+    )
+
+
+def node(name: str, *, ready: bool = True, labels: dict[str, str] | None = None, **spec: Any) -> Node:
+    """A Node that may be a target."""
+    fields = {"provider_id": f"memory:///{name}", **spec}
+    return Node(
+        metadata=ObjectMeta(name=name, uid=f"uid-{name}", labels=labels or {}),
+        spec=NodeSpec(**fields),
+        status=NodeStatus(
+            addresses=(NodeAddress(type="InternalIP", address=f"10.0.0.{sum(name.encode()) % 250 + 1}"),),
+            conditions=(NodeCondition(type="Ready", status="True" if ready else "False"),),
+        ),
+    )
+
+
+class World:
+    """A cluster, a cloud and one running lbctl.
+
+    `connect` makes a driver from a `Setup`; it is called again after each crash, as a new process would.
+    """
+
+    def __init__(
+        self,
+        info: DriverInfo,
+        *,
+        settings: Any = None,
+        nodes: Iterable[str] = ("n1", "n2"),
+        rules: ClaimRules | None = None,
+        policy: Policy | None = None,
+        cluster: Cluster | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.info = info
+        self.settings = settings
+        self.kube = MemoryKube()
+        self.clock = ManualClock()
+        self.cluster = cluster or Cluster("kubernetes", "cluster-1")
+        self.policy = policy or Policy()
+        self.rules = rules or ClaimRules("main", dict.fromkeys((*info.classes, f"lbctl.io/{info.name}"), "main"))
+        self.random = random.Random(seed)
+        self.leading = True
+        self.bugs: list[BaseException] = []
+        for name in nodes:
+            self.kube.nodes[name] = node(name)
+        self.start()
+
+    def start(self) -> None:
+        """Start a process."""
+        setup = Setup(self.cluster, self.clock, self.settings, "lbctl/test", self.random.random)
+        self.driver: Driver = self.info.connect(setup)
+        self.account = Account("main", self.info, self.driver)
+        shared = Shared(
+            writer=self.kube,
+            reads=self.kube,
+            recorder=self.kube,
+            clock=self.clock,
+            backoff=Backoff(self.random),
+            cluster=self.cluster,
+            policy=self.policy,
+            may_write=self._fence,
+            on_bug=self.bugs.append,
+        )
+        self.controller = Controller(
+            {"main": self.account},
+            rules=self.rules,
+            shared=shared,
+            source=self.random,
+            list_services=self.kube.list_services,
+            list_nodes=self.kube.list_nodes,
+        )
+        self.kube.listeners = [self.controller.see_service]
+        self.controller.start(self.kube.list_services(), self.kube.list_nodes())
+
+    def crash(self) -> None:
+        """Lose the process with all its memory and start another."""
+        self.driver.close()
+        self.start()
+
+    def settle(self, seconds: float = 30.0) -> None:
+        """Work until nothing is due within `seconds`; time passes as fast as work allows."""
+        end = self.clock.monotonic() + seconds
+        while True:
+            self.controller.tick()
+            work = self.controller.next_work()
+            if work is not None:
+                self.do(work)
+                continue
+            due = self.controller.next_due()
+            if due is None or due > end:
+                self.clock.advance(end - self.clock.monotonic())
+                return
+            self.clock.advance(max(due - self.clock.monotonic(), 0.001))
+
+    def do(self, work: Work) -> None:
+        """Run one piece of work to its end."""
+        try:
+            for _ in self.controller.run(work):
+                pass
+        finally:
+            self.controller.done(work)
+
+    def apply(self, wanted: Service) -> Identity:
+        """Create or change a Service and let lbctl work."""
+        stored = self.kube.put(wanted)
+        self.settle()
+        return identity_of(stored)
+
+    def edit(self, name: str, **spec: Any) -> None:
+        """Change fields of a Service's spec and let lbctl work."""
+        live = self.live(name)
+        self.kube.put(change(live, spec=change(live.spec, **spec)))
+        self.settle()
+
+    def annotate(self, name: str, annotations: dict[str, str]) -> None:
+        """Replace a Service's annotations and let lbctl work."""
+        live = self.live(name)
+        self.kube.put(change(live, metadata=change(live.metadata, annotations=annotations)))
+        self.settle()
+
+    def delete(self, name: str) -> None:
+        """Delete a Service and let lbctl work."""
+        self.kube.delete(f"shop/{name}")
+        self.settle()
+
+    def live(self, name: str = "web") -> Service:
+        """The Service as the API server has it."""
+        return self.kube.services[f"shop/{name}"]
+
+    def exists(self, name: str = "web") -> bool:
+        """True while the API server has the Service."""
+        return f"shop/{name}" in self.kube.services
+
+    def addresses(self, name: str = "web") -> list[str]:
+        """What is published for the Service."""
+        return [entry.ip or entry.hostname or "" for entry in self.live(name).status.load_balancer.ingress]
+
+    def condition(self, name: str = "web") -> Condition:
+        """Our condition on the Service."""
+        return next(c for c in self.live(name).status.conditions if c.type == "lbctl.io/LoadBalancerReady")
+
+    def reasons(self, name: str = "web") -> list[str]:
+        """Reasons of the Service's Events so far."""
+        return self.kube.reasons(f"shop/{name}")
+
+    def see_node(self, new: Node | None, name: str = "") -> None:
+        """Let a Node join, change or, with None, leave."""
+        key = new.metadata.name if new is not None else name
+        old = self.kube.nodes.pop(key, None)
+        if new is not None:
+            self.kube.nodes[key] = new
+        self.controller.see_node(old, new)
+
+    def plans(self) -> list[Plan]:
+        """What would be done now, planned against a fresh snapshot; empty when all is as it should be."""
+        now = self.clock.monotonic()
+        world = build_world(
+            self.account, list(self.account.services.values()), cluster=self.cluster, now=self.clock.now()
+        )
+        seen = self.driver.snapshot(world)
+        for scope in self.account.all_scopes() | frozenset(seen):
+            self.account.see(seen.get(scope, Observed(scope)), now=now)
+        scopes = sorted(scope for scope in self.account.all_scopes() if scope.kind != NO_OBJECTS)
+        plans = (
+            plan_scope(self.account, scope, cluster=self.cluster, policy=self.policy, now=self.clock.now()).plan
+            for scope in scopes
+        )
+        return [plan for plan in plans if not plan.is_empty]
+
+    def _fence(self) -> None:
+        if not self.leading:
+            raise LostLease("the lease is lost")
