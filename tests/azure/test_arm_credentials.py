@@ -1,0 +1,59 @@
+"""The SDK's own credentials and token policy work against the endpoint, over TLS and as a machine's identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure.identity import ClientSecretCredential, ManagedIdentityCredential
+from azure.mgmt.network import NetworkManagementClient
+
+from tests.azure.bodies import PUBLIC_IP
+from tests.clouds.azure.client import NETWORK_VERSION, PinApiVersion
+from tests.clouds.azure.cloud import SUBSCRIPTION
+from tests.clouds.azure.server import TOKEN, ArmServer
+from tests.clouds.azure.tls import loopback_tls
+from tests.clouds.azure.world import GROUP, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def make_address(url: str, credential: Any, **options: Any) -> str:
+    """The state of an address made with the SDK's default chain of policies."""
+    with NetworkManagementClient(
+        credential,
+        SUBSCRIPTION,
+        base_url=url,
+        credential_scopes=[f"{url}/.default"],
+        custom_hook_policy=PinApiVersion(NETWORK_VERSION),
+        polling_interval=0,
+        **options,
+    ) as client:
+        made = client.public_ip_addresses.begin_create_or_update(GROUP, "web", PUBLIC_IP).result()
+    state: str = made.provisioning_state
+    return state
+
+
+def test_a_service_principal_reaches_the_endpoint_over_tls(tmp_path: Path) -> None:
+    """Token and call go over TLS with nothing of the SDK replaced but the api-version."""
+    tls = loopback_tls(tmp_path)
+    with ArmServer(tls=tls.context) as arm:
+        World(arm.cloud)
+        with ClientSecretCredential(
+            "tenant",
+            "client",
+            "secret",
+            authority=arm.url,
+            disable_instance_discovery=True,
+            connection_verify=tls.trusted,
+        ) as credential:
+            assert make_address(arm.url, credential, connection_verify=tls.trusted) == "Succeeded"
+
+
+def test_a_machine_gets_a_token_by_its_identity(arm: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metadata endpoint gives a token that the endpoint takes."""
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", arm.url)
+    with ManagedIdentityCredential() as credential:
+        assert credential.get_token("https://management.azure.com/.default").token == TOKEN
