@@ -21,7 +21,7 @@ from azure.mgmt.network import NetworkManagementClient
 
 from lbctl.clock import Clock
 from lbctl.errors import CloudError, NotAuthenticated, Throttled, Unreachable
-from lbctl.model.resource import NOTHING
+from lbctl.model.resource import nothing
 from lbctl_azure.errors import answer_of, error_of, is_throttling
 from lbctl_azure.ids import last_segment, segment_after
 
@@ -54,7 +54,7 @@ class Reply:
     document: Document | None = None
     operation: str = ""
     retry_after: float | None = None
-    headers: Mapping[str, str] = field(default=NOTHING, hash=False)
+    headers: Mapping[str, str] = field(default_factory=nothing, hash=False)
 
 
 class Gate:

@@ -26,7 +26,7 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
-from lbctl.model.resource import NOTHING
+from lbctl.model.resource import nothing
 
 BUSY_SECONDS = 5.0
 DEFAULT_THROTTLE_SECONDS = 30.0
@@ -45,7 +45,7 @@ class Answer:
     details: tuple[str, ...] = ()
     retry_after: float | None = None
     request_id: str = ""
-    headers: Mapping[str, str] = field(default=NOTHING, hash=False)
+    headers: Mapping[str, str] = field(default_factory=nothing, hash=False)
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lbctl.clock import Clock
-from lbctl.model.resource import NOTHING
+from lbctl.model.resource import nothing
 from lbctl_azure.account import Account
 from lbctl_azure.ids import last_segment
 from lbctl_azure.wish import Wish
@@ -46,7 +46,7 @@ class PublicAddress:
     address: str = ""
     version: str = "IPv4"
     sku: str = "Standard"
-    tags: Mapping[str, str] = field(default=NOTHING, hash=False)
+    tags: Mapping[str, str] = field(default_factory=nothing, hash=False)
     attached_to: str = ""
     state: str = "Succeeded"
 
@@ -61,7 +61,7 @@ class Facts:
     """What was read; a subnet that does not exist maps to None."""
 
     zones: tuple[str, ...] = ()
-    subnets: Mapping[str, Subnet | None] = field(default=NOTHING, hash=False)
+    subnets: Mapping[str, Subnet | None] = field(default_factory=nothing, hash=False)
     addresses: tuple[PublicAddress, ...] = ()
 
     def subnet(self, name: str) -> Subnet | None:

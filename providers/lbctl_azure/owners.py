@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.driver import World
-from lbctl.model.resource import NOTHING, Identity
+from lbctl.model.resource import Identity, nothing
 from lbctl.naming import default_balancer_name
 from lbctl_azure.names import local_pool_name, uid_name_in
 from lbctl_azure.tags import Tags, service_list
@@ -22,9 +22,9 @@ NOBODY: frozenset[Identity] = frozenset()
 class Owners:
     """All known Services, by their name in Azure and by `namespace/name`."""
 
-    by_uid_name: Mapping[str, Identity] = field(default=NOTHING, hash=False)
-    by_key: Mapping[str, Identity] = field(default=NOTHING, hash=False)
-    by_pool: Mapping[str, Identity] = field(default=NOTHING, hash=False)
+    by_uid_name: Mapping[str, Identity] = field(default_factory=nothing, hash=False)
+    by_key: Mapping[str, Identity] = field(default_factory=nothing, hash=False)
+    by_pool: Mapping[str, Identity] = field(default_factory=nothing, hash=False)
 
     @classmethod
     def of(cls, world: World) -> Owners:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lbctl.model.intent import Intent, Port
-from lbctl.model.resource import NOTHING
+from lbctl.model.resource import nothing
 from lbctl.naming import default_balancer_name
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Wish(Intent):
     access: Access = Access()
     address_group: str = ""
     dns_label: str | None = None
-    address_tags: Mapping[str, str] = field(default=NOTHING, hash=False)
+    address_tags: Mapping[str, str] = field(default_factory=nothing, hash=False)
     ip_tags: tuple[tuple[str, str], ...] | None = None
     more_addresses: tuple[str, ...] = ()
     idle_minutes: int = 4
