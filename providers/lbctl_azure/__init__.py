@@ -8,6 +8,7 @@ from __future__ import annotations
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SCOPE_KINDS
 from lbctl_azure.annotations import ANNOTATIONS
+from lbctl_azure.nodes import identity_of_node, is_usable
 from lbctl_azure.parse import CAPABILITIES
 from lbctl_azure.settings import Settings
 
@@ -29,4 +30,6 @@ DRIVER = DriverInfo(
     settings=Settings,
     extra="azure",
     watches=frozenset({"endpointslices"}),
+    ready_node=is_usable,
+    node_identity=identity_of_node,
 )

@@ -7,6 +7,7 @@ action's steps are reported from it.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from lbctl.driver import Outcome, Pending, Refs
 from lbctl.errors import CloudError, MissingFact, NotReady
 from lbctl.model.resource import Key, Outputs, Resource, Seen
 from lbctl.plan.actions import Action, Step, Verb
-from lbctl_azure import private_links, public_ips
+from lbctl_azure import membership, private_links, public_ips
 from lbctl_azure.account import PUBLIC_IP, Account
 from lbctl_azure.body import next_balancer
 from lbctl_azure.client import Client, Reply
@@ -61,6 +62,9 @@ class Writer:
             "networkSecurityGroups/write": self._put_group,
             "privateLinkServices/write": self._put_link,
             "privateLinkServices/delete": self._delete_link,
+            "virtualMachineScaleSets/write": self._put_model,
+            "virtualMachines/write": self._put_instance,
+            "networkInterfaces/write": self._put_interface,
         }
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
@@ -200,6 +204,66 @@ class Writer:
     def _following_link(self, path: str, step: Step, refs: Refs) -> Following:
         owners = Owners.of(refs.world)
         return Following(path, (step,), lambda document: [private_links.read_link(document, owners, self._account)])
+
+    # -- members ----------------------------------------------------------------------------------------------------
+
+    def _put_model(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - every call has this shape
+        (step,) = action.steps
+        path = step.key.id
+        document = self._client.get(path)
+        profile = self._profile(document, step)
+        following = Following(path, (step,), lambda found: [membership.read_scale_set(found, self._account)])
+        if membership.pools_in(document) == membership.pools_in(profile):
+            return outputs_of(following, document)
+        reply = self._client.patch(path, profile, etag=document.get("etag", ""))
+        return self._outcome(reply, following, WRITE_SECONDS)
+
+    def _put_instance(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
+        (step,) = action.steps
+        path = step.key.id
+        document = self._client.find(path)
+        following = Following(path, (step,), self._read_instance)
+        if document is None:
+            return Outputs(gone=(step.key,))
+        profile = self._profile(document, step)
+        if membership.pools_in(document) == membership.pools_in(profile):
+            # Born from a model that is in the pool already.
+            return outputs_of(following, document)
+        wanted = {**_writable(document), "properties": profile["properties"]}
+        reply = self._client.put(path, wanted, etag=document.get("etag", ""))
+        return self._outcome(reply, following, WRITE_SECONDS)
+
+    def _read_instance(self, document: Document) -> list[Seen]:
+        seen = membership.read_instance(document, self._account)
+        return [seen] if seen else []
+
+    def _profile(self, document: Document, step: Step) -> dict[str, Any]:
+        """The interfaces of a model or an instance with the wanted pools, and nothing else of the document."""
+        profile = copy.deepcopy(dict(membership.network_profile(document)))
+        listed = profile.get("networkInterfaceConfigurations") or []
+        primary = next((item for item in listed if item["properties"].get("primary")), listed[0])
+        configurations = primary["properties"].get("ipConfigurations") or []
+        wanted = membership.wanted_pools(step)
+        primary["properties"]["ipConfigurations"] = membership.with_pools(configurations, wanted, self._account)
+        if "virtualMachineProfile" in document["properties"]:
+            return {"properties": {"virtualMachineProfile": {"networkProfile": profile}}}
+        return {"properties": {"networkProfileConfiguration": profile}}
+
+    def _put_interface(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
+        (step,) = action.steps
+        path = membership.interface_of(step)
+        document = self._client.get(path)
+        wanted = _writable(document)
+        wanted["properties"]["ipConfigurations"] = membership.with_pools(
+            document["properties"]["ipConfigurations"], membership.wanted_pools(step), self._account
+        )
+        reply = self._client.put(path, wanted, etag=document.get("etag", ""))
+
+        def read(found: Document) -> list[Seen]:
+            seen = membership.read_interface(step.key.id, found, self._account)
+            return [seen] if seen else []
+
+        return self._outcome(reply, Following(path, (step,), read), WRITE_SECONDS)
 
     # -- operations -------------------------------------------------------------------------------------------------
 

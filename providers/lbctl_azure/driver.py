@@ -11,10 +11,11 @@ from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
-from lbctl_azure.account import BALANCER_SCOPE, SECURITY_SCOPE, Account
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SECURITY_SCOPE, Account
 from lbctl_azure.apply import Writer
 from lbctl_azure.client import Client
 from lbctl_azure.facts import FactReader, Facts
+from lbctl_azure.membership import Machines, model_members
 from lbctl_azure.model import model_balancer
 from lbctl_azure.observe import Observer
 from lbctl_azure.parse import parse_service
@@ -52,8 +53,11 @@ class AzureDriver:
             shared.append(self.account.membership)
         return (scope_of(intent, world, self.account), *shared)
 
-    def facts(self, scope: Scope, world: World) -> Facts:
-        """Zones, subnets and pinned addresses, as far as the Services of a balancer need them."""
+    def facts(self, scope: Scope, world: World) -> Facts | Machines:
+        """Zones, subnets and pinned addresses for a balancer; the nodes' machines for the members of pools."""
+        if scope.kind == MEMBERSHIP_SCOPE:
+            known = Machines.observed_in(world.observed.get(scope, Observed(scope)))
+            return self._facts.machines(world.nodes, known)
         if scope.kind != BALANCER_SCOPE:
             return Facts()
         return self._facts.for_wishes(w for w in wishes(world) if scope_of(w, world, self.account) == scope)
@@ -64,7 +68,7 @@ class AzureDriver:
             return model_security(scope, world, self.account)
         if scope.kind == BALANCER_SCOPE:
             return model_balancer(scope, world, facts, self.account)
-        return Desired(scope)
+        return model_members(scope, world, facts, self.account)
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """Everything of the cluster."""

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lbctl.clock import Clock
+from lbctl.model.node import NodeSet
 from lbctl.model.resource import nothing
 from lbctl_azure.account import Account
-from lbctl_azure.ids import last_segment
+from lbctl_azure.ids import Group, last_segment
+from lbctl_azure.membership import Machines, is_uniform, own_interfaces, read_scale_set
+from lbctl_azure.nodes import machine_of
 from lbctl_azure.wish import Wish
 
 KEPT_SECONDS = 600.0
@@ -126,6 +129,7 @@ class FactReader:
         self._reads = reads
         self._clock = clock
         self._kept: dict[str, tuple[float, Any]] = {}
+        self._sought: dict[str, float] = {}
 
     def for_wishes(self, wishes: Iterable[Wish]) -> Facts:
         """Everything that these Services need; no call at all when nothing is needed or all is fresh."""
@@ -136,6 +140,19 @@ class FactReader:
             subnets={name.lower(): self.subnet(name) for name in sorted(names)},
             addresses=self._pinned(every),
         )
+
+    def machines(self, nodes: NodeSet, known: Machines) -> Machines:
+        """What is known of the nodes' machines; two lists when a node has a machine that nobody has looked for yet."""
+        now = self._clock.monotonic()
+        wanted = [machine for node in nodes if (machine := machine_of(node)) is not None]
+        missing = [
+            m.id for m in wanted if not known.knows(m) and now - self._sought.get(m.id, -KEPT_SECONDS) > MISS_SECONDS
+        ]
+        if missing:
+            self._sought.update(dict.fromkeys(missing, now))
+            self._kept["machines"] = (now, read_machines(self._reads, self._account))
+        found: Machines = self._kept.get("machines", (now, Machines()))[1]
+        return Machines({**found.scale_sets, **known.scale_sets}, {**found.interfaces, **known.interfaces})
 
     def _subnet_name(self, wish: Wish) -> str:
         return wish.subnet or self._account.config.subnet_name
@@ -162,10 +179,10 @@ class FactReader:
 
     def _addresses(self, group: str, pinned: list[Wish]) -> list[PublicAddress]:
         path = self._account.address_group(group).network("publicIPAddresses")
-        found = self._cached(path, lambda: self._read_addresses(path), KEPT_SECONDS)
-        if all(_is_there(wish, found) for wish in pinned):
-            return found
-        return self._cached(path, lambda: self._read_addresses(path), MISS_SECONDS)
+        found: list[PublicAddress] = self._cached(path, lambda: self._read_addresses(path), KEPT_SECONDS)
+        if not all(_is_there(wish, found) for wish in pinned):
+            found = self._cached(path, lambda: self._read_addresses(path), MISS_SECONDS)
+        return found
 
     def _read_addresses(self, path: str) -> list[PublicAddress]:
         return [public_address(document) for document in self._reads.list(path)]
@@ -183,3 +200,10 @@ class FactReader:
 def _is_there(wish: Wish, addresses: list[PublicAddress]) -> bool:
     known = {address.name.lower() for address in addresses} | {address.address for address in addresses}
     return all((front.public_ip.lower() or front.address) in known for front in wish.fronts if front.is_pinned)
+
+
+def read_machines(reads: Reads, account: Account) -> Machines:
+    """Uniform scale sets and interfaces of the cluster's group, in two lists."""
+    cluster = Group(account.config.subscription_id, account.config.resource_group)
+    sets = [read_scale_set(d, account) for d in reads.list(cluster.compute("virtualMachineScaleSets")) if is_uniform(d)]
+    return Machines({seen.key: seen for seen in sets}, own_interfaces(reads.list(cluster.network("networkInterfaces"))))

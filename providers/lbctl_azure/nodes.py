@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lbctl.model.node import is_eligible
+from lbctl.model.node import has_taint, is_eligible
 from lbctl.model.objects import EndpointSlice, Node
 from lbctl.model.resource import Scope
 from lbctl_azure.account import Account
@@ -19,6 +19,8 @@ from lbctl_azure.placement import matches
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 MANAGED = "kubernetes.azure.com/managed"
+SHUTDOWN = "node.cloudprovider.kubernetes.io/shutdown"
+"""Set by the cloud node controller when the machine is stopped or deallocated: no compute call is needed to know."""
 RESOURCE_GROUP = "kubernetes.azure.com/resource-group"
 SCALE_SET_MACHINE = re.compile(
     r"(?P<set>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/virtualMachineScaleSets/[^/]+)"
@@ -49,6 +51,18 @@ def machine_of(node: Node) -> Machine | None:
     return Machine(text, found["set"] if found else "")
 
 
+def is_usable(node: Node) -> bool:
+    """True once the node has what a pool needs: a machine, or an address."""
+    return machine_of(node) is not None or any(entry.type == "InternalIP" for entry in node.status.addresses)
+
+
+def identity_of_node(node: Node) -> object:
+    """Everything of a node that decides about its membership."""
+    labels = tuple(sorted(node.metadata.labels.items()))
+    addresses = tuple(entry.address for entry in node.status.addresses if entry.type == "InternalIP")
+    return (node.spec.provider_id, addresses, labels, has_taint(node, SHUTDOWN))
+
+
 def is_control_plane(node: Node) -> bool:
     """True for nodes that run the control plane."""
     labels = node.metadata.labels
@@ -67,7 +81,7 @@ def is_managed(node: Node, account: Account) -> bool:
 def takes_traffic(node: Node, account: Account, scope: Scope) -> bool:
     """True when the node belongs into the pools of this balancer."""
     skips_control_plane = account.config.skip_control_plane or account.config.uses_node_ips
-    if not is_eligible(node) or not is_managed(node, account):
+    if not is_eligible(node) or not is_managed(node, account) or has_taint(node, SHUTDOWN):
         return False
     if skips_control_plane and is_control_plane(node):
         return False

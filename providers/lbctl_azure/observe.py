@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from lbctl.clock import Clock
 from lbctl.driver import World
@@ -16,6 +16,7 @@ from lbctl.errors import MissingFact
 from lbctl.model.resource import Key, Observed, Scope, Seen
 from lbctl_azure.account import BALANCER_SCOPE, SECURITY_SCOPE, Account
 from lbctl_azure.elements import FRONTEND
+from lbctl_azure.facts import Reads, read_machines
 from lbctl_azure.groups import Evidence, read_group
 from lbctl_azure.ids import parent_of
 from lbctl_azure.links import LINK
@@ -26,16 +27,6 @@ from lbctl_azure.placement import owner_scope
 from lbctl_azure.private_links import read_link
 from lbctl_azure.reading import Document, read_balancer, read_public_ip
 from lbctl_azure.wish import wishes
-
-
-class Reads(Protocol):
-    """The reads that observing is made of."""
-
-    def find(self, path: str) -> dict[str, Any] | None:
-        """One object; None when it does not exist."""
-
-    def list(self, path: str) -> list[dict[str, Any]]:
-        """All objects of a collection."""
 
 
 class Observer:
@@ -152,13 +143,10 @@ class Observer:
         if self._account.config.uses_node_ips:
             return {}
         scope = self._account.membership
-        compute = self._account.config.group
-        scale_sets = self._reads.list(
-            replace(compute, subscription=self._account.config.subscription_id).compute("virtualMachineScaleSets")
-        )
-        interfaces = self._reads.list(compute.network("networkInterfaces"))
-        seen = read_members(balancers, scale_sets, interfaces, self._account)
-        return {scope: Observed(scope, {item.key: item for item in seen}, read_at=started)}
+        machines = read_machines(self._reads, self._account)
+        seen = read_members(balancers, machines, self._account)
+        resources = {item.key: item for item in seen}
+        return {scope: Observed(scope, resources, read_at=started, body=dict(machines.interfaces))}
 
 
 def _attachments(found: Mapping[Scope, Mapping[Key, Seen]]) -> dict[Key, Scope]:

@@ -16,12 +16,13 @@ from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules, same_any_case
-from lbctl_azure.account import BALANCER_SCOPE, PUBLIC_IP, SECURITY_RULE, SECURITY_SCOPE, Account
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_RULE, SECURITY_SCOPE, Account
 from lbctl_azure.body import foreign_elements
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.groups import GROUP
 from lbctl_azure.ids import same_id
 from lbctl_azure.links import LINK
+from lbctl_azure.membership import MEMBER, plan_members
 from lbctl_azure.security import OPENING
 
 BUSY_SECONDS = 2.0
@@ -87,6 +88,7 @@ RULES = Rules(
         PUBLIC_IP: PUBLIC_IP_RULE,
         SECURITY_RULE: KindRule("security rule", {"sources": FieldRule(equal=same_words), "protocol": BY_NAME}),
         OPENING: KindRule("destination"),
+        MEMBER: KindRule("machine", {"pools": FieldRule(Hazard.DRAINS), "interface": AT_BIRTH}),
     }
 )
 MUTABLE_TAGS = Rules(
@@ -303,4 +305,5 @@ Fold = Callable[[Iterable[Step], Observed, World, Account], Plan]
 FOLDS: dict[str, Fold] = {
     BALANCER_SCOPE: _plan_balancer,
     SECURITY_SCOPE: _plan_security,
+    MEMBERSHIP_SCOPE: plan_members,
 }

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lbctl.model.objects import NodeAddress
 from lbctl_azure import DRIVER
 from lbctl_azure.connect import build
 from lbctl_azure.settings import Settings, read_cloud_config
@@ -15,10 +16,12 @@ from tests.clouds.azure.limits import UNLIMITED, Limits
 from tests.clouds.azure.server import TOKEN, ArmServer
 from tests.clouds.azure.world import GROUP
 from tests.clouds.azure.world import World as Azure
-from tests.world import World, node
+from tests.world import World, change, node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tests.clouds.azure.world import Node as Machine
 
 AZURE_JSON: Mapping[str, Any] = {
     "cloud": "AzurePublicCloud",
@@ -66,6 +69,23 @@ class Cluster(World):
         for name in names:
             self.see_node(node(name))
         self.settle()
+
+    def add_machines(self, machines: Iterable[Machine], **labels: str) -> None:
+        """Let machines of the cloud join as Nodes."""
+        for machine in machines:
+            addresses = tuple(NodeAddress(type="InternalIP", address=address) for address in machine.addresses)
+            plain = node(machine.name, labels=labels, provider_id=machine.provider_id)
+            self.see_node(change(plain, status=change(plain.status, addresses=addresses)))
+        self.settle()
+
+    def members(self, pool: str = "kubernetes", name: str = "kubernetes") -> list[str]:
+        """Machines in a pool through their interfaces, by the end of their id."""
+        found = self.parts("backendAddressPools", name)[pool].get("backendIPConfigurations", [])
+        return sorted(
+            entry["id"].partition("/ipConfigurations/")[0].partition(".Network/")[2]
+            or entry["id"].partition("virtualMachineScaleSets/")[2].partition("/networkInterfaces/")[0]
+            for entry in found
+        )
 
     def balancer(self, name: str = "kubernetes") -> dict[str, Any] | None:
         """A load balancer's properties as ARM shows them; None when there is none."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import msgspec
 import pytest
 
-from lbctl.model.objects import Service
+from lbctl.model.objects import Node, NodeAddress, Service
 from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.bystanders import add_bystanders, foreign_parts
 from tests.clouds.azure.recorded import RECORDED, Flavour
+from tests.world import change, node
 
 
 def adopt(world: Cluster, flavour: Flavour) -> None:
@@ -18,8 +20,39 @@ def adopt(world: Cluster, flavour: Flavour) -> None:
     for body in flavour.services:
         service = msgspec.convert(body, Service)
         world.kube.services[service.key] = service
+    for machine in machines_of(world):
+        world.kube.nodes[machine.metadata.name] = machine
     world.start()
     world.settle()
+
+
+def join_machines(world: Cluster) -> None:
+    """Put the machines that a flavour recorded outside of the pool into it, where interfaces are the members."""
+    pool = world.azure.id("loadBalancers", "kubernetes") + "/backendAddressPools/kubernetes"
+    if world.config.uses_node_ips:
+        return
+    for machine in machines_of(world):
+        name = f"{machine.metadata.name}-nic"
+        found = world.azure.cloud.find(world.azure.id("networkInterfaces", name))
+        assert found is not None
+        configurations = copy.deepcopy(found.properties["ipConfigurations"])
+        configurations[0]["properties"]["loadBalancerBackendAddressPools"] = [{"id": pool}]
+        world.azure.put("networkInterfaces", name, {"properties": {"ipConfigurations": configurations}})
+
+
+def machines_of(world: Cluster) -> list[Node]:
+    """A Node for each machine that the flavour recorded."""
+    found = []
+    for identity, body in world.azure.state().items():
+        owner = body.get("properties", {}).get("virtualMachine", {}).get("id", "")
+        if "/networkInterfaces/" not in identity or "by-hand" in owner or not owner:
+            continue
+        name = owner.rpartition("/")[2]
+        ips = [item["properties"]["privateIPAddress"] for item in body["properties"]["ipConfigurations"]]
+        plain = node(name, provider_id=f"azure://{owner}")
+        addresses = tuple(NodeAddress(type="InternalIP", address=ip) for ip in ips)
+        found.append(change(plain, status=change(plain.status, addresses=addresses)))
+    return found
 
 
 def settings_of(flavour: Flavour) -> dict[str, object]:
@@ -33,6 +66,7 @@ def test_a_recorded_state_is_adopted_without_a_write(flavour: Flavour) -> None:
     """A balancer, its addresses and its security rules as upstream wrote them cost no write and get published."""
     with cluster(config=settings_of(flavour), started=False) as world:
         flavour.write(world.azure)
+        join_machines(world)
         before = json.dumps(world.azure.state(), sort_keys=True)
         adopt(world, flavour)
         assert world.writes() == {}
