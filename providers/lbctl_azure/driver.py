@@ -60,7 +60,8 @@ class AzureDriver:
             return self._facts.machines(world.nodes, known)
         if scope.kind != BALANCER_SCOPE:
             return Facts()
-        return self._facts.for_wishes(w for w in wishes(world) if scope_of(w, world, self.account) == scope)
+        sitting = [wish for wish in wishes(world) if scope_of(wish, world, self.account) == scope]
+        return self._facts.for_wishes(sitting, world.observed.get(scope, Observed(scope)))
 
     def model(self, scope: Scope, world: World, facts: Any) -> Desired:  # noqa: ANN401 - the contract's type
         """What the scope should hold."""

@@ -7,14 +7,16 @@ minutes; a miss is asked again after a minute, so that what a user adds is found
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lbctl.clock import Clock
 from lbctl.model.node import NodeSet
-from lbctl.model.resource import nothing
+from lbctl.model.resource import Observed, nothing
 from lbctl_azure.account import Account
+from lbctl_azure.elements import FRONTEND
 from lbctl_azure.ids import Group, last_segment
 from lbctl_azure.membership import Machines, is_uniform, own_interfaces, read_scale_set
 from lbctl_azure.nodes import machine_of
@@ -68,8 +70,8 @@ class Facts:
     addresses: tuple[PublicAddress, ...] = ()
 
     def subnet(self, name: str) -> Subnet | None:
-        """The subnet of this name; None when there is none."""
-        return self.subnets.get(name.lower())
+        """The subnet of this name; None when there is none. One that was not read is taken to be there."""
+        return self.subnets.get(name.lower(), Subnet(""))
 
 
 def public_address(document: Document) -> PublicAddress:
@@ -131,13 +133,17 @@ class FactReader:
         self._kept: dict[str, tuple[float, Any]] = {}
         self._sought: dict[str, float] = {}
 
-    def for_wishes(self, wishes: Iterable[Wish]) -> Facts:
-        """Everything that these Services need; no call at all when nothing is needed or all is fresh."""
+    def for_wishes(self, wishes: Iterable[Wish], observed: Observed) -> Facts:
+        """Everything that these Services need; no call at all when they all have what they ask for, or all is fresh."""
         every = tuple(wishes)
-        names = {self._subnet_name(wish) for wish in every if wish.internal or wish.private_link}
+        frontends = Counter(owner for seen in observed.of_kind(FRONTEND) for owner in seen.resource.owners)
+        new = [wish for wish in every if frontends[wish.identity] < len(wish.fronts)]
+        named = [wish for wish in every if wish in new or any(front.address for front in wish.fronts)]
         return Facts(
-            zones=self._zones() if every else (),
-            subnets={name.lower(): self.subnet(name) for name in sorted(names)},
+            zones=self._zones() if new else (),
+            subnets={
+                name.lower(): self.subnet(name) for name in sorted({self._subnet_name(w) for w in named if w.internal})
+            },
             addresses=self._pinned(every),
         )
 

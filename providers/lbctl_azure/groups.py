@@ -7,7 +7,7 @@ byte and their place.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbctl.driver import World
@@ -36,9 +36,9 @@ class Evidence:
     Without proof a destination is somebody else's, for instance another cluster's that uses the same group.
     """
 
-    def __init__(self, world: World, account: Account, subnet: Iterable[str] = ()) -> None:
+    def __init__(self, world: World, account: Account, ranges: Callable[[], Iterable[str]] = tuple) -> None:
         self._owners: dict[str, set[Identity]] = {}
-        self._networks = [ipaddress.ip_network(cidr) for cidr in subnet]
+        self._ranges = ranges
         self._exclusive = account.settings.nsg_exclusive
         for scope, observed in world.observed.items():
             if scope.kind == BALANCER_SCOPE:
@@ -68,7 +68,8 @@ class Evidence:
             value = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(value in network for network in self._networks)
+        # Public addresses are in no subnet, so the usual case needs no read of it.
+        return value.is_private and any(value in ipaddress.ip_network(cidr) for cidr in self._ranges())
 
 
 def read_group(document: Document, evidence: Evidence) -> list[Seen]:

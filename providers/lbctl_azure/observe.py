@@ -6,7 +6,7 @@ number of Services; with interface pools, one list of scale sets and one of inte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,9 @@ from lbctl_azure.wish import wishes
 class Observer:
     """Reads one account."""
 
-    def __init__(self, account: Account, reads: Reads, clock: Clock, node_ranges: Any) -> None:  # noqa: ANN401 - a callable without arguments
+    def __init__(
+        self, account: Account, reads: Reads, clock: Clock, node_ranges: Callable[[], tuple[str, ...]]
+    ) -> None:
         self._account = account
         self._reads = reads
         self._clock = clock
@@ -69,8 +71,9 @@ class Observer:
 
     def _addresses(self, world: World) -> list[dict[str, Any]]:
         groups = {wish.address_group.lower() for wish in wishes(world) if not wish.internal} | {""}
-        paths = {self._account.address_group(group).network("publicIPAddresses").lower() for group in groups}
-        return [document for path in sorted(paths) for document in self._list_addresses(path)]
+        paths = (self._account.address_group(group).network("publicIPAddresses") for group in sorted(groups))
+        distinct = {path.lower(): path for path in reversed(list(paths))}
+        return [document for _, path in sorted(distinct.items()) for document in self._list_addresses(path)]
 
     def _list_addresses(self, path: str) -> list[dict[str, Any]]:
         try:
@@ -135,7 +138,7 @@ class Observer:
         document = self._reads.find(path) if path else None
         if document is None:
             return None
-        evidence = Evidence(world, self._account, self._node_ranges())
+        evidence = Evidence(world, self._account, self._node_ranges)
         resources = {seen.key: seen for seen in read_group(document, evidence)}
         return Observed(self._account.security, resources, read_at=started, body=document)
 

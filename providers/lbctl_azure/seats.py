@@ -140,13 +140,20 @@ class Seats:
         if subnet is None:
             network = self._account.config.vnet_name
             return Problem("the internal subnet", f"network {network} has no subnet {wanted}", "name one that it has")
-        if front.address and not subnet.holds(front.address):
+        if front.address and subnet.ranges and not subnet.holds(front.address):
             return Problem(f"the {front.family} address", f"{front.address} is not in subnet {wanted}")
         own = self._own_frontend(wish, front)
         name, _ = self._frontend(front.address or own.lower(), wish, front)
         keeps = front.address if name == own or not front.address else ""
         address = keeps or ("" if self._exists(name) else self._former_address(wish, front, subnet))
-        return Seat(wish, front, name, subnet=subnet.id, private_ip=address, guest=name.lower() != own.lower())
+        return Seat(
+            wish,
+            front,
+            name,
+            subnet=subnet.id or self._account.config.subnet_id(wanted),
+            private_ip=address,
+            guest=name.lower() != own.lower(),
+        )
 
     def _former_address(self, wish: Wish, front: Front, subnet: Subnet) -> str:
         """The address that the Service has published, if it may keep it: nothing else may hold it by then."""
