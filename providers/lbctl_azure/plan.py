@@ -11,21 +11,25 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 
 from lbctl.driver import World
-from lbctl.model.resource import Desired, Key, Observed, Seen, State
+from lbctl.model.resource import Desired, Key, Observed, Scope, Seen, State
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules, same_any_case
 from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_RULE, SECURITY_SCOPE, Account
+from lbctl_azure.addresses import addresses_of
 from lbctl_azure.body import foreign_elements
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.groups import GROUP
 from lbctl_azure.ids import same_id
 from lbctl_azure.links import LINK
 from lbctl_azure.membership import MEMBER, plan_members
+from lbctl_azure.placement import scope_of
 from lbctl_azure.security import OPENING
+from lbctl_azure.wish import Wish
 
 BUSY_SECONDS = 2.0
+MOVE_SECONDS = 15.0
 
 
 def never(_old: Hashable, _new: Hashable) -> bool:
@@ -110,23 +114,43 @@ def make_plan(desired: Desired, observed: Observed, world: World, account: Accou
 
 
 def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, account: Account) -> Plan:
-    every = _without_shell_deletes(_settled_addresses(tuple(steps)), observed)
+    asked = tuple(_judged(step, world) for step in steps)
+    moving = [step for step in asked if _is_moving(step, observed.scope, world, account)]
+    every = _without_shell_deletes(tuple(step for step in asked if step not in moving), observed)
     shell = observed.get(Key(BALANCER, ""))
-    waits = _waits(observed)
+    waits = (*_waits(observed), *_moves(moving))
     actions = [*_address_actions(every, observed), *_link_actions(every)]
     if not _is_busy(shell):
         actions += _balancer_actions(every, observed, account)
     return build_plan(observed.scope, actions, waits=waits)
 
 
-def _settled_addresses(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """An address that serves nobody may be replaced without asking: there is no traffic to lose."""
-    return tuple(
-        replace(step, hazard=Hazard.NONE, unasked=Hazard.NONE)
-        if step.verb is Verb.REPLACE and step.seen is not None and not step.seen.outputs.get("attached")
-        else step
-        for step in steps
+def _judged(step: Step, world: World) -> Step:
+    """What the Service itself asks for needs no approval, and an address without a frontend has no traffic to lose."""
+    if step.key.kind != PUBLIC_IP or step.seen is None:
+        return step
+    if step.verb is Verb.REPLACE and not step.seen.outputs.get("attached"):
+        return replace(step, hazard=Hazard.NONE, unasked=Hazard.NONE)
+    if step.verb is Verb.DELETE and step.owners and all(owner in world.intents for owner in step.owners):
+        # Nothing but a change of its own (scheme, address, prefix, group) makes a Service give up its address.
+        return replace(step, unasked=Hazard.NONE)
+    return step
+
+
+def _is_moving(step: Step, scope: Scope, world: World, account: Account) -> bool:
+    """True for what a Service leaves behind here while it has no address yet on the balancer that it moves to."""
+    if step.verb is not Verb.DELETE:
+        return False
+    wishes = [wish for owner in step.owners if isinstance(wish := world.intents.get(owner), Wish)]
+    moved = [wish for wish in wishes if scope_of(wish, world, account) != scope]
+    return any(len(addresses_of(wish, world, account)) < len(wish.fronts) for wish in moved) or any(
+        not found for wish in moved for found in addresses_of(wish, world, account).values()
     )
+
+
+def _moves(steps: Iterable[Step]) -> tuple[Wait, ...]:
+    owners = sorted({str(owner) for step in steps for owner in step.owners})
+    return (Wait(f"{', '.join(owners)} moves to another load balancer", MOVE_SECONDS),) if owners else ()
 
 
 def _without_shell_deletes(steps: tuple[Step, ...], observed: Observed) -> tuple[Step, ...]:

@@ -64,6 +64,8 @@ class Cluster(World):
         info = replace(DRIVER, connect=lambda setup: build(DRIVER, setup, self.config, StaticCredential(TOKEN)))
         super().__init__(info, **options)
 
+    crashed = False
+
     def add_nodes(self, *names: str) -> None:
         """Let Nodes join and lbctl take note."""
         for name in names:
