@@ -11,18 +11,19 @@ import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from lbctl.clock import Clock
 from lbctl.driver import Outcome, Pending, Refs
 from lbctl.errors import CloudError, MissingFact, NotReady
-from lbctl.model.resource import Key, Outputs, Resource, Seen
+from lbctl.model.resource import Key, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_azure import membership, private_links, public_ips
-from lbctl_azure.account import PUBLIC_IP, Account
+from lbctl_azure.account import Account, public_ip_key
 from lbctl_azure.body import next_balancer
 from lbctl_azure.client import Client, Reply
-from lbctl_azure.elements import FRONTEND, write_fields
+from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, write_fields
 from lbctl_azure.groups import Evidence, next_group, read_group
 from lbctl_azure.ids import parent_of
 from lbctl_azure.owners import Owners
@@ -31,17 +32,23 @@ from lbctl_azure.reading import Document, read_balancer, read_public_ip
 PIP_SECONDS = 1.0
 WRITE_SECONDS = 2.0
 GATHER_SECONDS = 10.0
+NO_DOCUMENT: Mapping[str, Any] = MappingProxyType({})
+"""Takes the place of a document that is gone; None would mean that the old one is still valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """What has to be known to finish an operation: the object, how to read it, and which steps were in it."""
+    """What has to be known to finish an operation: the object, how to read it, and which steps were in it.
+
+    `before` are the keys of an object that holds the whole scope: all of it is reported then, with `more` beside it.
+    """
 
     path: str
     steps: tuple[Step, ...]
     read: Callable[[Document], list[Seen]]
     gone: bool = False
-    keeps_body: bool = False
+    before: frozenset[Key] | None = None
+    more: tuple[Seen, ...] = ()
     collection: str = ""
     since: float = 0.0
 
@@ -49,7 +56,10 @@ class Following:
 class Writer:
     """Carries out actions of one account."""
 
-    def __init__(self, account: Account, client: Client, clock: Clock) -> None:
+    def __init__(
+        self, account: Account, client: Client, clock: Clock, node_ranges: Callable[[], tuple[str, ...]]
+    ) -> None:
+        self._node_ranges = node_ranges
         self._account = account
         self._client = client
         self._clock = clock
@@ -79,14 +89,25 @@ class Writer:
         body = _body(refs)
         document = next_balancer(body, action.steps, shell=self._shell(), id=path)
         reply = self._client.put(path, document, etag=(body or {}).get("etag", ""), is_new=body is None)
-        following = Following(
-            path, (*action.steps, *_touched_addresses(action, refs)), self._reader(refs), keeps_body=True
-        )
+        more = (*_touched_addresses(action, refs), *self._guest_addresses(action, refs))
+        following = Following(path, action.steps, self._reader(refs), before=_elements_of(refs), more=more)
         return self._outcome(reply, following, WRITE_SECONDS)
+
+    def _guest_addresses(self, action: Action, refs: Refs) -> list[Seen]:
+        """Users' addresses that a frontend begins to use: the only time they are read one by one."""
+        wanted = {
+            str(step.desired.fields["public_ip"])
+            for step in action.steps
+            if step.key.kind == FRONTEND and step.desired is not None and step.desired.fields.get("public_ip")
+        }
+        unknown = sorted(path for path in wanted if refs.scope.get(public_ip_key(path)) is None)
+        owners = Owners.of(refs.world)
+        return [read_public_ip(self._client.get(path), owners, self._account) for path in unknown]
 
     def _delete_balancer(self, action: Action, refs: Refs) -> Outputs | Pending:
         path = self._account.balancer_id(refs.scope.scope)
-        following = Following(path, action.steps, self._reader(refs), gone=True)
+        more = tuple(_touched_addresses(action, refs))
+        following = Following(path, action.steps, self._reader(refs), gone=True, before=_elements_of(refs), more=more)
         return self._outcome(self._client.delete(path), following, WRITE_SECONDS)
 
     def _put_pool(self, action: Action, refs: Refs) -> Outputs | Pending:
@@ -97,7 +118,7 @@ class Writer:
         document = write_fields(step.key.kind, element, {c.field: c.new for c in step.changes}, balancer)
         etag = str((_body(refs) or {}).get("etag", ""))
         reply = self._client.put(f"{balancer}/backendAddressPools/{step.name}", _writable(document), etag=etag)
-        following = Following(balancer, action.steps, self._reader(refs), keeps_body=True)
+        following = Following(balancer, action.steps, self._reader(refs), before=_elements_of(refs))
         return self._outcome(replace(reply, document=None), following, WRITE_SECONDS)
 
     def _shell(self) -> dict[str, Any]:
@@ -108,7 +129,8 @@ class Writer:
         return shell
 
     def _reader(self, refs: Refs) -> Callable[[Document], list[Seen]]:
-        owners = Owners.of(refs.world)
+        known = {*refs.world.services, *refs.world.intents, *(o for o in refs.scope.owners() if o.name)}
+        owners = Owners.among(known)
         return lambda document: read_balancer(document, owners, self._account)
 
     # -- public addresses -------------------------------------------------------------------------------------------
@@ -163,9 +185,11 @@ class Writer:
             raise MissingFact(
                 f"network security group {name} does not exist", hint="set securityGroupName in azure.json"
             )
-        evidence = Evidence(refs.world, self._account)
+        evidence = Evidence(refs.world, self._account, self._node_ranges)
         reply = self._client.put(path, next_group(body, action.steps), etag=body.get("etag", ""))
-        following = Following(path, action.steps, lambda document: read_group(document, evidence), keeps_body=True)
+        following = Following(
+            path, action.steps, lambda document: read_group(document, evidence), before=frozenset(refs.scope.resources)
+        )
         return self._outcome(reply, following, WRITE_SECONDS)
 
     # -- private link services --------------------------------------------------------------------------------------
@@ -325,18 +349,21 @@ class Writer:
 def outputs_of(following: Following, document: Document | None) -> Outputs:
     """What the finished operation confirmed of the action's resources."""
     if following.gone or document is None:
+        if following.before is not None:
+            return Outputs(following.more, tuple(following.before), NO_DOCUMENT)
         return Outputs(gone=tuple(step.key for step in following.steps))
-    seen = {item.key: item for item in following.read(document)}
-    wanted = {step.key: step for step in following.steps}
-    found = [_owned(seen[key], step) for key, step in wanted.items() if key in seen]
-    kept = [step.seen for key, step in wanted.items() if key not in seen and key.kind == PUBLIC_IP and step.seen]
-    gone = tuple(key for key in wanted if key not in seen and key.kind != PUBLIC_IP)
-    return Outputs((*found, *kept), gone, document if following.keeps_body else None)
+    steps = {step.key: step for step in following.steps}
+    seen = [_owned(item, steps.get(item.key)) for item in following.read(document)]
+    if following.before is None:
+        found = tuple(item for item in seen if item.key in steps)
+        return Outputs(found, tuple(steps.keys() - {item.key for item in found}))
+    present = {item.key for item in seen}
+    return Outputs((*seen, *following.more), tuple(following.before - present), document)
 
 
-def _owned(seen: Seen, step: Step) -> Seen:
+def _owned(seen: Seen, step: Step | None) -> Seen:
     """The owners that the plan knew are those of the object; names alone may tell fewer."""
-    if step.desired is None or step.verb is Verb.DELETE:
+    if step is None or step.desired is None or step.verb is Verb.DELETE:
         return seen
     owners = step.desired.owners or seen.resource.owners
     return replace(seen, resource=replace(seen.resource, owners=owners), ours=True)
@@ -344,7 +371,7 @@ def _owned(seen: Seen, step: Step) -> Seen:
 
 def _body(refs: Refs) -> dict[str, Any] | None:
     body = refs.scope.body
-    return body if isinstance(body, dict) else None
+    return body if isinstance(body, dict) and body else None
 
 
 def _element(document: Mapping[str, Any], collection: str, name: str) -> dict[str, Any]:
@@ -360,17 +387,21 @@ def _writable(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in document.items() if k != "etag"}, "properties": properties}
 
 
-def _touched_addresses(action: Action, refs: Refs) -> list[Step]:
+def _elements_of(refs: Refs) -> frozenset[Key]:
+    return frozenset(key for key in refs.scope.resources if key.kind == BALANCER or key.kind in COLLECTIONS)
+
+
+def _touched_addresses(action: Action, refs: Refs) -> list[Seen]:
     """Public addresses whose frontends come or go: their ETag and attachment change with the balancer's write."""
     touched = []
     for step in action.steps:
-        if step.key.kind != FRONTEND or step.verb is Verb.UPDATE:
+        if step.key.kind != FRONTEND:
             continue
-        source = step.desired or (step.seen.resource if step.seen else Resource(Key(FRONTEND, "")))
-        for need in source.needs:
+        old = step.seen.resource.needs if step.seen else frozenset()
+        new = step.desired.needs if step.desired is not None and step.verb is not Verb.DELETE else frozenset()
+        for need in sorted(old ^ new):
             seen = refs.scope.get(need)
             if seen is not None:
-                attached = "" if step.verb is Verb.DELETE else f"{source.name}"
-                outputs = {**seen.outputs, "etag": "", "attached": attached}
-                touched.append(Step(Verb.UPDATE, need, seen=replace(seen, outputs=outputs)))
+                outputs = {**seen.outputs, "etag": "", "attached": step.name if need in new else ""}
+                touched.append(replace(seen, outputs=outputs))
     return touched

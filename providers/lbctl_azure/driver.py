@@ -35,7 +35,7 @@ class AzureDriver:
         self._client = client
         self._facts = FactReader(account, client, setup.clock)
         self._observer = Observer(account, client, setup.clock, self._node_ranges)
-        self._writer = Writer(account, client, setup.clock)
+        self._writer = Writer(account, client, setup.clock, self._node_ranges)
 
     def claims(self, service: Service) -> bool:
         """Every Service that the class allows."""

@@ -19,7 +19,8 @@ from lbctl_azure.elements import FRONTEND
 from lbctl_azure.names import MANAGED_RULE_PREFIX
 from lbctl_azure.owners import NOBODY
 from lbctl_azure.reading import Document, settled, state_of
-from lbctl_azure.security import FIRST_ALLOW, OPENING, opening_key, rule_key
+from lbctl_azure.security import FIRST_ALLOW, OPENING, entrances_of, opening_key, rule_key
+from lbctl_azure.wish import wishes
 
 GROUP = "security-group"
 LAST_MANAGED = 4096
@@ -47,6 +48,11 @@ class Evidence:
                 for public_ip in observed.of_kind(PUBLIC_IP):
                     if public_ip.ours:
                         self._note(public_ip.outputs.get("address", ""), public_ip.resource.owners)
+        self._wanted: dict[Key, set[Identity]] = {}
+        for wish in wishes(world):
+            for entrance in entrances_of(wish, world, account):
+                for address in entrance.destinations:
+                    self._wanted.setdefault(opening_key(entrance.name, address), set()).add(wish.identity)
         for identity, service in world.services.items():
             for entry in service.status.load_balancer.ingress:
                 self._note(entry.ip or "", frozenset({identity}))
@@ -55,9 +61,9 @@ class Evidence:
         if address and owners:
             self._owners.setdefault(address, set()).update(owners)
 
-    def owners(self, address: str) -> frozenset[Identity]:
-        """The Services behind an address."""
-        return frozenset(self._owners.get(address, ()))
+    def owners(self, rule: str, address: str) -> frozenset[Identity]:
+        """The Services that want this opening, else all that are behind the address."""
+        return frozenset(self._wanted.get(opening_key(rule, address)) or self._owners.get(address) or ())
 
     def is_ours(self, address: str) -> bool:
         """True when the address is proven to be this cluster's."""
@@ -86,9 +92,8 @@ def read_group(document: Document, evidence: Evidence) -> list[Seen]:
 def _read_rule(rule: Document, evidence: Evidence) -> Iterable[Seen]:
     name, managed = rule["name"], is_managed(rule)
     openings = [_read_opening(name, address, evidence) for address in _entries(rule, "destinations")] if managed else []
-    owners = frozenset(owner for opening in openings for owner in opening.resource.owners)
     yield Seen(
-        Resource(rule_key(name), name, _rule_fields(rule), owners),
+        Resource(rule_key(name), name, _rule_fields(rule)),
         {"id": rule.get("id", "")},
         State.ACTIVE,
         ours=managed,
@@ -98,7 +103,7 @@ def _read_rule(rule: Document, evidence: Evidence) -> Iterable[Seen]:
 
 def _read_opening(rule: str, address: str, evidence: Evidence) -> Seen:
     ours = evidence.is_ours(address)
-    owners = evidence.owners(address) if ours else NOBODY
+    owners = evidence.owners(rule, address) if ours else NOBODY
     resource = Resource(opening_key(rule, address), f"{rule} to {address}", {}, owners, frozenset({rule_key(rule)}))
     return Seen(resource, {"address": address}, ours=ours)
 

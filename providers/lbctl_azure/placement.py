@@ -38,7 +38,7 @@ def _choose(wish: Wish, world: World, account: Account) -> str:
 
 def _load(observed: Observed | None) -> tuple[int, int]:
     """Sorts an existing empty balancer first, then one that does not exist, then the one with the fewest rules."""
-    if observed is None or observed.body is None:
+    if observed is None or not observed.body:
         return (1, 0)
     rules = sum(1 for _ in observed.of_kind(RULE))
     return (2, rules) if rules else (0, 0)

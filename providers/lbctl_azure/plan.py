@@ -25,11 +25,14 @@ from lbctl_azure.ids import same_id
 from lbctl_azure.links import LINK
 from lbctl_azure.membership import MEMBER, plan_members
 from lbctl_azure.placement import scope_of
+from lbctl_azure.seats import Missing
 from lbctl_azure.security import OPENING
 from lbctl_azure.wish import Wish
 
 BUSY_SECONDS = 2.0
 MOVE_SECONDS = 15.0
+MISSING_SECONDS = 60.0
+FOR_EVER = float("inf")
 
 
 def never(_old: Hashable, _new: Hashable) -> bool:
@@ -106,8 +109,15 @@ MUTABLE_TAGS = Rules(
 def make_plan(desired: Desired, observed: Observed, world: World, account: Account) -> Plan:
     """The plan of one scope."""
     steps = diff(desired, observed, rules=MUTABLE_TAGS if account.config.mutable_ip_tags else RULES)
-    fold = FOLDS.get(desired.scope.kind)
-    return fold(steps, observed, world, account) if fold else build_plan(desired.scope, ())
+    plan = FOLDS[desired.scope.kind](steps, observed, world, account)
+    missing = {
+        problem.message
+        for problems in desired.rejected.values()
+        for problem in problems
+        if isinstance(problem, Missing)
+    }
+    waits = tuple(Wait(message, MISSING_SECONDS, give_up_after=FOR_EVER) for message in sorted(missing))
+    return replace(plan, waits=(*plan.waits, *waits))
 
 
 # -- the load balancer --------------------------------------------------------------------------------------------------
@@ -261,7 +271,7 @@ def _by_readiness(steps: list[Step], observed: Observed, replaced: set[Key]) -> 
     late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
     late |= _unused_yet(steps, late)
     ready = [step for step in steps if step.key not in late]
-    if observed.body is None and not any(step.key.kind == FRONTEND for step in ready):
+    if not observed.body and not any(step.key.kind == FRONTEND for step in ready):
         return [], steps  # A balancer is born with its first frontend.
     return ready, [step for step in steps if step.key in late]
 
@@ -288,32 +298,38 @@ def _is_usable(seen: Seen | None) -> bool:
 
 def _detach(step: Step, observed: Observed, account: Account, *, after: frozenset[str]) -> Action | None:
     """Takes the frontend of a public address that is to be replaced out of the balancer, with all its rules."""
-    frontends = [seen for seen in observed.of_kind(FRONTEND) if step.key in seen.resource.needs]
-    if not frontends:
+    leaving = {seen.key for seen in observed.of_kind(FRONTEND) if step.key in seen.resource.needs}
+    if not leaving:
         return None
-    keys = {seen.key for seen in frontends}
-    rules = [seen for seen in observed.of_kind(RULE) if not keys.isdisjoint(seen.resource.needs)]
-    steps = tuple(
-        Step(
-            Verb.DELETE,
-            seen.key,
-            seen.resource.name,
-            hazard=step.hazard,
-            unasked=step.unasked,
-            why="its public address is replaced",
-            owners=seen.resource.owners,
-            seen=seen,
-        )
-        for seen in (*rules, *frontends)
+    if all(seen.key in leaving for seen in observed.of_kind(FRONTEND)):
+        # A balancer cannot be without frontends: it goes too, and comes back with the new address.
+        every = [seen for seen in observed.resources.values() if seen.key.kind in COLLECTIONS]
+        shell = (_left(seen, step) for seen in (*every, observed[Key(BALANCER, "")]))
+        return Action(f"detach {step.key.id}", "loadBalancers/delete", tuple(shell), after)
+    parts = [seen for seen in observed.of_kind(RULE) if not leaving.isdisjoint(seen.resource.needs)]
+    parts += [seen for seen in observed.of_kind(FRONTEND) if seen.key in leaving]
+    steps = (*(_left(seen, step) for seen in parts), _carrier(observed, account))
+    return Action(f"detach {step.key.id}", "loadBalancers/write", steps, after)
+
+
+def _left(seen: Seen, cause: Step) -> Step:
+    return Step(
+        Verb.DELETE,
+        seen.key,
+        seen.resource.name,
+        hazard=cause.hazard,
+        unasked=cause.unasked,
+        why="its public address is replaced",
+        owners=seen.resource.owners,
+        seen=seen,
     )
-    return Action(f"detach {step.key.id}", "loadBalancers/write", (*steps, _carrier(observed, account)), after)
 
 
 # -- the security group -------------------------------------------------------------------------------------------------
 
 
 def _plan_security(steps: Iterable[Step], observed: Observed, _world: World, _account: Account) -> Plan:
-    every = tuple(steps)
+    every = _without_shells_in_use(tuple(steps), observed)
     seen = observed.get(Key(GROUP, ""))
     if _is_busy(seen):
         name = seen.resource.name if seen else ""
@@ -323,6 +339,13 @@ def _plan_security(steps: Iterable[Step], observed: Observed, _world: World, _ac
     name = seen.resource.name if seen else observed.scope.name
     carrier = Step(Verb.UPDATE, Key(GROUP, ""), name, why="its rules change", seen=seen)
     return build_plan(observed.scope, [Action("write group", "networkSecurityGroups/write", (*every, carrier))])
+
+
+def _without_shells_in_use(steps: tuple[Step, ...], observed: Observed) -> tuple[Step, ...]:
+    """A rule goes with its last opening: those of frozen Services and of strangers keep it."""
+    gone = {step.key for step in steps if step.verb is Verb.DELETE}
+    used = {need for seen in observed.of_kind(OPENING) if seen.key not in gone for need in seen.resource.needs}
+    return tuple(step for step in steps if not (step.verb is Verb.DELETE and step.key in used))
 
 
 Fold = Callable[[Iterable[Step], Observed, World, Account], Plan]

@@ -97,14 +97,14 @@ def _users(rules: Iterable[Seen]) -> Mapping[Key, set[Identity]]:
 
 
 def _shared_part(kind: str, element: Document, owners: Owners, users: Mapping[Key, set[Identity]]) -> Seen:
-    """A frontend or probe: its owners are who it is named after and whose rules use it.
+    """A frontend or probe: its owners are those whose rules use it, else who it is named after.
 
-    A frontend may outlive the Service that it is named after; as long as others use it, it is theirs alone.
+    A frontend may outlive the Service that it is named after: as long as others use it, it is theirs alone.
     """
     key = element_key(kind, element["name"])
     named = owners.of_name(element["name"])
     using = users.get(key, set())
-    found = using if named is not None and not named.name and using else using | ({named} if named else set())
+    found = using or ({named} if named is not None else set())
     fields = read_fields(kind, element)
     public_ip = fields.get("public_ip")
     needs = frozenset({public_ip_key(str(public_ip))} if public_ip else ())

@@ -24,6 +24,11 @@ MOST_RULES = 1500
 MOST_FRONTENDS = 600
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Missing(Problem):
+    """A problem that can go away without a change of the Service: what it names may still be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """One family of one Service on one frontend.
@@ -127,7 +132,7 @@ class Seats:
             if known.id.lower().startswith(prefix) and _is_it(known, front):
                 return known
         text = f"no public address {front.public_ip or front.address} exists in group {group.name}"
-        return Problem(f"the {front.family} address", text, "create it, or name one that exists")
+        return Missing(f"the {front.family} address", text, "create it, or name one that exists")
 
     def _find_id(self, resource_id: str) -> PublicAddress | None:
         return next((known for known in self._known if known.id.lower() == resource_id.lower()), None)
@@ -139,7 +144,7 @@ class Seats:
         subnet = self._facts.subnet(wanted)
         if subnet is None:
             network = self._account.config.vnet_name
-            return Problem("the internal subnet", f"network {network} has no subnet {wanted}", "name one that it has")
+            return Missing("the internal subnet", f"network {network} has no subnet {wanted}", "name one that it has")
         if front.address and subnet.ranges and not subnet.holds(front.address):
             return Problem(f"the {front.family} address", f"{front.address} is not in subnet {wanted}")
         own = self._own_frontend(wish, front)

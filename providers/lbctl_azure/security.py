@@ -189,6 +189,7 @@ def _free(taken: set[int], access: str) -> int:
 
 
 def _shells(entrances: Iterable[Entrance], priorities: Mapping[str, int]) -> Iterator[Resource]:
+    """Shells belong to nobody: whoever has an opening in a rule owns that alone."""
     for entrance in entrances:
         fields: dict[str, Hashable] = {
             "access": entrance.access,
@@ -198,7 +199,7 @@ def _shells(entrances: Iterable[Entrance], priorities: Mapping[str, int]) -> Ite
             "ports": entrance.ports,
             "priority": priorities[entrance.name],
         }
-        yield Resource(rule_key(entrance.name), entrance.name, fields, frozenset({entrance.owner}))
+        yield Resource(rule_key(entrance.name), entrance.name, fields)
 
 
 def _openings(entrances: Iterable[Entrance]) -> Iterator[Resource]:

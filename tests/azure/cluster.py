@@ -99,7 +99,7 @@ class Cluster(World):
         found = self.balancer(name) or {}
         return {part["name"]: part["properties"] for part in found.get(collection, [])}
 
-    def rules(self, name: str = "kubernetes") -> dict[str, dict[str, Any]]:
+    def lb_rules(self, name: str = "kubernetes") -> dict[str, dict[str, Any]]:
         """Load-balancing rules by name."""
         return self.parts("loadBalancingRules", name)
 
