@@ -6,9 +6,10 @@ annotation an existing one stays until its frontend goes (cloud-provider-azure, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
-from lbctl.model.resource import Resource
+from lbctl.model.problem import Problem
+from lbctl.model.resource import Identity, Observed, Resource
 from lbctl_azure import names
 from lbctl_azure.account import Account, element_key
 from lbctl_azure.elements import FRONTEND
@@ -24,7 +25,7 @@ def link_resources(seat: Seat, facts: Facts, account: Account) -> Iterator[Resou
     link = seat.wish.private_link
     if link is None or seat.front.family != "IPv4" or seat.guest:
         return
-    name = link.name or names.private_link_name(seat.frontend)
+    name = _name(seat, link)
     yield Resource(
         element_key(LINK, name),
         name,
@@ -32,6 +33,26 @@ def link_resources(seat: Seat, facts: Facts, account: Account) -> Iterator[Resou
         frozenset({seat.wish.identity}),
         frozenset({element_key(FRONTEND, seat.frontend)}),
     )
+
+
+def link_problems(seats: Iterable[Seat], observed: Observed) -> Iterator[tuple[Identity, Problem]]:
+    """Services that name a private link service which another one has: the owner in the cloud, else the first."""
+    holders: dict[str, Identity] = {}
+    for seat in seats:
+        link = seat.wish.private_link
+        if link is None or seat.front.family != "IPv4":
+            continue
+        name = _name(seat, link)
+        seen = observed.get(element_key(LINK, name))
+        others = sorted(seen.resource.owners - {seat.wish.identity}) if seen is not None else []
+        holder = others[0] if others else holders.setdefault(name.lower(), seat.wish.identity)
+        if holder != seat.wish.identity:
+            text = f"private link service {name} belongs to {holder}"
+            yield seat.wish.identity, Problem("azure-pls-name", text, "name another one")
+
+
+def _name(seat: Seat, link: PrivateLink) -> str:
+    return link.name or names.private_link_name(seat.frontend)
 
 
 def _fields(seat: Seat, link: PrivateLink, account: Account) -> dict[str, Hashable]:

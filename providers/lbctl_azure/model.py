@@ -18,7 +18,7 @@ from lbctl_azure import names, tags
 from lbctl_azure.account import Account, element_key, public_ip_key
 from lbctl_azure.elements import BALANCER, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.facts import Facts
-from lbctl_azure.links import link_resources
+from lbctl_azure.links import link_problems, link_resources
 from lbctl_azure.nodes import local_nodes, takes_traffic
 from lbctl_azure.placement import scope_of
 from lbctl_azure.reading import SUCCEEDED
@@ -38,7 +38,7 @@ def model_balancer(scope: Scope, world: World, facts: Facts, account: Account) -
     seats = seating.served()
     rejected = {identity: tuple(problems) for identity, problems in seating.rejected.items()}
     labels, label_problems = _labels(seats, builder.observed)
-    for identity, problem in label_problems:
+    for identity, problem in (*label_problems, *link_problems(seats, builder.observed)):
         rejected[identity] = (*rejected.get(identity, ()), problem)
     seats = [seat for seat in seats if seat.wish.identity not in rejected]
     resources = [] if not seats and not builder.observed.resources else list(builder.resources(seats, labels))

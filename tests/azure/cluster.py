@@ -60,8 +60,11 @@ class Cluster(World):
         self.config, faults, _ = read_cloud_config(str(config))
         assert not faults, faults
         options.setdefault("settings", Settings())
+        verify = options.pop("verify", True)
         options.setdefault("nodes", ())
-        info = replace(DRIVER, connect=lambda setup: build(DRIVER, setup, self.config, StaticCredential(TOKEN)))
+        info = replace(
+            DRIVER, connect=lambda setup: build(DRIVER, setup, self.config, StaticCredential(TOKEN), verify=verify)
+        )
         super().__init__(info, **options)
 
     crashed = False
