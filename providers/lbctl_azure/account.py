@@ -5,7 +5,7 @@ Made once by the driver. Which load balancer a Service sits on is in `placement`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lbctl.model.resource import Key, Scope
 from lbctl_azure.ids import Group
@@ -27,7 +27,7 @@ class Account:
 
     cluster: str
     config: CloudConfig
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def bases(self) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ def _link(key: str, kind: Any, doc: str, **more: Any) -> Annotation:  # noqa: AN
 
 
 FRONTEND = (
-    _own("azure-load-balancer-internal", TrueWord(), "An address of the virtual network.", default=False, on_change=MOVES),
-    _own("azure-load-balancer-internal-subnet", NAME, "The subnet of the address.", default="", on_change=MOVES, name="subnet"),
+    _own("azure-load-balancer-internal", TrueWord(), "A private address.", default=False, on_change=MOVES),
+    _own("azure-load-balancer-internal-subnet", NAME, "Its subnet.", default="", on_change=MOVES, name="subnet"),
     _own("azure-load-balancer-ipv4", Address(4), "The IPv4 address.", default="", on_change=MOVES),
     _own("azure-load-balancer-ipv6", Address(6), "The IPv6 address.", default="", on_change=MOVES),
     _own("azure-pip-name", NAME, "An existing public address, by name.", default="", on_change=MOVES),
@@ -118,7 +118,7 @@ FRONTEND = (
     _own("azure-pip-tags", LooseTags(), "Tags of the public address.", default=({}, ())),
     _own("azure-pip-ip-tags", LooseTags(), "IP tags of the public address.", on_change=MOVES),
     _own("azure-additional-public-ips", ListOf(Address()), "Further addresses that lead here.", default=()),
-    _own("azure-load-balancer-configurations", ListOf(ANYTHING), "Load balancers to choose from.", default=(), on_change=MOVES),
+    _own("azure-load-balancer-configurations", ListOf(ANYTHING), "Balancers to choose from.", default=(), on_change=MOVES),
 )  # fmt: skip
 
 TRAFFIC = (

@@ -70,3 +70,9 @@ def foreign_elements(document: Mapping[str, Any] | None, ours: Iterable[tuple[st
         for element in properties.get(collection) or []
         if (collection, element["name"].lower()) not in mine
     ]
+
+
+def writable(document: Mapping[str, Any]) -> Element:
+    """The document as read, less what only the server writes."""
+    properties = {k: v for k, v in (document.get("properties") or {}).items() if k != "provisioningState"}
+    return {**{k: v for k, v in document.items() if k != "etag"}, "properties": properties}

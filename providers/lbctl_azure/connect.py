@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from lbctl.driver import DriverInfo, Setup
 from lbctl.errors import InvalidSettings
 from lbctl_azure.account import Account
+from lbctl_azure.azure_json import load_cloud_config
 from lbctl_azure.client import Client
 from lbctl_azure.driver import AzureDriver
-from lbctl_azure.settings import CloudConfig, Settings, load_cloud_config
+from lbctl_azure.settings import CloudConfig, Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

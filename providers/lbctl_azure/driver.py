@@ -13,14 +13,17 @@ from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
 from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SECURITY_SCOPE, Account
 from lbctl_azure.apply import Writer
+from lbctl_azure.check import findings
 from lbctl_azure.client import Client
 from lbctl_azure.facts import FactReader, Facts
 from lbctl_azure.membership import Machines, model_members
 from lbctl_azure.model import model_balancer
 from lbctl_azure.observe import Observer
+from lbctl_azure.operations import Operations
 from lbctl_azure.parse import parse_service
 from lbctl_azure.placement import scope_of
 from lbctl_azure.plan import make_plan
+from lbctl_azure.releasing import release_actions
 from lbctl_azure.security import model_security
 from lbctl_azure.status import status_of
 from lbctl_azure.wish import Wish, wishes
@@ -35,7 +38,8 @@ class AzureDriver:
         self._client = client
         self._facts = FactReader(account, client, setup.clock)
         self._observer = Observer(account, client, setup.clock, self._node_ranges)
-        self._writer = Writer(account, client, setup.clock, self._node_ranges)
+        self._operations = Operations(client, setup.clock)
+        self._writer = Writer(account, client, self._operations, self._node_ranges)
 
     def claims(self, service: Service) -> bool:
         """Every Service that the class allows."""
@@ -89,19 +93,19 @@ class AzureDriver:
 
     def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
         """What is over."""
-        return self._writer.poll(pending)
+        return self._operations.poll(pending)
 
     def status(self, identity: Identity, world: World) -> Status:
         """What can be published."""
         return status_of(identity, world, self.account)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
-        """Nothing yet."""
-        return ()
+        """Writes that make its addresses the user's own."""
+        return release_actions(identity, observed)
 
     def check(self) -> Iterator[Finding]:
-        """Nothing yet."""
-        return iter(())
+        """One finding for everything that the driver reads."""
+        return findings(self.account, self._client)
 
     def close(self) -> None:
         """Let go of connections."""

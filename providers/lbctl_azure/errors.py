@@ -191,7 +191,7 @@ def answer_of(
     subject: str,
     status: int,
     *,
-    body: Any,
+    body: Any,  # noqa: ANN401 - JSON as it came
     headers: Mapping[str, str],
     now: datetime,
 ) -> Answer:

@@ -137,8 +137,8 @@ class FactReader:
         """Everything that these Services need; no call at all when they all have what they ask for, or all is fresh."""
         every = tuple(wishes)
         frontends = Counter(owner for seen in observed.of_kind(FRONTEND) for owner in seen.resource.owners)
-        new = [wish for wish in every if frontends[wish.identity] < len(wish.fronts)]
-        named = [wish for wish in every if wish in new or any(front.address for front in wish.fronts)]
+        new = {wish.identity for wish in every if frontends[wish.identity] < len(wish.fronts)}
+        named = [w for w in every if w.identity in new or any(front.address for front in w.fronts)]
         return Facts(
             zones=self._zones() if new else (),
             subnets={

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbctl.driver import World
-from lbctl.model.resource import Identity, Key, Resource, Seen, State
+from lbctl.model.resource import Identity, Key, Observed, Resource, Seen, State
 from lbctl.plan.actions import Step, Verb
 from lbctl_azure.account import BALANCER_SCOPE, PUBLIC_IP, SECURITY_RULE, Account
 from lbctl_azure.addresses import address_of
@@ -38,24 +38,27 @@ class Evidence:
     """
 
     def __init__(self, world: World, account: Account, ranges: Callable[[], Iterable[str]] = tuple) -> None:
-        self._owners: dict[str, set[Identity]] = {}
         self._ranges = ranges
         self._exclusive = account.settings.nsg_exclusive
-        for scope, observed in world.observed.items():
-            if scope.kind == BALANCER_SCOPE:
-                for frontend in observed.of_kind(FRONTEND):
-                    self._note(address_of(frontend, observed), frontend.resource.owners)
-                for public_ip in observed.of_kind(PUBLIC_IP):
-                    if public_ip.ours:
-                        self._note(public_ip.outputs.get("address", ""), public_ip.resource.owners)
+        self._owners: dict[str, set[Identity]] = {}
         self._wanted: dict[Key, set[Identity]] = {}
+        for observed in world.observed.values():
+            if observed.scope.kind == BALANCER_SCOPE:
+                self._note_balancer(observed)
+        for identity, service in world.services.items():
+            for entry in service.status.load_balancer.ingress:
+                self._note(entry.ip or "", frozenset({identity}))
         for wish in wishes(world):
             for entrance in entrances_of(wish, world, account):
                 for address in entrance.destinations:
                     self._wanted.setdefault(opening_key(entrance.name, address), set()).add(wish.identity)
-        for identity, service in world.services.items():
-            for entry in service.status.load_balancer.ingress:
-                self._note(entry.ip or "", frozenset({identity}))
+
+    def _note_balancer(self, observed: Observed) -> None:
+        for frontend in observed.of_kind(FRONTEND):
+            self._note(address_of(frontend, observed), frontend.resource.owners)
+        for public_ip in observed.of_kind(PUBLIC_IP):
+            if public_ip.ours:
+                self._note(public_ip.outputs.get("address", ""), public_ip.resource.owners)
 
     def _note(self, address: str, owners: frozenset[Identity]) -> None:
         if address and owners:

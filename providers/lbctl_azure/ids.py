@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 NETWORK = "Microsoft.Network"
 COMPUTE = "Microsoft.Compute"
+SEGMENTS_OF_ID = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +71,7 @@ def is_resource_id(text: str, kind: str) -> bool:
     parts = text.strip("/").split("/")
     shape = ("subscriptions", "resourcegroups", "providers")
     return (
-        len(parts) == 8 and tuple(part.lower() for part in parts[0:6:2]) == shape and parts[6].lower() == kind.lower()
+        len(parts) == SEGMENTS_OF_ID
+        and tuple(part.lower() for part in parts[0:6:2]) == shape
+        and parts[6].lower() == kind.lower()
     )

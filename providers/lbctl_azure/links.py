@@ -13,14 +13,13 @@ from lbctl.model.resource import Identity, Observed, Resource
 from lbctl_azure import names
 from lbctl_azure.account import Account, element_key
 from lbctl_azure.elements import FRONTEND
-from lbctl_azure.facts import Facts
 from lbctl_azure.seats import Seat
 from lbctl_azure.wish import PrivateLink
 
 LINK = "private-link"
 
 
-def link_resources(seat: Seat, facts: Facts, account: Account) -> Iterator[Resource]:
+def link_resources(seat: Seat, account: Account) -> Iterator[Resource]:
     """The private link service of this seat, if it has one."""
     link = seat.wish.private_link
     if link is None or seat.front.family != "IPv4" or seat.guest:

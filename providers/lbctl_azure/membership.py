@@ -70,7 +70,7 @@ class Machines:
         return str(found["id"]) if found and not machine.scale_set else None
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def read_members(balancers: Mapping[Scope, Observed], machines: Machines, account: Account) -> list[Seen]:
@@ -201,7 +201,7 @@ def scale_set_key(scale_set: str) -> Key:
     return Key(SCALE_SET, scale_set.lower())
 
 
-# -- modelling ----------------------------------------------------------------------------------------------------------
+# -- modelling ---------------------------------------------------------------------------------------------------------
 
 
 def model_members(scope: Scope, world: World, known: Machines, account: Account) -> Desired:
@@ -305,7 +305,7 @@ def _notices(strangers: Iterable[Node], world: World) -> dict[Any, tuple[Notice,
     return dict.fromkeys(world.intents, (Notice(Severity.WARNING, "NodeInOtherBalancer", text),))
 
 
-# -- planning -----------------------------------------------------------------------------------------------------------
+# -- planning ----------------------------------------------------------------------------------------------------------
 
 
 def plan_members(steps: Iterable[Step], observed: Observed, _world: World, _account: Account) -> Plan:
@@ -325,7 +325,7 @@ def plan_members(steps: Iterable[Step], observed: Observed, _world: World, _acco
     return build_plan(observed.scope, actions)
 
 
-# -- writing ------------------------------------------------------------------------------------------------------------
+# -- writing -----------------------------------------------------------------------------------------------------------
 
 
 def wanted_pools(step: Step) -> Pools:

@@ -68,7 +68,7 @@ class _Builder:
                 yield self._frontend(sharing)
         for seat in seats:
             yield from self._rules(seat)
-            yield from link_resources(seat, self._facts, self._account)
+            yield from link_resources(seat, self._account)
 
     # -- the balancer and its pools ---------------------------------------------------------------------------------
 

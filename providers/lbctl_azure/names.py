@@ -101,8 +101,9 @@ def port_order(ports: Iterable[int]) -> tuple[str, ...]:
 
 
 def allow_rule_name(family: str, protocol: str, sources: Iterable[str], ports: Iterable[int]) -> str:
-    """Name of a shared allow rule: it depends on nothing but what it lets in (securitygroup.go: GenerateAllowSecurityRuleName).
+    """Name of a shared allow rule: it depends on nothing but what it lets in.
 
+    securitygroup.go: GenerateAllowSecurityRuleName.
     `protocol` is `Tcp`, `Udp` or `*`. The digest only makes a name; it protects nothing.
     """
     text = f"{protocol}_{','.join(sorted(sources))}_{','.join(port_order(ports))}"

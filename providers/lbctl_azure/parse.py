@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lbctl.driver import Affinity, Capabilities
@@ -66,19 +67,11 @@ def parse_service(service: Service, *, config: CloudConfig, settings: Settings) 
         problems=problems,
         notices=notices,
     )
-    wish = _wish(intent, values.by_name, forwards=_forwards(reader), fronts=fronts, access=access, link=link)
+    wish = _wish(intent, values.by_name, forwards=reader.forwards(), fronts=fronts, access=access, link=link)
     problems.extend(_contradictions(wish, config))
     if problems:
         raise InvalidService(sorted(set(problems)))
     return _with_notices(wish, notices)
-
-
-def _forwards(reader: ProbeReader) -> tuple[Forward, ...]:
-    # On a public Service the annotation has no effect; upstream ignores it in silence.
-    if reader.values["internal"] or not reader.values["enable_high_availability_ports"]:
-        return reader.forwards()
-    reader.values = {**reader.values, "enable_high_availability_ports": False}
-    return reader.forwards()
 
 
 def _probe_mode(config: CloudConfig, settings: Settings) -> ProbeMode:
@@ -126,8 +119,7 @@ def _wish(
 
 
 def _with_notices(wish: Wish, notices: Iterable[Notice]) -> Wish:
-    object.__setattr__(wish, "notices", tuple(dict.fromkeys(notices)))  # still ours alone: nobody has seen it
-    return wish
+    return replace(wish, notices=tuple(dict.fromkeys(notices)))
 
 
 def _fronts(intent: Intent, values: Mapping[str, Any], problems: list[Problem]) -> tuple[Front, ...]:
@@ -189,7 +181,7 @@ def _access(service: Service, values: Mapping[str, Any], *, problems: list[Probl
         notices.append(Notice(Severity.WARNING, "InvalidSourceRanges", text))
     tags = tuple(dict.fromkeys(values["allowed_service_tags"]))
     if tags and field:
-        text = "service tags are given with spec.loadBalancerSourceRanges, which kube-proxy applies too: tags may not get in"
+        text = "kube-proxy applies spec.loadBalancerSourceRanges too, so the service tags beside it may not get in"
         notices.append(Notice(Severity.WARNING, "ConflictingSources", text))
     return Access(
         open=not values["disable_nsg_rule"],

@@ -120,7 +120,7 @@ def make_plan(desired: Desired, observed: Observed, world: World, account: Accou
     return replace(plan, waits=(*plan.waits, *waits))
 
 
-# -- the load balancer --------------------------------------------------------------------------------------------------
+# -- the load balancer -------------------------------------------------------------------------------------------------
 
 
 def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, account: Account) -> Plan:
@@ -325,7 +325,7 @@ def _left(seen: Seen, cause: Step) -> Step:
     )
 
 
-# -- the security group -------------------------------------------------------------------------------------------------
+# -- the security group ------------------------------------------------------------------------------------------------
 
 
 def _plan_security(steps: Iterable[Step], observed: Observed, _world: World, _account: Account) -> Plan:

@@ -44,7 +44,8 @@ class ProbeReader:
     def forwards(self) -> tuple[Forward, ...]:
         """One for each port that has a rule; with high availability ports, one for all."""
         served = [port for port in self.intent.ports if not self._flag("no_lb_rule", port)]
-        if served and self.values["enable_high_availability_ports"]:
+        # On a public Service the annotation has no effect; upstream ignores it in silence.
+        if served and self.values["enable_high_availability_ports"] and self.values["internal"]:
             return (Forward(served[0], self._probe_of_all(served), everything=True),)
         return tuple(Forward(port, self._probe(port), everything=port.protocol == "SCTP") for port in served)
 

@@ -200,7 +200,7 @@ class Seats:
             by_frontend[seat.frontend.lower()].append(seat)
         for sharing in by_frontend.values():
             if len(sharing) > 1:
-                yield from self._clashes_of(sorted(sharing, key=lambda seat: self._seniority(seat)))
+                yield from self._clashes_of(sorted(sharing, key=self._seniority))
 
     def _seniority(self, seat: Seat) -> tuple[bool, bool, Identity]:
         identity = seat.wish.identity
@@ -238,11 +238,12 @@ class Seats:
     def _crowded_tags(self, seats: list[Seat]) -> Iterator[tuple[Identity, Problem]]:
         lengths: dict[str, int] = defaultdict(lambda: -1)
         shared = (seat for seat in seats if seat.makes_address)
-        for seat in sorted(shared, key=lambda seat: self._seniority(seat)):
+        for seat in sorted(shared, key=self._seniority):
             place = seat.public_ip.lower()
             length = lengths[place] + 1 + len(seat.wish.identity.key)
             if length > VALUE_LIMIT:
-                text = f"too many Services share {seat.public_ip.rpartition('/')[2]}: its tag holds {VALUE_LIMIT} characters"
+                name = seat.public_ip.rpartition("/")[2]
+                text = f"too many Services share {name}: its tag holds {VALUE_LIMIT} characters"
                 yield seat.wish.identity, Problem("the public address", text, "use another address")
                 continue
             lengths[place] = length

@@ -67,7 +67,7 @@ def model_security(scope: Scope, world: World, account: Account) -> Desired:
     return Desired.of(scope, [*resources, *_shells_of_kept(kept, resources, observed)], rejected=rejected)
 
 
-# -- what one Service wants ---------------------------------------------------------------------------------------------
+# -- what one Service wants ------------------------------------------------------------------------------------------
 
 
 def entrances_of(wish: Wish, world: World, account: Account) -> Iterator[Entrance]:
@@ -124,7 +124,7 @@ def _deny(wish: Wish, family: str, destinations: frozenset[str]) -> Entrance:
     return Entrance(name, "Deny", ANY, frozenset({ANY}), frozenset({ANY}), destinations, wish.identity)
 
 
-# -- all Services together ----------------------------------------------------------------------------------------------
+# -- all Services together ------------------------------------------------------------------------------------------
 
 
 def _within_limits(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lbctl.model.objects import NodeAddress
 from lbctl_azure import DRIVER
+from lbctl_azure.azure_json import read_cloud_config
 from lbctl_azure.connect import build
-from lbctl_azure.settings import Settings, read_cloud_config
+from lbctl_azure.settings import Settings
 from tests.clouds.azure.client import StaticCredential
 from tests.clouds.azure.cloud import SUBSCRIPTION
 from tests.clouds.azure.limits import UNLIMITED, Limits

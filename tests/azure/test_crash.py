@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 
@@ -77,10 +78,8 @@ def play(steps: list[Step], prepare: Callable[[Cluster], None], *, seconds: floa
         writes_before = world.kube.writes
         prepare(world)
         steps[-1](world)
-        try:
+        with contextlib.suppress(Crash):
             world.settle(120)
-        except Crash:
-            pass
         disturbed = world.server.faults.died or world.kube.writes < 0
         crashed = disturbed or world.crashed
         writes = sum(world.writes().values())

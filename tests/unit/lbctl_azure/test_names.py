@@ -32,7 +32,7 @@ def test_ports_sort_as_texts() -> None:
 
 @pytest.mark.spec("AZ-003", "AZ-004")
 def test_frontends_are_named_after_uid_and_subnet() -> None:
-    """32 characters, or with a subnet at most 75, of which the last is a letter or an underscore if anything was cut."""
+    """32 characters, or with a subnet at most 75, ending in a letter or an underscore if anything was cut."""
     assert names.frontend_name(UID_NAME) == "a0123456789abcdef0123456789abcde"
     assert names.frontend_name(UID_NAME, subnet="nodes") == f"{UID_NAME}-nodes"
     long = names.frontend_name(UID_NAME, subnet="x" * 41 + "-" + "y" * 20)

@@ -13,6 +13,9 @@ from tests.world import service
 
 PREFIX = "service.beta.kubernetes.io/"
 INTERNAL = "azure-load-balancer-internal"
+INTERVAL = "azure-load-balancer-health-probe-interval"
+COUNT = "azure-load-balancer-health-probe-num-of-probe"
+LINK_ADDRESSES = "azure-pls-ip-configuration-ip-address"
 CONFIG = CloudConfig("t", "s", "rg")
 
 
@@ -42,8 +45,8 @@ def problems(annotations: dict[str, str] | None = None, **options: object) -> st
         ({"azure-load-balancer-tcp-idle-timeout": "x"}, False),
         ({"azure-load-balancer-health-probe-interval": "4"}, False),
         ({"azure-load-balancer-health-probe-num-of-probe": "1"}, False),
-        ({"azure-load-balancer-health-probe-interval": "24", "azure-load-balancer-health-probe-num-of-probe": "5"}, False),
-        ({"azure-load-balancer-health-probe-interval": "23", "azure-load-balancer-health-probe-num-of-probe": "5"}, True),
+        ({INTERVAL: "24", COUNT: "5"}, False),
+        ({INTERVAL: "23", COUNT: "5"}, True),
         ({"port_80_health-probe_interval": "60"}, False),
         ({"azure-load-balancer-health-probe-request-path": "no-slash"}, False),
         ({"azure-pip-prefix-id": "not-an-id"}, False),
@@ -56,7 +59,7 @@ def problems(annotations: dict[str, str] | None = None, **options: object) -> st
         ({"azure-load-balancer-ipv4": "10.0.0.1", INTERNAL: "true"}, True),
         ({"azure-pls-create": "true"}, False),
         ({"azure-pls-create": "true", INTERNAL: "true"}, True),
-        ({"azure-pls-create": "true", INTERNAL: "true", "azure-pls-ip-configuration-ip-address": "10.0.0.4 10.0.0.5"}, False),
+        ({"azure-pls-create": "true", INTERNAL: "true", LINK_ADDRESSES: "10.0.0.4 10.0.0.5"}, False),
     ],
 )  # fmt: skip
 def test_values_are_taken_in_their_bounds(annotations: dict[str, str], *, accepted: bool) -> None:

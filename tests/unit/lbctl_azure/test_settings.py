@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lbctl.errors import InvalidSettings
+from lbctl_azure.azure_json import load_cloud_config, read_cloud_config, with_environment
 from lbctl_azure.connect import cloud_of, credential_of
-from lbctl_azure.settings import CloudConfig, load_cloud_config, read_cloud_config, with_environment
+from lbctl_azure.settings import CloudConfig
 
 WHOLE = """
 {"cloud": "AzurePublicCloud", "TenantID": "t", "SubscriptionId": "s", "resourceGroup": "rg", "location": "westeurope",
@@ -49,7 +50,7 @@ def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_an_error_with_its_path() -> None:
     """The operator learns which file was looked for."""
-    with pytest.raises(InvalidSettings, match="/nowhere/azure.json"):
+    with pytest.raises(InvalidSettings, match=r"/nowhere/azure\.json"):
         load_cloud_config("/nowhere/azure.json", cluster="kubernetes")
 
 
@@ -62,7 +63,7 @@ def test_secrets_do_not_show() -> None:
 @pytest.mark.parametrize(
     ("config", "kind"),
     [
-        (CloudConfig("t", client_id="i", workload_identity=True, federated_token_file="f", managed_identity=True), "Workload"),
+        (CloudConfig("t", client_id="i", workload_identity=True, federated_token_file="f"), "Workload"),
         (CloudConfig("t", client_id="i", managed_identity=True, client_secret="s"), "ManagedIdentity"),
         (CloudConfig("t", managed_identity=True, user_assigned_identity="/subscriptions/s/x"), "ManagedIdentity"),
         (CloudConfig("t", client_id="i", client_secret="s", certificate_path="c"), "ClientSecret"),
