@@ -118,7 +118,7 @@ FRONTEND = (
     _own("azure-pip-tags", LooseTags(), "Tags of the public address.", default=({}, ())),
     _own("azure-pip-ip-tags", LooseTags(), "IP tags of the public address.", on_change=MOVES),
     _own("azure-additional-public-ips", ListOf(Address()), "Further addresses that lead here.", default=()),
-    _own("azure-load-balancer-configurations", ListOf(ANYTHING), "Balancers to choose from.", default=(), on_change=MOVES),
+    _own("azure-load-balancer-configurations", ListOf(ANYTHING), "Allowed balancers.", default=(), on_change=MOVES),
 )  # fmt: skip
 
 TRAFFIC = (

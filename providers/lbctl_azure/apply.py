@@ -26,6 +26,7 @@ from lbctl_azure.joining import Joiner
 from lbctl_azure.operations import Following, Operations
 from lbctl_azure.owners import Owners
 from lbctl_azure.reading import Document, read_balancer, read_public_ip
+from lbctl_azure.releasing import FORGET, forgotten
 
 PIP_SECONDS = 1.0
 WRITE_SECONDS = 2.0
@@ -54,6 +55,7 @@ class Writer:
             "virtualMachineScaleSets/write": joiner.put_model,
             "virtualMachines/write": joiner.put_instance,
             "networkInterfaces/write": joiner.put_interface,
+            FORGET: lambda action, _refs: forgotten(action),
         }
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
