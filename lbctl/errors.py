@@ -157,6 +157,11 @@ class KubeConflict(KubeError):
     retry = Retry.AT_ONCE
     blame = Blame.NOBODY
 
+    @property
+    def is_failure(self) -> bool:
+        """Somebody else wrote first, which is their right."""
+        return False
+
 
 class KubeGone(KubeError):
     """The object does not exist any more, or another one has its name (404, or 422 on a changed uid)."""

@@ -12,7 +12,7 @@ from lbctl.driver import World
 from lbctl.engine import publish
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
-from lbctl.engine.passes import Pass, Shared, Steps
+from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
 from lbctl.engine.planning import build_world
 from lbctl.engine.tracked import READY, Account, Cause, Outcome, Progress, Tracked
 from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
@@ -81,7 +81,10 @@ class Announcer:
     def _publish_leaving(self, state: Pass, tracked: Tracked) -> Steps:
         error = state.errors.get(tracked.identity)
         self._tell_failure(tracked, error)
-        if self._nothing_left(tracked) and error is None:
+        nothing_left = self._nothing_left(tracked) and error is None
+        if tracked.home != state.scope:
+            state.homes |= {tracked.home} if nothing_left and tracked.home is not None else set()
+        elif nothing_left:
             yield from self._finish(state, tracked)
         elif not tracked.vanished and tracked.service.spec.type == "LoadBalancer":
             outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
@@ -115,6 +118,9 @@ class Announcer:
         stored = published(tracked.service.status.load_balancer.ingress, families=_families(tracked))
         ingress = publish.wanted_ingress(tracked.service, status, families=_families(tracked), gone=gone)
         self._tell(state, tracked, status, before=before, outcome=outcome)
+        if tracked.home != state.scope:
+            state.homes |= {tracked.home} if outcome != before and tracked.home is not None else set()
+            return
         if outcome.error is None and ingress == stored and self._is_first_round(tracked):
             return
         yield from self._write(tracked, ingress, self._overall(tracked))
@@ -166,7 +172,7 @@ class Announcer:
         plan = self._account.plans.get(state.scope)
         waits = plan is not None and bool(plan.waits)
         flights = any(tracked.identity in f.action.owners for f in self._account.in_flight_of(state.scope))
-        return state.stopped or waits or flights or state.scope in self._account.bisections
+        return state.stopped or state.unfinished or waits or flights or state.scope in self._account.bisections
 
     def _tell(self, state: Pass, tracked: Tracked, status: Status, *, before: Outcome | None, outcome: Outcome) -> None:
         self._tell_failure(tracked, outcome.error)
@@ -211,19 +217,18 @@ class Announcer:
     def _write(self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome) -> Steps:
         if self._shared.policy.mode is Mode.OBSERVE:
             return
+        yield from retry_conflicts(tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, outcome))
+
+    def _attempt(self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome) -> Steps:
         now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
         write = publish.status_write(tracked.service, ingress, conditions, families=_families(tracked))
-        if write is None:
-            tracked.published = ingress
-            return
-        if not self._may_overwrite(tracked, ingress):
-            return
-        yield "write status"
-        self._shared.may_write()
-        tracked.service = self._shared.writer.write_status(
-            tracked.service, ingress=write.ingress, conditions=write.conditions
-        )
+        if write is not None and self._may_overwrite(tracked, ingress):
+            yield "write status"
+            self._shared.may_write()
+            tracked.service = self._shared.writer.write_status(
+                tracked.service, ingress=write.ingress, conditions=write.conditions
+            )
         tracked.published = ingress
 
     def _may_overwrite(self, tracked: Tracked, ingress: tuple[Ingress, ...]) -> bool:

@@ -27,7 +27,7 @@ from lbctl.errors import (
 )
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Identity, Observed, Outputs, Scope, State
-from lbctl.plan.actions import Action, Plan
+from lbctl.plan.actions import Action, Plan, digest
 from lbctl.plan.policy import Mode
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,10 @@ class Applier:
             if self._apply(state, action, planned):
                 done.add(action.id)
             if state.again or state.stopped:
-                return
-        self._note_waits(state, planned.plan)
+                break
+        else:
+            self._note_waits(state, planned.plan)
+        state.remaining = digest(tuple(a for a in planned.plan.actions if a.id not in done))
 
     def failed(self, state: Pass, action: Action, error: LbctlError) -> None:
         """Decide what the failure of an action means; also called for operations that fail after their reply."""
@@ -132,6 +134,7 @@ class Applier:
             self._accepted(state, action, reply)
             return False
         self._see(self._account.look(state.scope).with_outputs(reply))
+        state.acted = True
         return True
 
     def _call(self, state: Pass, action: Action, planned: Planned) -> Outputs | Pending:

@@ -28,6 +28,7 @@ from lbctl.registry import connect, find_provider
 from lbctl.settings import AccountSettings, Settings, decode
 
 RecordCall = Callable[[str, str, str, float], None]
+FindProvider = Callable[[str], DriverInfo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def assemble(
     recorder: Recorder,
     clock: Clock,
     fence: Fence,
+    find: FindProvider = find_provider,
     record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
     on_bug: Callable[[BaseException], None] = lambda _error: None,
 ) -> Assembly:
@@ -79,7 +81,7 @@ def assemble(
     reads = ClusterReads(rest)
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    infos = {name: find_provider(account.provider) for name, account in _accounts(settings).items()}
+    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     accounts = {
         name: _connect(
             name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call

@@ -224,8 +224,10 @@ class Controller:
 
     def _consider(self, service: Service) -> None:
         identity = identity_of(service)
-        decision = self.claim_of(service)
         known = self.tracked(identity)
+        if known is not None and _is_older(service, known[1].service):
+            return
+        decision = self.claim_of(service)
         if decision.standing in (Standing.FOREIGN, Standing.UNCONCERNED) or decision.account is None:
             if known is not None:
                 known[0].forget(identity)
@@ -429,6 +431,7 @@ class Controller:
             for service in list(self._services.values()):
                 self._consider(service)
             dirty |= account.all_scopes()
+        account.orphan_watch.look(account.strangers(), now=started)
         for scope in dirty:
             self._touch(account, scope, Priority.DRIFT)
 
@@ -479,3 +482,12 @@ def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Pro
         return account.driver.parse(service), ()
     except InvalidService as error:
         return None, error.problems
+
+
+def _is_older(one: Service, other: Service) -> bool:
+    """True for the echo of a state that a write of ours has already replaced.
+
+    Versions are integers that grow on every server that stores in etcd; where they are not, nothing counts as older.
+    """
+    versions = (one.metadata.resource_version, other.metadata.resource_version)
+    return all(version.isdigit() for version in versions) and int(versions[0]) < int(versions[1])

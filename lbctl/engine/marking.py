@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbctl.annotations import DELETION_POLICY
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Standing
-from lbctl.engine.passes import Pass, Shared, Steps
+from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
 from lbctl.engine.publish import READY_CONDITION
 from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import KubeError, KubeGone
@@ -26,40 +28,53 @@ class Marker:
         self._shared = shared
 
     def mark(self, state: Pass) -> Steps:
-        """Mark what is wanted and look once more at what is leaving; a Service where this fails is frozen."""
+        """Mark what is wanted and look once more at what is leaving; a Service where this fails is frozen.
+
+        Only the pass of its home scope writes to a Service; in other scopes it is frozen until it is marked.
+        """
         if self._shared.policy.mode is Mode.OBSERVE:
             return
         for tracked in self._account.members(state.scope):
             try:
-                if tracked.standing is Standing.WANTED:
-                    yield from self._add(tracked)
-                    yield from self._clear_stale_address(tracked)
-                elif not tracked.leaving_confirmed:
+                if tracked.standing is Standing.LEAVING:
                     yield from self._confirm_leaving(tracked)
+                elif tracked.home == state.scope:
+                    yield from retry_conflicts(tracked, self._shared.reads, partial(self._add, state, tracked))
+                    yield from self._clear_stale_address(tracked)
+                elif self._missing(tracked):
+                    state.unmarked.add(tracked.identity)
             except KubeError as error:
                 state.unmarked.add(tracked.identity)
                 state.errors[tracked.identity] = error
 
     def let_go(self, tracked: Tracked) -> Steps:
         """Take our finalizers off and empty the ingress, in one write."""
+        if not tracked.vanished:
+            yield from retry_conflicts(tracked, self._shared.reads, lambda: self._remove(tracked))
+
+    def _remove(self, tracked: Tracked) -> Steps:
         names = self._removable(tracked)
-        if tracked.vanished or not names:
+        if not names:
             return
         yield "remove finalizer"
         self._shared.may_write()
         clearing = Clearing(condition_types=(READY_CONDITION,))
         tracked.service = self._shared.writer.remove_finalizers(tracked.service, names, clearing=clearing)
 
-    def _add(self, tracked: Tracked) -> Steps:
-        if tracked.intent is None and not self._account.has_objects(tracked.identity):
-            return
-        own = self._account.info.finalizers(tracked.intent) if tracked.intent is not None else ()
-        missing = tuple(n for n in (tracked.finalizer, *own) if n not in tracked.service.metadata.finalizers)
+    def _add(self, state: Pass, tracked: Tracked) -> Steps:
+        missing = self._missing(tracked)
         if not missing:
             return
         yield "add finalizer"
         self._shared.may_write()
         tracked.service = self._shared.writer.add_finalizers(tracked.service, missing)
+        state.marked.add(tracked.identity)
+
+    def _missing(self, tracked: Tracked) -> tuple[str, ...]:
+        if tracked.intent is None and not self._account.has_objects(tracked.identity):
+            return ()
+        own = self._account.info.finalizers(tracked.intent) if tracked.intent is not None else ()
+        return tuple(n for n in (tracked.finalizer, *own) if n not in tracked.service.metadata.finalizers)
 
     def _clear_stale_address(self, tracked: Tracked) -> Steps:
         """A Service restored from a backup still shows its former self's address; nobody must be sent there."""
@@ -78,6 +93,8 @@ class Marker:
 
     def _confirm_leaving(self, tracked: Tracked) -> Steps:
         """Read the live object before the first deletion, because the watch may be behind."""
+        if tracked.leaving_confirmed:
+            return
         yield "confirm leaving"
         live = self._shared.reads.get_service(tracked.identity.namespace, tracked.identity.name)
         if live is None or live.metadata.uid != tracked.identity.uid:

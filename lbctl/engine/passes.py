@@ -11,7 +11,7 @@ from lbctl.driver import Cluster
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
 from lbctl.engine.tracked import Tracked
-from lbctl.errors import LbctlError
+from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import Identity, Scope
@@ -91,21 +91,55 @@ class ComeBack:
 class Pass:
     """The notes of one pass, dropped at its end.
 
-    `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
+    `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
+    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass;
+    `rested` means that what failed before was not tried again yet.
     """
 
     scope: Scope
     comeback: ComeBack = field(default_factory=ComeBack)
+    marked: set[Identity] = field(default_factory=set)
     unmarked: set[Identity] = field(default_factory=set)
+    homes: set[Scope] = field(default_factory=set)
     errors: dict[Identity, LbctlError] = field(default_factory=dict)
     scope_error: LbctlError | None = None
     changed: set[Identity] = field(default_factory=set)
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
+    remaining: str = ""
+    acted: bool = False
+    unfinished: bool = False
     again: bool = False
     stopped: bool = False
+    rested: bool = False
+
+    def blame_all(self, errors: Mapping[Identity, LbctlError]) -> None:
+        """Remember the errors of an earlier pass."""
+        for owner, error in errors.items():
+            self.blame([owner], error)
 
     def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
         """Remember the first error of each owner."""
         for owner in owners:
             self.errors.setdefault(owner, error)
+
+
+MAX_CONFLICTS = 5
+
+
+def retry_conflicts(tracked: Tracked, reads: Reads, attempt: Callable[[], Steps]) -> Steps:
+    """Make a write on a Service again, on its newest state, when somebody else wrote first; at most five times.
+
+    Raises `KubeGone` when the Service is gone meanwhile, `KubeConflict` when others keep being faster.
+    """
+    for _ in range(MAX_CONFLICTS):
+        try:
+            yield from attempt()
+        except KubeConflict:
+            live = reads.get_service(tracked.identity.namespace, tracked.identity.name)
+            if live is None or live.metadata.uid != tracked.identity.uid:
+                raise KubeGone(f"Service {tracked.identity} is gone") from None
+            tracked.service = live
+        else:
+            return
+    yield from attempt()

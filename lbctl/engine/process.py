@@ -16,7 +16,7 @@ from typing import Any
 
 from lbctl import __version__
 from lbctl.clock import Clock
-from lbctl.engine.assembly import assemble
+from lbctl.engine.assembly import FindProvider, assemble
 from lbctl.engine.controller import Work
 from lbctl.engine.runner import Workers
 from lbctl.errors import LostLease
@@ -31,6 +31,7 @@ from lbctl.kube.throttle import Rate
 from lbctl.kube.watch import Reflector
 from lbctl.obs.health import Endpoints
 from lbctl.obs.metrics import Metrics
+from lbctl.registry import find_provider
 from lbctl.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Feed:
 class Process:
     """One running controller; `run` returns when `stop` is set, and raises `LostLease` when it may not go on."""
 
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock, find: FindProvider = find_provider) -> None:
         self._settings = settings
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -75,6 +76,7 @@ class Process:
             recorder=self._recorder,
             clock=clock,
             fence=self._fence,
+            find=find,
             record_call=self.metrics.record_call,
             on_bug=self._note_bug,
         )
@@ -110,6 +112,11 @@ class Process:
             self._shut_down()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def is_synced(self) -> bool:
+        """True once every watched resource is complete in memory."""
+        return bool(self._feeds) and all(feed.synced.is_set() for feed in self._feeds)
 
     def is_ready(self) -> str:
         """What keeps this process from being ready, empty when nothing does; a standby is ready."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.driver import Driver, DriverInfo, Pending
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import SHARED_FINALIZER, Standing
 from lbctl.engine.nodes import NodeTracker
+from lbctl.engine.orphans import OrphanWatch
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.objects import EndpointSlice, Ingress, Service
@@ -91,6 +92,11 @@ class Tracked:
     since: float = 0.0
 
     @property
+    def home(self) -> Scope | None:
+        """The scope whose passes write to the Service's object, so that no two writers of one process collide."""
+        return self.scopes[0] if self.scopes else None
+
+    @property
     def worst(self) -> Outcome:
         """The most urgent outcome of all its scopes."""
         return min(self.outcomes.values(), key=lambda outcome: URGENCY[outcome.progress], default=READY)
@@ -116,6 +122,15 @@ class InFlight:
     due: float
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Actions of a scope that failed: not tried again before `until`, unless other actions are planned."""
+
+    digest: str
+    until: float
+    errors: Mapping[Identity, LbctlError]
+
+
 class Account:
     """One driver account: its Services, its nodes, and what was observed of its cloud."""
 
@@ -131,6 +146,8 @@ class Account:
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
         self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
+        self.orphan_watch = OrphanWatch()
+        self.failures: dict[Scope, Failure] = {}
         self.plans: dict[Scope, Plan] = {}
         self.conflicts: dict[Scope, int] = defaultdict(int)
         self.node_updates: dict[Scope, float] = {}
@@ -224,8 +241,8 @@ class Account:
         """Operations of one scope that the cloud is still working on."""
         return (flight for flight in list(self.in_flight.values()) if flight.scope == scope)
 
-    def orphans(self) -> Iterator[tuple[Scope, Identity]]:
-        """Owners of observed objects that are no tracked Service."""
+    def strangers(self) -> Iterator[tuple[Scope, Identity]]:
+        """Owners of observed objects that are no tracked Service; `orphan_watch` tells which of them to believe."""
         for identity, scopes in list(self._owners.items()):
             if identity not in self.services:
                 yield from ((scope, identity) for scope in sorted(scopes))

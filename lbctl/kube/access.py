@@ -19,6 +19,7 @@ from lbctl.errors import InvalidSettings
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
 IN_CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
+_LONGEST_TEXT = 300
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def _load_files(access: Access, configuration: Configuration) -> None:
         # The loader lets YAML, base64, type and key errors of a damaged file through as they are.
         where = f"{access.files}, context {access.context}" if access.context else access.files
         raise InvalidSettings(
-            f"cannot use the kubeconfig {where}: {_first_line(error)}",
+            f"cannot use the kubeconfig {where}: {_one_line(error)}",
             hint="Check it with: kubectl config view, or name another one with --kubeconfig and --context",
         ) from error
 
@@ -79,11 +80,11 @@ def _load_service_account(configuration: Configuration) -> None:
         load_incluster_config(client_configuration=configuration)
     except ConfigException as error:
         raise InvalidSettings(
-            f"cannot use the pod's service account: {_first_line(error)}",
+            f"cannot use the pod's service account: {_one_line(error)}",
             hint="Mount a service account token (automountServiceAccountToken) or name a kubeconfig with --kubeconfig",
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:_LONGEST_TEXT].rstrip(".")

@@ -140,10 +140,7 @@ class Election:
 
     def _write(self, record: dict[str, Any]) -> None:
         seen = self._state.metadata
-        metadata = {name: value for name, value in seen.items() if name != "managedFields"} or {
-            "name": self._target.name,
-            "namespace": self._target.namespace,
-        }
+        metadata = seen or {"name": self._target.name, "namespace": self._target.namespace}
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": record}
         verb, target = ("update", self._target) if seen else ("create", self._target.within(self._target.namespace))
         reply = self._rest.send(verb, target, body=body, read_seconds=self._patience)

@@ -153,7 +153,7 @@ class WatchProtocol:
 
     def on_bookmark(self, now: float, resource_version: str, *, ends_list: bool) -> bool:
         """A bookmark has arrived; True when it ends the list, which `on_loaded` has to follow."""
-        self._on_sign_of_life(now)
+        self._on_sign_of_life(now, progress=False)
         if ends_list and self.loading:
             self._silence_after_bookmark = self._silence_after_bookmark or self._figures.first_bookmark_silence
             self._loaded_version = resource_version
@@ -203,7 +203,7 @@ class WatchProtocol:
         self._continue = ""
         self.phase = Phase.STREAM_LIST if self._streams_lists else Phase.LIST
 
-    def _on_sign_of_life(self, now: float, *, progress: bool = True) -> None:
+    def _on_sign_of_life(self, now: float, *, progress: bool) -> None:
         self._heard = True
         self._server_errors = 0
         if progress:

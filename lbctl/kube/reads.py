@@ -42,7 +42,7 @@ class _FieldsEntry(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def owns_ingress(self) -> bool:
-        return "f:loadBalancer" in self.fields.get("f:status", {})
+        return self.subresource == "status" and "f:loadBalancer" in self.fields.get("f:status", {})
 
 
 class _Owners(msgspec.Struct, frozen=True, rename="camel"):

@@ -33,7 +33,15 @@ JSON = "application/json"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 
-_METHODS = {"get": "GET", "list": "GET", "watch": "GET", "create": "POST", "update": "PUT", "patch": "PATCH"}
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
 _UNAUTHORIZED = 401
 
 

@@ -61,7 +61,8 @@ class Reflector(Generic[T]):
     """Mirrors a resource into `store` until it is stopped.
 
     Changes that no rule reads, such as the heartbeats of Nodes, end here. An object that vanishes from a narrowed
-    watch without proof of its deletion costs one GET: it may have changed its type and still carry our finalizer.
+    watch costs one GET: it may have changed its type and still carry our finalizer. The event itself proves nothing,
+    since the server sends the last stored state, with the finalizer whose removal ended the object (seen on 1.36).
     """
 
     def __init__(
@@ -125,9 +126,10 @@ class Reflector(Generic[T]):
         """Take in a view that came another way than through the watch.
 
         That is a Service outside of the selector, found by a list or returned by a write: nothing else tells when such
-        an object stops to concern us.
+        an object stops to concern us. The reply to the removal of a last finalizer saves the GET of its deletion.
         """
-        if self._resource.keeps(view):
+        ended = view.metadata.deletion_timestamp and not view.metadata.finalizers
+        if self._resource.keeps(view) and not ended:
             self._deliver(self.store.apply(view), view)
         else:
             self._deliver(self.store.remove(view.key), None)
@@ -254,9 +256,8 @@ class Reflector(Generic[T]):
             self._listener.on_synced()
 
     def _survivor(self, last: T) -> T | None:
-        """The live object when it has only left the selector; one GET, unless the deletion is proven."""
-        meta = last.metadata
-        if not self._protocol.field_selector or (meta.deletion_timestamp and not meta.finalizers):
+        """The live object when it has only left the selector; one GET."""
+        if not self._protocol.field_selector:
             return None
         try:
             live = self._codec.view(self._rest.get(self._resource.target_of(last)))
@@ -264,7 +265,7 @@ class Reflector(Generic[T]):
             return None
         except msgspec.MsgspecError:
             return last  # that it cannot be read does not mean that it is gone
-        return live if live.metadata.uid == meta.uid and self._resource.keeps(live) else None
+        return live if live.metadata.uid == last.metadata.uid and self._resource.keeps(live) else None
 
     def _deliver(self, old: T | None, new: T | None) -> None:
         if old is None and new is None:

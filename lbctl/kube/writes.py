@@ -30,8 +30,9 @@ _SERVICE = msgspec.json.Decoder(Service)
 class ServiceWriter:
     """Writes on Services; each costs one PATCH and returns the Service as it is afterwards.
 
-    Raises KubeConflict when the Service is not what the caller saw (read it again, decide again), and KubeGone when it
-    does not exist any more or another one has its name. With `dry_run` the server checks and answers without storing.
+    Raises KubeConflict when the Service is not what the caller saw, or another one has its name by now: read it again,
+    decide again. Raises KubeGone when there is none of this name. With `dry_run` the server checks and answers, but
+    stores nothing.
     """
 
     def __init__(self, rest: Rest, *, dry_run: bool = False) -> None:

@@ -9,13 +9,13 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from tests.azure.bodies import PUBLIC_IP
-from tests.clouds.azure.client import send
+from tests.clouds.azure.client import network_client, send
 from tests.clouds.azure.faults import Delay, Drop, Fault, Hold, Refuse
+from tests.clouds.azure.server import ArmServer
+from tests.clouds.azure.world import World
 
 if TYPE_CHECKING:
     from tests.azure.conftest import HandClock
-    from tests.clouds.azure.server import ArmServer
-    from tests.clouds.azure.world import World
 
 VERSION = "?api-version=2025-05-01"
 WRITE_IP = "Microsoft.Network/publicIPAddresses/write"
@@ -124,6 +124,21 @@ def test_reads_can_lag_behind_writes(arm: ArmServer, network: Any, world: World,
     clock.advance(5)
     assert send(network, "GET", kept).json()["tags"] == {"a": "b"}
     assert [item.name for item in network.public_ip_addresses.list("cluster-rg")] == ["kept", "new"]
+
+
+def use_a_broken_endpoint() -> None:
+    """Asks an endpoint whose quotas are gone for an address."""
+    with ArmServer() as broken:
+        world = World(broken.cloud)
+        broken.cloud.quotas = None  # type: ignore[assignment]  # whatever looks at a quota breaks
+        with network_client(broken.url) as client:
+            assert create(client, world, "web").status_code == 500
+
+
+def test_a_fault_of_the_endpoint_itself_fails_the_test() -> None:
+    """What breaks in the endpoint is a 500 for the client, and is raised where the endpoint is left."""
+    with pytest.raises(AttributeError, match="public_ips"):
+        use_a_broken_endpoint()
 
 
 def test_a_removal_can_lag_as_well(arm: ArmServer, network: Any, world: World, clock: HandClock) -> None:

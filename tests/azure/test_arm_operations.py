@@ -9,14 +9,13 @@ from azure.core.exceptions import HttpResponseError
 
 from tests.azure.asking import VERSION, code_of
 from tests.azure.bodies import PUBLIC_IP, first, public_balancer, security_group
-from tests.clouds.azure.client import send
+from tests.clouds.azure.client import network_client, send
 from tests.clouds.azure.cloud import Timing
-from tests.clouds.azure.world import GROUP
+from tests.clouds.azure.server import ArmServer
+from tests.clouds.azure.world import GROUP, World
 
 if TYPE_CHECKING:
     from tests.azure.conftest import HandClock
-    from tests.clouds.azure.server import ArmServer
-    from tests.clouds.azure.world import World
 
 
 # ETags
@@ -101,6 +100,16 @@ def test_a_write_takes_the_time_that_was_set(arm: ArmServer, network: Any, world
     clock.advance(1)
     assert send(network, "GET", poll).json() == {"status": "Succeeded"}
     assert network.public_ip_addresses.get(GROUP, "web").provisioning_state == "Succeeded"
+
+
+def test_operations_end_by_themselves_on_a_real_clock() -> None:
+    """Without a clock moved by hand a creation ends when its time is over, and the SDK waits for it."""
+    with ArmServer() as arm, network_client(arm.url) as client:
+        World(arm.cloud)
+        arm.cloud.timing = Timing(otherwise=0.1)
+        poller = client.public_ip_addresses.begin_create_or_update(GROUP, "web", PUBLIC_IP)
+        assert client.public_ip_addresses.get(GROUP, "web").provisioning_state == "Creating"
+        assert poller.result().provisioning_state == "Succeeded"
 
 
 def test_a_removal_takes_time_as_well(arm: ArmServer, network: Any, world: World, clock: HandClock) -> None:

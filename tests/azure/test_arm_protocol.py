@@ -95,6 +95,15 @@ def test_what_is_not_there_is_not_found(network: Any, world: World, path: str, c
     assert code_of(send(network, "GET", f"{path}{VERSION}")) == (404, code)
 
 
+def test_lists_and_groups_cannot_be_written(compute: Any, world: World) -> None:
+    """Groups are the test's to make, and a collection takes no write."""
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/new?api-version=2021-04-01"
+    pinned = f"{_GROUP}/publicIPAddresses{VERSION}"
+    assert code_of(send(compute, "POST", pinned, body={})) == (405, "MethodNotAllowed")
+    assert code_of(send(compute, "PUT", group, body={})) == (405, "MethodNotAllowed")
+    assert world.cloud.group(SUBSCRIPTION, "new") is None
+
+
 def test_names_are_compared_without_case(network: Any, world: World) -> None:
     """A path in capitals finds the resource, whose own spelling is kept."""
     identity = world.put_public_ip("web")

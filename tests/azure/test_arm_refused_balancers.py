@@ -187,6 +187,7 @@ def _same_backend_port(body: Body, _world: World) -> None:
 
 
 INTERNAL_BALANCERS: list[tuple[str, Callable[[Body, World], object]]] = [
+    ("InvalidResourceReference", _frontend(subnet={"id": "/nowhere"})),
     ("PrivateIPAddressNotInSubnet", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.9.0.9")),
     ("PrivateIPAddressInReservedRange", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.1.0.3")),
     ("PrivateIPAddressIsAllocated", _frontend(privateIPAllocationMethod="Static", privateIPAddress="10.1.0.4")),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from lbctl.errors import NotAuthenticated, PermissionDenied, Throttled, Unreachable
+from lbctl.errors import Conflict, NotAuthenticated, PermissionDenied, Throttled, Unreachable
 from lbctl.plan.actions import Hazard
-from lbctl.plan.policy import Policy
+from lbctl.plan.policy import Mode, Policy
 from tests.clouds.memory import PREFIX, info
 from tests.world import World, change, node, service
 
@@ -108,7 +110,7 @@ def test_refused_credentials_park_the_account_with_one_probe_in_thirty_seconds(w
         world.kube.put(service(f"s{index}", ports=(1000 + index,)))
     world.settle(200)
     assert all(world.condition(f"s{i}").status == "True" for i in range(10))
-    assert [round(b - a) for a, b in zip(refusals, refusals[1:], strict=False)] == [30, 30]
+    assert [round(b - a) for a, b in itertools.pairwise(refusals)] == [30, 30]
 
 
 @pytest.mark.spec("SC-023")
@@ -150,7 +152,7 @@ def test_a_published_address_survives_failures(world, cloud):
     assert world.condition().status == "False"
     cloud.before = lambda *_: (_ for _ in ()).throw(Unreachable("gone"))
     live = world.live()
-    world.kube.put(change(live, spec=change(live.spec, ports=(*live.spec.ports,) + service(ports=(81,)).spec.ports)))
+    world.kube.put(change(live, spec=change(live.spec, ports=(*live.spec.ports, *service(ports=(81,)).spec.ports))))
     world.settle(100)
     assert world.addresses() == ["198.51.100.1"]
 
@@ -249,4 +251,71 @@ def test_an_orphan_is_reported_and_left_alone(world, cloud):
     cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
     world.settle(1300)
     assert any(t.name == "auid9" for t in cloud.things.values())
-    assert [identity.name for _, identity in world.account.orphans()] == ["gone"]
+    assert [identity.name for _, identity in world.account.orphan_watch.confirmed()] == ["gone"]
+
+
+def test_a_conflict_is_tried_again_at_once_on_a_fresh_view(world, cloud):
+    """Our view was old: the scope is read and planned again within the same pass."""
+    fail_once(cloud, "create-listener", Conflict("the version does not match"))
+    started = world.clock.monotonic()
+    world.kube.put(service())
+    world.settle(3)
+    assert world.condition().status == "True"
+    assert world.clock.monotonic() - started <= 3
+
+
+@pytest.mark.spec("SC-058")
+def test_a_cloud_that_does_not_do_all_of_it_is_asked_again_with_pauses(world, cloud):
+    """A target that the cloud does not know is left out; the rest is served, and the missing one tried again."""
+    cloud.unknown_targets = {"n2"}
+    world.kube.put(service())
+    world.settle(3)
+    balancer = next(t for t in cloud.things.values() if t.kind == "balancer")
+    assert set(balancer.fields["targets"]) == {"n1"}
+    assert world.addresses()
+    cloud.unknown_targets = set()
+    world.settle(30)
+    assert set(balancer.fields["targets"]) == {"n1", "n2"}
+    assert world.condition().status == "True"
+
+
+@pytest.mark.spec("SC-044")
+def test_a_protected_balancer_keeps_its_service(world, cloud):
+    """The finalizer stays, and a Warning names what is in the way."""
+    world.apply(service())
+    next(t for t in cloud.things.values() if t.kind == "balancer").fields["protected"] = True
+    world.delete("web")
+    assert world.exists()
+    assert world.live().metadata.finalizers
+    warnings = [notice.message for _, notice in world.kube.events if notice.reason == "DeleteLoadBalancerFailed"]
+    assert any("protected" in message for message in warnings)
+
+
+@pytest.mark.spec("SC-092")
+def test_an_owner_is_an_orphan_only_after_two_looks_ten_minutes_apart(world, cloud):
+    """One look is not believed; default is to report."""
+    tags = {"cluster": "cluster-1", "owner": "shop/gone/uid-9", "scope": "auid9", "key": "auid9"}
+    cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
+    world.settle(700)
+    assert [i.name for _, i in world.account.strangers()] == ["gone"]
+    assert world.account.orphan_watch.confirmed() == ()
+    world.settle(1300)
+    assert [i.name for _, i in world.account.orphan_watch.confirmed()] == ["gone"]
+    assert any(t.name == "auid9" for t in cloud.things.values())
+
+
+@pytest.mark.spec("SC-094")
+def test_planning_writes_nothing(world, cloud):
+    """Neither to the cloud nor to the API server, whatever the plan is."""
+    world.apply(service())
+    world.kube.listeners = []
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, ports=service(ports=(81, 82)).spec.ports)))
+    cloud_writes, kube_writes = cloud.writes, world.kube.writes
+    fresh = World(info(cloud), nodes=())
+    fresh.kube.services, fresh.kube.nodes = world.kube.services, world.kube.nodes
+    fresh.policy = Policy(mode=Mode.OBSERVE)
+    fresh.start()
+    fresh.settle()
+    assert sum(len(plan.actions) + len(plan.held) for plan in fresh.plans()) >= 3
+    assert (cloud.writes, world.kube.writes, fresh.kube.writes) == (cloud_writes, kube_writes, 0)

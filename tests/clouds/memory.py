@@ -27,9 +27,10 @@ from lbctl.driver import (
     Setup,
     World,
 )
-from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, Rejected
+from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
 from lbctl.model.intent import Intent, identity_of, read_intent
-from lbctl.model.objects import Ingress, Node, Service
+from lbctl.model.node import spread
+from lbctl.model.objects import Ingress, Service
 from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
@@ -69,11 +70,21 @@ class MemoryCloud:
         self.calls: Counter[str] = Counter()
         self.operations: dict[str, tuple[int, Callable[[], None]]] = {}
         self.slow = False
+        self.unknown_targets: set[str] = set()
+        self.most_targets = 1000
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
         self.after: Hook = lambda _name, _number: None
         self._ids = itertools.count(1)
         self._addresses = itertools.count(1)
+
+    def stored(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields as the cloud keeps them: it knows no targets that do not exist, and not too many."""
+        if "targets" not in fields:
+            return dict(fields)
+        if len(fields["targets"]) > self.most_targets:
+            raise ValueError(f"more than {self.most_targets} targets")
+        return {**fields, "targets": fields["targets"] - self.unknown_targets}
 
     def create(
         self, kind: str, name: str, *, tags: dict[str, str], fields: dict[str, Any], uses: Iterable[str]
@@ -82,9 +93,10 @@ class MemoryCloud:
             if any(t.kind == kind and t.name == name for t in self.things.values()):
                 raise LookupError(f"{kind} {name} exists")
             self._check(fields, uses)
-            thing = Thing(f"{kind}-{next(self._ids)}", kind, name, dict(tags), dict(fields), set(uses))
+            thing = Thing(f"{kind}-{next(self._ids)}", kind, name, dict(tags), self.stored(fields), set(uses))
             if kind == "balancer":
                 thing.fields["address"] = self.new_address()
+            self._serve_second_family(thing)
             thing.ready = not self.slow
             self.things[thing.id] = thing
             return thing
@@ -100,13 +112,22 @@ class MemoryCloud:
                 raise KeyError(thing_id)
             self._check(fields, uses)
             thing = self.things[thing_id]
-            thing.fields.update(fields)
+            thing.fields.update(self.stored(fields))
+            self._serve_second_family(thing)
             thing.uses = set(uses)
             thing.tags.update(tags or {})
             return thing
 
+    def _serve_second_family(self, thing: Thing) -> None:
+        if "IPv6" in thing.fields.get("families", ()):
+            thing.fields.setdefault("address6", f"2001:db8::{next(self._addresses):x}")
+        else:
+            thing.fields.pop("address6", None)
+
     def delete(self, thing_id: str) -> None:
         with self._write("delete"):
+            if thing_id in self.things and self.things[thing_id].fields.get("protected"):
+                raise RuntimeError(f"{self.things[thing_id].name} is protected against deletion")
             users = [t.name for t in self.things.values() if thing_id in t.uses]
             if users:
                 raise PermissionError(f"{thing_id} is in use by {users}")
@@ -155,9 +176,12 @@ class _Write:
             self.cloud.after(self.name, self.number)
 
 
-def _plain(fields: dict[str, Any], names: dict[str, str]) -> list[tuple[str, str]]:
-    skipped = {"address"}
-    return sorted((k, str(sorted(v) if isinstance(v, frozenset) else v)) for k, v in fields.items() if k not in skipped)
+def _plain(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return sorted((key, _plain(item, names)) for key, item in value.items() if not key.startswith("address"))
+    if isinstance(value, (list, tuple, frozenset)):
+        return sorted((_plain(item, names) for item in value), key=str)
+    return names.get(value, value)
 
 
 # -- the driver -----------------------------------------------------------------------------------------------------
@@ -187,10 +211,6 @@ RULES = Rules(
     }
 )
 FIREWALL = Scope("firewall", "cluster")
-
-
-def node_names(nodes: tuple[Node, ...]) -> frozenset[str]:
-    return frozenset(node.metadata.name for node in nodes)
 
 
 class MemoryDriver:
@@ -235,7 +255,9 @@ class MemoryDriver:
         fields = {
             "flavor": options["flavor"],
             "timeout": options["timeout"],
-            "targets": world.nodes.project(node_names),
+            "targets": frozenset(n.metadata.name for n in spread(world.nodes, self.cloud.most_targets)),
+            "affinity": intent.affinity_seconds,
+            "health": f"HTTP:{intent.health_port}/healthz" if intent.health_port else "TCP",
             "families": intent.families,
         }
         yield Resource(balancer, scope.name, fields, owners)
@@ -295,6 +317,8 @@ class MemoryDriver:
             raise Conflict(f"{action.call}: {error} is gone") from None
         except ValueError as error:
             raise Rejected(f"{action.call}: {error}") from None
+        except RuntimeError as error:
+            raise PermissionDenied(f"{action.call}: {error}", hint="lift the protection") from None
         except PermissionError as error:
             raise NotReady(f"{action.call}: {error}", after_seconds=5.0) from None
 
@@ -375,7 +399,8 @@ class MemoryDriver:
         if seen is None or not seen.ours:
             return Status(waiting_for="the balancer does not exist yet")
         waiting = "" if seen.state is State.ACTIVE else "the balancer is being made"
-        return Status((Ingress(ip=seen.outputs["address"]),), waiting)
+        addresses = (seen.outputs["address"], seen.outputs["address6"])
+        return Status(tuple(Ingress(ip=address) for address in addresses if address), waiting)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         return tuple(
@@ -398,9 +423,9 @@ def _owner(text: str) -> frozenset[Identity]:
 def _seen(thing: Thing) -> Seen:
     balancer = Key("balancer", thing.tags["scope"])
     key = Key(thing.kind, thing.tags["key"])
-    fields = {k: v for k, v in thing.fields.items() if k != "address"}
+    fields = {k: v for k, v in thing.fields.items() if not k.startswith("address") and k != "protected"}
     needs = frozenset() if key == balancer else frozenset({balancer})
-    outputs = {"id": thing.id, "address": thing.fields.get("address", "")}
+    outputs = {"id": thing.id, "address": thing.fields.get("address", ""), "address6": thing.fields.get("address6", "")}
     state = State.ACTIVE if thing.ready else State.PENDING
     return Seen(Resource(key, thing.name, fields, _owner(thing.tags["owner"]), needs), outputs, state)
 

@@ -86,6 +86,7 @@ def test_changes_do_not_prolong_a_streamed_list():
     asked.on_open(0.0)
     for second in range(1, 11):
         asked.on_object(float(second), str(second), added=False)
+        asked.on_bookmark(float(second), str(second), ends_list=False)
     assert asked.lists_in_vain(10.0)
 
 

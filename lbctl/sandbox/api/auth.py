@@ -68,6 +68,9 @@ class User:
         return self.rules is None or any(rule.allows(ask) for rule in self.rules)
 
 
+ANONYMOUS = User("system:anonymous", ())
+
+
 @dataclass(slots=True)
 class Users:
     """Everybody who may come in, by bearer token."""
@@ -82,12 +85,20 @@ class Users:
         return token
 
     def identify(self, authorization: str) -> User:
-        """The user of an Authorization header; raises Refusal 401."""
+        """The user of an Authorization header, nobody's without one; raises Refusal 401 for a wrong one."""
+        if not authorization:
+            return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
         user = self.by_token.get(token.strip()) if scheme.lower() == "bearer" else None
         if user is None:
             raise unauthorized()
         return user
+
+
+def check_document(user: User, path: str) -> None:
+    """Raise Refusal 403 unless the user may read what is no resource: everybody who logged in may."""
+    if user is ANONYMOUS:
+        raise Refusal(403, "Forbidden", f'forbidden: User "{user.name}" cannot get path "{path}"', details={})
 
 
 def check_allowed(user: User, ask: Ask) -> None:

@@ -16,7 +16,8 @@ import yaml
 
 from lbctl.sandbox.api import schema
 from lbctl.sandbox.api.objects import Json, Obj, decode, seconds_text
-from lbctl.sandbox.api.status import Refusal, bad_request
+from lbctl.sandbox.api.protobuf import CONTENT_TYPE, parse_protobuf
+from lbctl.sandbox.api.status import bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,9 @@ def _go_name(value: Json) -> str:
 
 
 def parse(body: bytes, content_type: str) -> Json:
-    """The body as a JSON tree; YAML where the content type says so (apply patches, `kubectl create --raw`)."""
+    """The body as a JSON tree, from JSON, YAML or protobuf as the content type says; raises Refusal 400."""
+    if content_type == CONTENT_TYPE:
+        return parse_protobuf(body)
     try:
         return yaml.safe_load(body) if "yaml" in content_type else decode(body)
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -193,12 +196,9 @@ def read(kind: Kind, tree: Json, *, warn: Callable[[str], None], field_validatio
 def _refuse_other_kind(kind: Kind, tree: Obj) -> None:
     given = (tree.get("apiVersion") or kind.api_version, tree.get("kind") or kind.kind)
     if given != (kind.api_version, kind.kind):
-        raise Refusal(
-            400,
-            "BadRequest",
-            f"the object provided is unrecognized (must be of type {kind.kind}): "
-            f"it is a {given[1]} in version {given[0]}, and this path takes {kind.kind} in {kind.api_version}",
-        )
+        version = str(given[0]).rpartition("/")[2]
+        why = f"converting ({version}.{given[1]}) to (core.{kind.kind}): unknown conversion"
+        raise bad_request(f'{given[1]} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def _cannot_be_handled(kind: Kind, why: str) -> str:

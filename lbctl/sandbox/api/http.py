@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 
 from lbctl.sandbox.api import discovery, openapi, status
-from lbctl.sandbox.api.auth import Ask, User, Users, check_allowed
+from lbctl.sandbox.api.auth import Ask, User, Users, check_allowed, check_document
 from lbctl.sandbox.api.journal import Journal, Line
 from lbctl.sandbox.api.objects import decode, encode
 from lbctl.sandbox.api.paths import Target, UnknownGroup, parse_path
@@ -89,6 +89,7 @@ class Frontend:
             return _public(request.path)
         user = self.users.identify(request.headers.get("Authorization", ""))
         if (found := _document(request.path)) is not None:
+            check_document(user, request.path)
             return self._note(request, "get", web.Response(body=found, content_type=JSON_TYPE))
         target = parse_path(request.path)
         verb = _verb(request, target)
@@ -107,7 +108,7 @@ class Frontend:
         if verb == "watch":
             return await self._watch(request, call)
         if request.can_read_body:
-            call.content_type = request.content_type
+            call.content_type = request.content_type if "Content-Type" in request.headers else ""
             call.body = await request.read()
         answer = self.handlers[verb](call)
         if request.method != "GET":
@@ -119,16 +120,16 @@ class Frontend:
 
     async def _watch(self, request: web.Request, call: Call) -> web.StreamResponse:
         watch = self.watches.open(call)
-        response = web.StreamResponse(headers={"Content-Type": JSON_TYPE, "Transfer-Encoding": "chunked"})
-        response.headers.popall("Transfer-Encoding")
+        response = web.StreamResponse(headers={"Content-Type": JSON_TYPE})
         response.enable_chunked_encoding()
         await response.prepare(request)
         self._log(request, "watch", 200)
         try:
             await self.watches.serve(watch, response, call)
         except ConnectionError:
-            return response
-        await response.write_eof()
+            # Closed before aiohttp could end the stream in good order: the client is to see that it broke.
+            if request.transport is not None:
+                request.transport.close()
         return response
 
     def _note(self, request: web.Request, verb: str, response: web.Response) -> web.Response:
@@ -141,13 +142,13 @@ class Frontend:
 
 def _verb(request: web.Request, target: Target) -> str:
     verb = VERBS.get((request.method, bool(target.name)))
-    watching = target.watch or request.query.get("watch", "") in ("1", "true")
-    if verb in ("get", "list") and watching:
+    asks = verb == "list" and request.query.get("watch", "") in ("1", "true")
+    if asks or (target.watch and request.method == "GET"):
         verb = "watch"
     if verb is None or (target.kind.create_only and verb != "create") or (verb == "create" and target.subresource):
-        raise status.method_not_allowed(target.kind, request.method)
+        raise status.method_not_allowed()
     if verb in ("create", "deletecollection") and target.kind.namespaced and not target.namespace:
-        raise status.method_not_allowed(target.kind, request.method)
+        raise status.method_not_allowed()
     return verb
 
 

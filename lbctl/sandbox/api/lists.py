@@ -15,7 +15,7 @@ import msgspec
 
 from lbctl.sandbox.api.objects import Obj, decode, encode
 from lbctl.sandbox.api.selectors import Selector
-from lbctl.sandbox.api.status import Refusal, bad_request, expired, too_large_revision
+from lbctl.sandbox.api.status import Problems, Refusal, bad_request, expired, invalid_options, too_large_revision
 
 if TYPE_CHECKING:
     from lbctl.sandbox.api.kinds import Kind
@@ -68,13 +68,12 @@ def read_page(store: Store, kind: Kind, namespace: str, options: ListOptions) ->
     return Page(entries, metadata)
 
 
-def parse_revision(text: str) -> int:
-    """A resourceVersion of a request; raises Refusal 500 for what is no number, as the real server does."""
-    if not text:
-        return 0
-    if not text.isdecimal():
-        raise Refusal(500, "InternalError", f'Internal error occurred: invalid resource version "{text}"')
-    return int(text)
+def parse_revision(text: str, *, watch: bool = False) -> int:
+    """A resourceVersion of a request; raises Refusal 400 for what is no number, and 500 where a watch asks."""
+    if not text or text.isdecimal():
+        return int(text or 0)
+    why = f'resourceVersion: Invalid value: "{text}"'
+    raise Refusal(500, "", why) if watch else bad_request(f"invalid resource version: {why}")
 
 
 def _position(store: Store, kind: Kind, options: ListOptions) -> tuple[int | None, Key | None]:
@@ -89,14 +88,18 @@ def _position(store: Store, kind: Kind, options: ListOptions) -> tuple[int | Non
 
 
 def _check_match(options: ListOptions) -> None:
-    if not options.match:
-        return
-    if options.match not in ("Exact", "NotOlderThan"):
-        raise bad_request(f'resourceVersionMatch: Unsupported value: "{options.match}"')
-    if not options.revision:
-        raise bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if options.match == "Exact" and options.revision == "0":
-        raise bad_request('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    problems = Problems()
+    if options.match and not options.revision:
+        problems.forbidden(
+            "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        )
+    elif options.match not in ("", "Exact", "NotOlderThan"):
+        problems.unsupported("resourceVersionMatch", options.match, ("Exact", "NotOlderThan"))
+    elif options.match == "Exact" and options.revision == "0":
+        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        problems.forbidden("resourceVersionMatch", why)
+    if problems.causes:
+        raise invalid_options("ListOptions", problems.causes)
 
 
 def _continued(store: Store, kind: Kind, options: ListOptions) -> tuple[int | None, Key]:

@@ -54,8 +54,8 @@ def check(problems: Problems, obj: Obj, name_fault: Callable[[str], str]) -> Non
     _check_labels(problems, section(meta, "labels"))
     _check_annotations(problems, section(meta, "annotations"))
     _check_owners(problems, meta)
-    for finalizer in meta.get("finalizers", ()):
-        _check_finalizer(problems, finalizer)
+    for index, finalizer in enumerate(meta.get("finalizers", ())):
+        _check_finalizer(problems, finalizer, f"metadata.finalizers[{index}]")
 
 
 def check_update(problems: Problems, new: Obj, old: Obj) -> None:
@@ -105,9 +105,9 @@ def _check_owners(problems: Problems, meta: Obj) -> None:
                 )
 
 
-def _check_finalizer(problems: Problems, finalizer: str) -> None:
+def _check_finalizer(problems: Problems, finalizer: str, path: str) -> None:
     if fault := names.qualified_name_fault(finalizer):
-        problems.invalid("metadata.finalizers", finalizer, fault)
+        problems.invalid(path, finalizer, fault)
     elif "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
         why = "name is neither a standard finalizer name nor is it fully qualified"
-        problems.invalid("metadata.finalizers", finalizer, why)
+        problems.invalid(path, finalizer, why)

@@ -47,8 +47,6 @@ def read_patched(kind: Kind, tree: Json, *, warn: Callable[[str], None], field_v
     try:
         return decoding.read(kind, tree, warn=warn, field_validation=field_validation)
     except Refusal as refusal:
-        if "cannot unmarshal" not in str(refusal) and "parsing time" not in str(refusal):
-            raise
         cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: {refusal}", "field": "patch"}
         raise Refusal(
             422, "Invalid", f' "" is invalid: patch: {cause["message"]}', details={"causes": [cause]}

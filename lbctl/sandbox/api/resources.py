@@ -91,9 +91,10 @@ class Resources:
         old = entry.value
         new = change(clone(old))
         self._check_revision(kind, new, old)
+        # Before the parts are separated: what a client says of the other part still decides its defaults.
+        self.rules(kind).default(new)
         self._separate_status(kind, new, old, author.subresource)
         meta_rules.carry_over(new, old)
-        self.rules(kind).default(new)
         self._complete(kind, new, old, subresource=author.subresource)
         record(kind, new, old, author)
         if _same(new, old):
@@ -142,8 +143,7 @@ class Resources:
     def _place(self, kind: Kind, namespace: str, obj: Obj) -> None:
         meta = metadata(obj)
         if not kind.namespaced:
-            if meta.pop("namespace", ""):
-                raise status.bad_request("namespace is not allowed on this type")
+            meta.pop("namespace", None)
             return
         if meta.setdefault("namespace", namespace) != namespace:
             raise status.bad_request(

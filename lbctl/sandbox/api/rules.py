@@ -66,7 +66,7 @@ class ServiceRules(Rules):
     def default(self, obj: Obj) -> None:
         """Fill in every default that depends on the Service alone."""
         set_defaults(obj.setdefault("spec", {}))
-        default_ingress(obj.setdefault("status", {}))
+        default_ingress(obj)
         obj["status"].setdefault("loadBalancer", {})
 
     def complete(self, new: Obj, old: Obj | None, problems: Problems) -> None:
@@ -90,7 +90,6 @@ class ServiceRules(Rules):
 
     def check_status(self, problems: Problems, new: Obj) -> None:
         """Note what is wrong with the addresses."""
-        default_ingress(new["status"])
         check_ingress(problems, new)
 
     def settle(self, old: Obj | None, new: Obj | None) -> None:
@@ -119,14 +118,14 @@ class NodeRules(Rules):
         if former and fresh != former:
             problems.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
         for index, taint in enumerate(section(new, "spec").get("taints", ())):
-            _check_taint(problems, taint, f"spec.taints[{index}]" if old is None else f"metadata.taints[{index}]")
+            _check_taint(problems, taint, f"metadata.taints[{index}]")
 
 
 NODE_INFO = (
     *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion"),
     *("kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture"),
 )
-TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def _check_taint(problems: Problems, taint: Obj, path: str) -> None:
@@ -134,6 +133,14 @@ def _check_taint(problems: Problems, taint: Obj, path: str) -> None:
         problems.invalid(f"{path}.key", taint.get("key", ""), fault)
     if taint.get("effect") not in TAINT_EFFECTS:
         problems.unsupported(f"{path}.effect", taint.get("effect", ""), TAINT_EFFECTS)
+
+
+class PodRules(Rules):
+    """Pods: pending until somebody runs them."""
+
+    def default(self, obj: Obj) -> None:
+        """Show a phase."""
+        obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
 class NamespaceRules(Rules):
@@ -187,7 +194,7 @@ class EventRules(Rules):
         """Note an event in another namespace than its object; cluster objects have theirs in `default`."""
         about = section(new, "involvedObject").get("namespace", "")
         here = section(new, "metadata").get("namespace", "")
-        if about != here and not (not about and here in ("default", "kube-system")):
+        if about != here and not (not about and here == "default"):
             problems.invalid("involvedObject.namespace", about, "does not match event.namespace")
 
 
@@ -247,6 +254,7 @@ def rules_of(pools: Pools) -> dict[str, Rules]:
     return {
         "services": ServiceRules(pools),
         "nodes": NodeRules(),
+        "pods": PodRules(),
         "namespaces": NamespaceRules(),
         "leases.coordination.k8s.io": LeaseRules(),
         "events": EventRules(),

@@ -56,7 +56,7 @@ def check_service_update(problems: Problems, new: Obj, old: Obj) -> None:
         problems.invalid("spec.loadBalancerClass", fresh.get("loadBalancerClass"), NOT_ONCE_SET)
     both_probed = needs_health_port(fresh) and needs_health_port(former)
     if both_probed and fresh.get("healthCheckNodePort") != former.get("healthCheckNodePort"):
-        problems.invalid("spec.healthCheckNodePort", fresh.get("healthCheckNodePort", 0), "field is immutable")
+        problems.forbidden("spec.healthCheckNodePort", "field is immutable")
     if "ExternalName" not in (fresh["type"], former["type"]):
         _check_first_address(problems, fresh, former)
 
@@ -75,7 +75,9 @@ def _check_one_ingress(problems: Problems, ingress: Obj, path: str) -> None:
     address, mode, host = ingress.get("ip", ""), ingress.get("ipMode"), ingress.get("hostname", "")
     if address and not names.is_address(address):
         problems.invalid(f"{path}.ip", address, ADDRESS_FAULT)
-    if mode is not None and not address:
+    if mode is None and address:
+        problems.required(f"{path}.ipMode", "must be specified when `ip` is set")
+    elif mode is not None and not address:
         problems.forbidden(f"{path}.ipMode", "may not be specified when `ip` is not set")
     elif mode not in (None, "Proxy", "VIP"):
         problems.unsupported(f"{path}.ipMode", mode, ("Proxy", "VIP"))
@@ -218,7 +220,7 @@ def _check_ranges_annotation(problems: Problems, text: str, *, balancer: bool) -
     if not balancer:
         problems.forbidden(path, BALANCER_ONLY)
     elif not all(names.is_cidr(part.strip()) for part in text.split(",")):
-        problems.invalid(path, text, "must be a comma separated list of CIDRs e.g. 192.168.0.0/16,10.0.0.0/8")
+        problems.invalid(path, text, CIDR_FAULT)
 
 
 def _check_traffic_policy(problems: Problems, spec: Obj) -> None:

@@ -77,11 +77,12 @@ def _default_port(port: Obj) -> None:
     port.setdefault("targetPort", port["port"])
 
 
-def default_ingress(status: Obj) -> None:
-    """An address without a mode is a virtual IP."""
+def default_ingress(obj: Obj) -> None:
+    """An address of a balancer without a mode is a virtual IP."""
+    status = obj.setdefault("status", {})
     for ingress in status.get("loadBalancer", {}).get("ingress", ()):
         drop_empty(ingress, "ip", "hostname")
-        if ingress.get("ip"):
+        if ingress.get("ip") and obj["spec"]["type"] == "LoadBalancer":
             ingress.setdefault("ipMode", "VIP")
 
 
@@ -116,12 +117,14 @@ def _carry_cluster_ips(new: Obj, old: Obj) -> None:
 
 
 def _carry_node_ports(new: Obj, old: Obj) -> None:
-    former = {(port["protocol"], port["port"]): port.get("nodePort") for port in old.get("ports", ())}
-    used = {(port["protocol"], port["nodePort"]) for port in new.get("ports", ()) if "nodePort" in port}
+    # By name: the number may be what the update changes.
+    former = {port.get("name", ""): port.get("nodePort") for port in old.get("ports", ())}
+    used = {port["nodePort"] for port in new.get("ports", ()) if "nodePort" in port}
     for port in new.get("ports", ()):
-        known = former.get((port["protocol"], port["port"]))
-        if known and "nodePort" not in port and (port["protocol"], known) not in used:
+        known = former.get(port.get("name", ""))
+        if known and "nodePort" not in port and known not in used:
             port["nodePort"] = known
+            used.add(known)
 
 
 def drop_type_fields(new: Obj, old: Obj) -> None:

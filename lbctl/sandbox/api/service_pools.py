@@ -17,6 +17,7 @@ from lbctl.sandbox.api.service_defaults import (
     needs_health_port,
     needs_node_ports,
 )
+from lbctl.sandbox.api.status import internal_error
 
 if TYPE_CHECKING:
     import random
@@ -62,8 +63,10 @@ class Pools:
 
     def free_port(self, besides: set[Taken]) -> int:
         """A node port that nobody holds; 0 when the range is used up."""
+        size = self.last_port - self.first_port + 1
+        first = self.first_port + _chosen_by_hand(size, share=32, most=128)
         for _ in range(TRIES):
-            number = self.chance.randint(self.first_port, self.last_port)
+            number = self.chance.randint(min(first, self.last_port), self.last_port)
             if ("port", number) not in self.used and ("port", number) not in besides:
                 return number
         taken = self.used | besides
@@ -75,8 +78,9 @@ class Pools:
         network = self.networks[family]
         # The first address is the network's, the last of IPv4 the broadcast one.
         hosts = min(network.num_addresses - 2, 2**16)
+        first = _chosen_by_hand(hosts, share=16, most=256)
         for _ in range(TRIES):
-            address = str(network[self.chance.randint(1, hosts)])
+            address = str(network[self.chance.randint(min(first, hosts), hosts)])
             if ("ip", address) not in self.used:
                 return address
         candidates = (str(network[index]) for index in range(1, hosts + 1))
@@ -101,6 +105,14 @@ class Pools:
         return "provided port is already allocated" if ("port", number) in self.used else ""
 
 
+def _chosen_by_hand(size: int, *, share: int, most: int) -> int:
+    """How many of the lowest numbers are left to those who choose for themselves, while others are free.
+
+    KEP-3070 and KEP-3668: a share of the range, at least 16.
+    """
+    return min(max(16, size // share), most)
+
+
 def allocate(pools: Pools, new: Obj, *, old: Obj, problems: Problems) -> None:
     """Fill the spec's addresses and ports; note what cannot be had. Takes nothing: see `Pools.replace`."""
     held = pools.claims(old)
@@ -109,7 +121,7 @@ def allocate(pools: Pools, new: Obj, *, old: Obj, problems: Problems) -> None:
     if needs_node_ports(new):
         _allocate_node_ports(pools, new, held=held, problems=problems)
     if needs_health_port(new):
-        _allocate_health_port(pools, new, held=held, problems=problems)
+        _allocate_health_port(pools, new, held=held)
 
 
 def _allocate_addresses(pools: Pools, spec: Obj, *, held: set[Taken], problems: Problems) -> None:
@@ -145,11 +157,9 @@ def _allocate_node_ports(pools: Pools, spec: Obj, *, held: set[Taken], problems:
             shared[port["port"]] = port["nodePort"]
 
 
-def _allocate_health_port(pools: Pools, spec: Obj, *, held: set[Taken], problems: Problems) -> None:
+def _allocate_health_port(pools: Pools, spec: Obj, *, held: set[Taken]) -> None:
     number = spec.get("healthCheckNodePort", 0)
     if not number:
         spec["healthCheckNodePort"] = pools.free_port(pools.claims(spec) | held)
     elif ("port", number) not in held and (fault := pools.port_fault(number)):
-        problems.invalid(
-            "spec.healthCheckNodePort", number, f"failed to allocate requested HealthCheck NodePort {number}: {fault}"
-        )
+        raise internal_error(f"failed to allocate requested HealthCheck NodePort {number}: {fault}")

@@ -64,7 +64,7 @@ class Problems:
 
     def unsupported(self, path: str, value: Json, allowed: tuple[str, ...]) -> None:
         """Note that `path` is none of the `allowed` words."""
-        words = ", ".join(f'"{word}"' for word in sorted(allowed))
+        words = ", ".join(f'"{word}"' for word in allowed)
         self._add("FieldValueNotSupported", path, f"Unsupported value: {shown(value)}: supported values: {words}")
 
     def forbidden(self, path: str, detail: str) -> None:
@@ -95,6 +95,14 @@ def invalid(kind: Kind, name: str, causes: list[Cause]) -> Refusal:
     listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     details = about(kind, name) | {"kind": kind.kind, "causes": listed}
     return Refusal(422, "Invalid", f'{_group_kind(kind)} "{name}" is invalid: {joined}', details=details)
+
+
+def invalid_options(options: str, causes: list[Cause]) -> Refusal:
+    """422 about query parameters: they are read as an object of options, which has no name."""
+    told = ", ".join(f"{cause.field}: {cause.message}" for cause in causes)
+    listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
+    details = {"group": "meta.k8s.io", "kind": options, "causes": listed}
+    return Refusal(422, "Invalid", f'{options}.meta.k8s.io "" is invalid: {told}', details=details)
 
 
 def about(kind: Kind, name: str) -> Obj:
@@ -134,9 +142,9 @@ def unknown_path() -> Refusal:
     return Refusal(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def method_not_allowed(kind: Kind, method: str) -> Refusal:
+def method_not_allowed() -> Refusal:
     """405 for a verb that the resource does not take."""
-    text = f"the server does not allow this method on the requested resource ({method} {kind.resource})"
+    text = "the server does not allow this method on the requested resource"
     return Refusal(405, "MethodNotAllowed", text, details={})
 
 
@@ -150,6 +158,12 @@ def not_acceptable(allowed: tuple[str, ...]) -> Refusal:
     """406 for an Accept header that names nothing we write."""
     text = f"only the following media types are accepted: {', '.join(allowed)}"
     return Refusal(406, "NotAcceptable", text, details={})
+
+
+def internal_error(message: str) -> Refusal:
+    """500 for what the API has no better code for."""
+    details = {"causes": [{"message": message}]}
+    return Refusal(500, "InternalError", f"Internal error occurred: {message}", details=details)
 
 
 def unauthorized() -> Refusal:

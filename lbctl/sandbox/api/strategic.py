@@ -30,11 +30,14 @@ def merge(node: Obj, live: Obj, patch: Obj) -> Obj:
     if directive not in (None, "merge"):
         raise PatchFault(f"unknown patch type: {directive}")
     _retain(live, patch)
+    former = {name: list(value) for name, value in live.items() if isinstance(value, list)}
     for name, value in patch.items():
         if not name.startswith("$"):
             _merge_member(node, live, name, value)
     for name, value in patch.items():
-        _follow_directive(node, live, name, value)
+        _follow_deletion(live, name, value)
+    for name in patch:
+        _arrange_member(node, live, name.removeprefix(ORDER), patch=patch, former=former)
     return live
 
 
@@ -83,27 +86,38 @@ def _merge_items(node: Obj, live: list[Json], patch: list[Json], key: str) -> li
     return found
 
 
-def _follow_directive(node: Obj, live: Obj, name: str, value: Json) -> None:
-    if name.startswith(DELETE):
-        member = name.removeprefix(DELETE)
-        if member in live:
-            live[member] = [item for item in live[member] if item not in value]
-    elif name.startswith(ORDER):
-        member = name.removeprefix(ORDER)
-        if isinstance(live.get(member), list):
-            live[member] = _ordered(live[member], value, schema.patch_key(schema.member(node, member)))
+def _follow_deletion(live: Obj, name: str, value: Json) -> None:
+    member = name.removeprefix(DELETE)
+    if name.startswith(DELETE) and member in live:
+        live[member] = [item for item in live[member] if item not in value]
 
 
-def _ordered(items: list[Json], order: list[Json], key: str) -> list[Json]:
-    """Items in the order that the client keeps; those that it does not know stay behind the one they followed."""
-    wanted = [entry.get(key) if key else entry for entry in order]
-    rank: dict[int, tuple[int, int]] = {}
-    last = -1
-    for index, item in enumerate(items):
-        identity = item.get(key) if key else item
-        last = wanted.index(identity) if identity in wanted else last
-        rank[index] = (last, index)
-    return [items[index] for index in sorted(rank, key=lambda index: rank[index])]
+def _arrange_member(node: Obj, live: Obj, name: str, *, patch: Obj, former: dict[str, list[Json]]) -> None:
+    """Put a merged list in order, if it is one: as the client says, or else as its patch lists the items."""
+    inner, order = schema.member(node, name), patch.get(ORDER + name, patch.get(name))
+    if isinstance(live.get(name), list) and isinstance(order, list) and schema.patch_merges(inner):
+        key = schema.patch_key(inner)
+        live[name] = _arranged(
+            {_identity(item, key): item for item in live[name]},
+            former=[_identity(item, key) for item in former.get(name, ())],
+            order=[_identity(item, key) for item in order],
+        )
+
+
+def _arranged(items: dict[Json, Json], *, former: list[Json], order: list[Json]) -> list[Json]:
+    """Ordered items in their order; the others are kept before those that they stood before, else behind."""
+    named = [identity for identity in order if identity in items]
+    others = [identity for identity in items if identity not in order]
+    arranged = []
+    while named and others:
+        stood = named[0] in former and others[0] in former
+        first = others if stood and former.index(others[0]) < former.index(named[0]) else named
+        arranged.append(first.pop(0))
+    return [items[identity] for identity in (*arranged, *named, *others)]
+
+
+def _identity(item: Json, key: str) -> Json:
+    return item.get(key) if key and isinstance(item, dict) else item
 
 
 def _retain(live: Obj, patch: Obj) -> None:

@@ -14,6 +14,7 @@ from lbctl.sandbox.api.applying import applied_fields, apply
 from lbctl.sandbox.api.events_group import to_core
 from lbctl.sandbox.api.objects import Json, Obj, encode, metadata, seconds_text
 from lbctl.sandbox.api.ownership import Author
+from lbctl.sandbox.api.protobuf import CONTENT_TYPE
 from lbctl.sandbox.api.reviews import review
 from lbctl.sandbox.api.selectors import parse_selector
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lbctl.sandbox.api.resources import Outcome, Resources
     from lbctl.sandbox.api.store import Entry
 
-JSON_TYPES = ("application/json", "application/yaml", "application/x-yaml", "")
+BODY_TYPES = ("application/json", "application/yaml", CONTENT_TYPE, "")
 VALIDATIONS = ("", "Ignore", "Warn", "Strict")
 
 
@@ -124,13 +125,13 @@ class Verbs:
         patch = decoding.parse(call.body, call.content_type)
         if call.content_type == patching.APPLY:
             return self._apply(call, patch)
-        if "force" in call.query:
-            raise _invalid_options("force", "Forbidden: may not be specified for non-apply patch")
         kind = call.target.kind
 
         def change(live: Obj) -> Obj:
             tree = patching.patched(kind, live, patch, call.content_type)
-            return patching.read_patched(kind, tree, warn=call.warnings.append, field_validation=call.validation)
+            made = patching.read_patched(kind, tree, warn=call.warnings.append, field_validation=call.validation)
+            self._check_identity(call, made)
+            return made
 
         return self._made(
             call, self._resources.update(kind, call.key, change, author=self._author(call), dry_run=call.dry())
@@ -163,8 +164,8 @@ class Verbs:
         return Answer(200, rendering.list_body(kind, page, call.form, now=self._now()))
 
     def _body(self, call: Call) -> Json:
-        if call.content_type not in JSON_TYPES:
-            raise status.unsupported_media(call.content_type, JSON_TYPES[:2])
+        if call.content_type not in BODY_TYPES:
+            raise status.unsupported_media(call.content_type, BODY_TYPES[:3])
         return decoding.parse(call.body, call.content_type)
 
     def _read(self, call: Call, tree: Json) -> Obj:
@@ -175,10 +176,6 @@ class Verbs:
         return self._resources.create(call.target.kind, call.target.namespace, obj, author=author, dry_run=call.dry())
 
     def _apply(self, call: Call, patch: Json) -> Answer:
-        if not call.query.get("fieldManager"):
-            raise _invalid_options(
-                "fieldManager", "Required value: is required for apply patch", reason="FieldValueRequired"
-            )
         kind = call.target.kind
         config = self._read(call, patch)
         self._check_identity(call, config)
@@ -237,7 +234,9 @@ class Verbs:
 def list_options(call: Call) -> lists.ListOptions:
     """What the query asks of a list or watch; raises Refusal 400 for selectors that cannot be read."""
     query, target = call.query, call.target
-    selector = parse_selector(target.kind, labels=query.get("labelSelector", ""), fields=query.get("fieldSelector", ""))
+    named = f"metadata.name={target.name}," if target.name else ""
+    fields = named + query.get("fieldSelector", "")
+    selector = parse_selector(target.kind, labels=query.get("labelSelector", ""), fields=fields)
     limit = query.get("limit", "0")
     return lists.ListOptions(
         selector=selector,
@@ -249,19 +248,15 @@ def list_options(call: Call) -> lists.ListOptions:
 
 
 def _check_options(call: Call) -> None:
-    if call.query.get("dryRun", "All") != "All":
-        raise _invalid_options(
-            "dryRun",
-            f'Unsupported value: "{call.query["dryRun"]}": supported values: "All"',
-            reason="FieldValueNotSupported",
-        )
+    problems = status.Problems()
+    if (dry_run := call.query.get("dryRun", "All")) != "All":
+        problems.unsupported("dryRun", dry_run, ("All",))
     if call.validation not in VALIDATIONS:
-        text = f'Invalid value: "{call.validation}": fieldValidation must be Ignore, Warn or Strict'
-        raise _invalid_options("fieldValidation", text)
-
-
-def _invalid_options(name: str, message: str, *, reason: str = "FieldValueInvalid") -> status.Refusal:
-    """422 about a query parameter: it is read as an object of options, which has no name."""
-    cause = {"reason": reason, "message": message, "field": name}
-    details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
-    return status.Refusal(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {name}: {message}', details=details)
+        problems.unsupported("fieldValidation", call.validation, VALIDATIONS[1:])
+    applies = call.content_type == patching.APPLY
+    if applies and not call.query.get("fieldManager"):
+        problems.required("fieldManager", "is required for apply patch")
+    if "force" in call.query and not applies:
+        problems.forbidden("force", "may not be specified for non-apply patch")
+    if problems.causes:
+        raise status.invalid_options("PatchOptions", problems.causes)

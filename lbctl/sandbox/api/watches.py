@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lbctl.sandbox.api import lists
 from lbctl.sandbox.api.rendering import renderer, stream_form
-from lbctl.sandbox.api.status import Problems, Refusal
+from lbctl.sandbox.api.status import Problems, Refusal, invalid_options
 from lbctl.sandbox.api.verbs import Call, list_options
 from lbctl.sandbox.api.watching import Watch, error_line
 
@@ -70,7 +70,7 @@ class Watches:
         elif sends or options.match:
             _check_watch_list(sends, options.match, served=self._faults.watch_list == "serve")
         render = renderer(call.target.kind, stream_form(call.form), self._now)
-        revision = lists.parse_revision(options.revision)
+        revision = lists.parse_revision(options.revision, watch=True)
         watch = Watch(self._store, call.target.kind, render, call.target.namespace, options.selector, revision)
         initial = sends == "true" or (sends != "false" and revision == 0)
         opened = Open(watch, initial, _is_true(query, "allowWatchBookmarks"), sends == "true", self._seconds(query))
@@ -186,8 +186,4 @@ def _check_watch_list(sends: str, match: str, *, served: bool) -> None:
             "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         )
     if problems.causes:
-        cause = problems.causes[0]
-        listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field}]
-        details = {"group": "meta.k8s.io", "kind": "ListOptions", "causes": listed}
-        text = f'ListOptions.meta.k8s.io "" is invalid: {cause.field}: {cause.message}'
-        raise Refusal(422, "Invalid", text, details=details)
+        raise invalid_options("ListOptions", problems.causes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import aiohttp
@@ -50,11 +51,12 @@ V = TypeVar("V", bound=Keyed)
 
 
 class Api:
-    """One API server."""
+    """One API server; `ca` is the PEM certificate to trust, the system's when empty."""
 
-    def __init__(self, url: str, *, token: str) -> None:
+    def __init__(self, url: str, *, token: str, ca: str = "") -> None:
         self._url = url.rstrip("/")
         self._token = token
+        self._trust = ssl.create_default_context(cadata=ca or None)
         self._writing = asyncio.Semaphore(_CONCURRENT_WRITES)
         self._session: aiohttp.ClientSession | None = None
 
@@ -133,7 +135,7 @@ class Api:
             self._session = aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {self._token}", "User-Agent": "lbctl-sandbox-nodes"},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_READ_SECONDS),
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._trust),
             )
         return _Exchange(self._session.request(verb, self._url + path, **options))
 

@@ -60,13 +60,17 @@ class PodInfo:
 
 
 class Fleet:
-    """Simulated nodes and pods on the API server at `url`; use it as a context manager, or `start` and `stop` it."""
+    """Simulated nodes and pods on the API server at `url`; use it as a context manager, or `start` and `stop` it.
+
+    `ca` is the PEM certificate of the server, empty for one that the system trusts.
+    """
 
     def __init__(
         self,
         url: str,
         *,
         token: str,
+        ca: str = "",
         nodes: int = 3,
         options: Options | None = None,
         clock: Clock | None = None,
@@ -74,6 +78,7 @@ class Fleet:
     ) -> None:
         self._url = url
         self._token = token
+        self._ca = ca
         self._first_nodes = nodes
         self._options = options or Options()
         self._clock = clock or SystemClock()
@@ -219,7 +224,7 @@ class Fleet:
         return complete and bool(reached) and all(len(targets) == pods for targets in reached)
 
     async def _open(self) -> None:
-        self._api = Api(self._url, token=self._token)
+        self._api = Api(self._url, token=self._token, ca=self._ca)
         rng = random.Random(self._seed)  # noqa: S311 - spreads load, guards nothing
         self._cluster = Cluster(self._api, options=self._options, clock=self._clock, rng=rng)
         try:

@@ -58,6 +58,8 @@ class Arm:
         check_action(principal, request.action, request.path)
         if route.asked is Asked.RESOURCE:
             return self._resources.answer(request, principal)
+        if request.method not in _METHODS.get(route.asked, _GET):
+            raise ArmError(405, "MethodNotAllowed", f"The method {request.method} is not allowed on '{request.path}'.")
         if route.asked in _POLLS:
             return _POLLS[route.asked](self.cloud, request)
         return _READS[route.asked](self.views, request)
@@ -95,6 +97,12 @@ def _authority(request: Request) -> Reply:
     )
 
 
+_GET: Final = frozenset({"GET"})
+# Whatever is not named here can only be read.
+_METHODS: Final[Mapping[Asked, frozenset[str]]] = {
+    Asked.REGISTER: frozenset({"POST"}),
+    Asked.GROUP: frozenset({"GET", "HEAD"}),
+}
 _POLLS: Final[Mapping[Asked, Callable[[Cloud, Request], Reply]]] = {
     Asked.OPERATION: polling.poll,
     Asked.OPERATION_RESULT: polling.poll_result,

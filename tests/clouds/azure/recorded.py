@@ -249,6 +249,27 @@ def _write_private_link(world: World) -> None:
     world.put("privateLinkServices", f"pls-{NAME}", {"tags": tags, "properties": properties})
 
 
+def _write_several_balancers(world: World) -> None:
+    """Two balancers and a Service of Local policy: it has a pool of its own with the nodes that serve it."""
+    nodes = world.availability_set("several", count=2)
+    members = [{"name": node.name, "properties": {"ipAddress": node.addresses[0]}} for node in nodes]
+    write, probe = Writer(world, "second"), f"{NAME}-TCP-31000"
+    address = write.pip(f"kubernetes-{NAME}")
+    network = {"virtualNetwork": {"id": world.network}}
+    write.add(
+        {
+            "frontendIPConfigurations": [write.public(NAME, address)],
+            "backendAddressPools": [
+                {"name": "kubernetes", "properties": {**network, "loadBalancerBackendAddresses": members}},
+                {"name": "default-web", "properties": {**network, "loadBalancerBackendAddresses": members[:1]}},
+            ],
+            "probes": [write.probe(probe, port=31000, path="/healthz")],
+            "loadBalancingRules": [write.rule(f"{NAME}-TCP-80", NAME, pool="default-web", probe=probe)],
+        }
+    )
+    write.allow(_TCP_80, [world.address(address)])
+
+
 _UDP_PORT: Final = {"name": "dns", "protocol": "UDP", "port": 53, "nodePort": 30053}
 _INTERNAL: Final = {"load-balancer-internal": "true"}
 _LEGACY_TAGS: Final = {"service": "default/web", "kubernetes-cluster-name": "kubernetes"}
@@ -334,6 +355,15 @@ RECORDED: Final = (
         _write_pool_by_address,
         (service(),),
         {"loadBalancerBackendPoolConfigurationType": "nodeIP"},
+    ),
+    Flavour(
+        "several-balancers",
+        _write_several_balancers,
+        (service(externalTrafficPolicy="Local", healthCheckNodePort=31000),),
+        {
+            "loadBalancerBackendPoolConfigurationType": "nodeIP",
+            "multipleStandardLoadBalancerConfigurations": [{"name": "kubernetes"}, {"name": "second"}],
+        },
     ),
     Flavour(
         "private-link",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "token-of-the-controller"
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
+_START_SECONDS: Final = 10
 
 
 class ArmServer:
@@ -49,6 +50,7 @@ class ArmServer:
         self.faults: Final = Faults()
         self.journal: Final = Journal()
         self.url = ""
+        self._failures: list[Exception] = []
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="arm", daemon=True)
@@ -57,16 +59,19 @@ class ArmServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._ready.wait()
+        if not self._ready.wait(_START_SECONDS):
+            raise RuntimeError("the endpoint did not start; its thread's traceback tells why")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None and self._failures:
+            raise self._failures[0]
 
     def stop(self) -> None:
-        """Ends the server and closes every connection."""
+        """Ends the server and closes every connection; leaving the `with` block raises what broke in it."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -131,8 +136,13 @@ class ArmServer:
         return refusal
 
     def _answer(self, request: Request) -> Reply:
-        with self.cloud.lock:
-            return self.arm.answer(request)
+        """The answer; a fault of the endpoint itself is a 500 for the client and fails the test at the end."""
+        try:
+            with self.cloud.lock:
+                return self.arm.answer(request)
+        except Exception as failure:  # noqa: BLE001 - kept for the test's own thread, which raises it
+            self._failures.append(failure)
+            return Reply(500, {"error": {"code": "EndpointBroken", "message": repr(failure), "details": []}})
 
     def _drop(self, incoming: web.Request, request: Request) -> web.StreamResponse:
         self._note(request, 0)
