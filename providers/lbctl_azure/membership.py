@@ -213,7 +213,8 @@ def model_members(scope: Scope, world: World, known: Machines, account: Account)
     members = [
         resource
         for node, machine in machines
-        if node not in strangers and (resource := _member(node, machine, pools, known, account)) is not None
+        if node not in strangers
+        and (resource := _member(node, machine, pools, known=known, world=world, account=account)) is not None
     ]
     resources = [*members, *_models(members, pools, known)]
     return Desired.of(scope, _never_empty(resources, observed, pools), notices=_notices(strangers, world))
@@ -245,13 +246,19 @@ def _pools_of(scope: Scope, world: World) -> dict[str, str]:
 
 
 def _member(
-    node: Node, machine: Machine, pools: Mapping[Scope, Mapping[str, str]], known: Machines, account: Account
+    node: Node,
+    machine: Machine,
+    pools: Mapping[Scope, Mapping[str, str]],
+    *,
+    known: Machines,
+    world: World,
+    account: Account,
 ) -> Resource | None:
     families = known.families(machine)
     wanted = frozenset(
         pool
         for scope, by_family in pools.items()
-        if takes_traffic(node, account, scope)
+        if takes_traffic(node, account, scope, world)
         for family, pool in by_family.items()
         if family in families
     )

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from lbctl.driver import World
-from lbctl.model.node import NodeSet, internal_ip
-from lbctl.model.objects import Node
+from lbctl.model.node import internal_ip
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Scope
 from lbctl_azure import names, tags
@@ -109,7 +108,7 @@ class _Builder:
         """Members of the cluster's pool; the last ones are kept, since an empty pool loses its outbound traffic."""
         if not self._config.uses_node_ips:
             return frozenset()
-        found = node_addresses(self._world.nodes, family, self._account, self._scope)
+        found = node_addresses(self._world, family, self._account, self._scope)
         seen = self.observed.get(element_key(POOL, names.pool_name(self._account.cluster, family)))
         before = seen.resource.fields.get("addresses") if seen else None
         if found or not before or self._config.balancers:
@@ -307,11 +306,11 @@ def _label_owner(observed: Observed, seat: Seat) -> str:
     return owner if owner in tags.service_list(present) else ""
 
 
-def node_addresses(nodes: NodeSet, family: str, account: Account, scope: Scope) -> frozenset[tuple[str, str]]:
+def node_addresses(world: World, family: str, account: Account, scope: Scope) -> frozenset[tuple[str, str]]:
     """Name and address of every node that takes traffic of this balancer."""
-
-    def derive(listed: tuple[Node, ...]) -> frozenset[tuple[str, str]]:
-        pairs = ((n.metadata.name, internal_ip(n, family)) for n in listed if takes_traffic(n, account, scope))
-        return frozenset((name, ip) for name, ip in pairs if ip)
-
-    return derive(nodes.nodes)
+    pairs = (
+        (node.metadata.name, internal_ip(node, family))
+        for node in world.nodes
+        if takes_traffic(node, account, scope, world)
+    )
+    return frozenset((name, ip) for name, ip in pairs if ip)

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lbctl.driver import World
 from lbctl.model.node import has_taint, is_eligible
 from lbctl.model.objects import EndpointSlice, Node
 from lbctl.model.resource import Scope
 from lbctl_azure.account import Account
+from lbctl_azure.elements import POOL
 from lbctl_azure.ids import last_segment
 from lbctl_azure.names import base_of_balancer
 from lbctl_azure.placement import matches
@@ -78,24 +80,18 @@ def is_managed(node: Node, account: Account) -> bool:
     return not group or group.lower() == account.config.resource_group.lower()
 
 
-def takes_traffic(node: Node, account: Account, scope: Scope) -> bool:
+def takes_traffic(node: Node, account: Account, scope: Scope, world: World) -> bool:
     """True when the node belongs into the pools of this balancer."""
     skips_control_plane = account.config.skip_control_plane or account.config.uses_node_ips
     if not is_eligible(node) or not is_managed(node, account) or has_taint(node, SHUTDOWN):
         return False
     if skips_control_plane and is_control_plane(node):
         return False
-    return not account.config.balancers or _belongs(node, account, scope)
+    return not account.config.balancers or home_of(node, account, world).lower() == base_of_balancer(scope.name).lower()
 
 
-def _belongs(node: Node, account: Account, scope: Scope) -> bool:
-    """In multi-SLB mode a node is in the pools of one balancer: by its machine set, by selector, else by name."""
-    base = base_of_balancer(scope.name)
-    return home_of(node, account).lower() == base.lower()
-
-
-def home_of(node: Node, account: Account) -> str:
-    """The balancer whose pools the node is in."""
+def home_of(node: Node, account: Account, world: World) -> str:
+    """In multi-SLB mode, the one balancer whose pools the node is in: by machine set, selector, habit, or name."""
     entries = account.config.balancers
     machine = machine_of(node)
     own_set = last_segment(machine.scale_set).lower() if machine and machine.scale_set else ""
@@ -105,9 +101,20 @@ def home_of(node: Node, account: Account) -> str:
     for entry in entries:
         if entry.node_labels and matches(entry.node_labels, node.metadata.labels):
             return entry.name
-    # Upstream counts nodes and takes the emptiest; a hash spreads as evenly and never moves a node.
     plain = [entry.name for entry in entries if not entry.node_labels] or [account.primary]
-    return plain[sum(node.metadata.name.encode()) % len(plain)]
+    settled = next((base for base in plain if _is_member(node, base, account, world)), None)
+    # Upstream counts nodes and takes the emptiest; a hash spreads as evenly and never moves a node.
+    return settled or plain[sum(node.metadata.name.encode()) % len(plain)]
+
+
+def _is_member(node: Node, base: str, account: Account, world: World) -> bool:
+    for internal in (False, True):
+        observed = world.observed.get(account.scope_of(base, internal=internal))
+        for pool in observed.of_kind(POOL) if observed is not None else ():
+            addresses = pool.resource.fields.get("addresses")
+            if isinstance(addresses, frozenset) and any(name == node.metadata.name for name, _ in addresses):
+                return True
+    return False
 
 
 def local_nodes(slices: Iterable[EndpointSlice]) -> frozenset[str]:

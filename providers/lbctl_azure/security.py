@@ -102,7 +102,7 @@ def _destinations(wish: Wish, family: str, world: World, account: Account) -> fr
     if wish.floats(family):
         return balancer | more
     scope = scope_of(wish, world, account)
-    nodes = (internal_ip(node, family) for node in world.nodes if takes_traffic(node, account, scope))
+    nodes = (internal_ip(node, family) for node in world.nodes if takes_traffic(node, account, scope, world))
     return frozenset(ip for ip in nodes if ip) if balancer else frozenset()
 
 

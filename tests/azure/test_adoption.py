@@ -8,11 +8,16 @@ import json
 import msgspec
 import pytest
 
-from lbctl.model.objects import Node, NodeAddress, Service
+from lbctl.model.objects import Endpoint, EndpointSlice, Node, NodeAddress, ObjectMeta, Service
 from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.bystanders import add_bystanders, foreign_parts
 from tests.clouds.azure.recorded import RECORDED, Flavour
 from tests.world import change, node
+
+ENDPOINTS = EndpointSlice(
+    metadata=ObjectMeta(name="web-1", namespace="default", labels={"kubernetes.io/service-name": "web"}),
+    endpoints=(Endpoint(addresses=("10.9.0.1",), node_name="several-0"),),
+)
 
 
 def adopt(world: Cluster, flavour: Flavour) -> None:
@@ -23,6 +28,8 @@ def adopt(world: Cluster, flavour: Flavour) -> None:
     for machine in machines_of(world):
         world.kube.nodes[machine.metadata.name] = machine
     world.start()
+    if flavour.name == "several-balancers":
+        world.controller.see_slice(None, ENDPOINTS)
     world.settle()
 
 
