@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from lbctl.driver import World
 from lbctl.model.resource import Identity, Key, Observed, Seen, State
 from lbctl_azure import names
-from lbctl_azure.account import Account, element_key, public_ip_key
-from lbctl_azure.elements import FRONTEND, RULE
+from lbctl_azure.account import Account, public_ip_key
+from lbctl_azure.elements import FRONTEND
 from lbctl_azure.placement import scope_of
 from lbctl_azure.wish import Front, Wish
 
@@ -45,14 +45,8 @@ def _own_key(wish: Wish, front: Front, account: Account) -> Key:
 
 
 def frontends_of(owner: Identity, observed: Observed) -> Iterator[Seen]:
-    """The frontends that a Service's rules use, each once."""
-    found: set[Key] = set()
-    for rule in observed.of_kind(RULE):
-        key = element_key(FRONTEND, str(rule.resource.fields.get("frontend")))
-        frontend = observed.get(key)
-        if owner in rule.resource.owners and frontend is not None and key not in found:
-            found.add(key)
-            yield frontend
+    """The frontends that a Service's rules use, foreign ones included."""
+    return (seen for seen in observed.of_kind(FRONTEND) if owner in seen.resource.owners)
 
 
 def address_of(frontend: Seen, observed: Observed) -> str:

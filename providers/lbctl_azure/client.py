@@ -90,6 +90,8 @@ class LoopbackToken(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is not t
         request.http_request.headers["Authorization"] = f"Bearer {token.token}"
 
 
+REMAINING = {kind: f"x-ms-ratelimit-remaining-subscription-{kind}s" for kind in ("write", "delete")}
+EMPTY_SECONDS = 1.0
 KINDS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
 
 
@@ -194,6 +196,9 @@ class Client:
             self._gate.check(kind)
         call, subject = f"{_kind_of(path)}/{kind}", last_segment(urlsplit(path).path)
         response = self._exchange(_request(method, path, document, headers), call, subject)
+        if kind != "read" and response.headers.get(REMAINING[kind], "") == "0":
+            # The next call of this kind would be refused: a short pause costs less than a refusal does.
+            self._gate.close(kind, EMPTY_SECONDS)
         if response.status_code in SUCCESSES or (missing_is_fine and _is_missing(response)):
             return response
         answer = answer_of(

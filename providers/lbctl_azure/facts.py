@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lbctl.clock import Clock
+from lbctl.errors import MissingFact
 from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, nothing
 from lbctl_azure.account import Account
@@ -191,7 +192,10 @@ class FactReader:
         return found
 
     def _read_addresses(self, path: str) -> list[PublicAddress]:
-        return [public_address(document) for document in self._reads.list(path)]
+        try:
+            return [public_address(document) for document in self._reads.list(path)]
+        except MissingFact:
+            return []  # The group is not there: who named it is told that the address is not.
 
     def _cached(self, key: str, read: Callable[[], Any], seconds: float) -> Any:  # noqa: ANN401 - whatever `read` gives
         now = self._clock.monotonic()

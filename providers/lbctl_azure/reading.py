@@ -109,7 +109,7 @@ def _shared_part(kind: str, element: Document, owners: Owners, users: Mapping[Ke
     public_ip = fields.get("public_ip")
     needs = frozenset({public_ip_key(str(public_ip))} if public_ip else ())
     ours = named is not None or (kind == PROBE and element["name"] == SHARED_PROBE)
-    resource = Resource(key, element["name"], fields, frozenset(found) if ours else NOBODY, needs)
+    resource = Resource(key, element["name"], fields, frozenset(found), needs)
     address = (element.get("properties") or {}).get("privateIPAddress") or ""
     return Seen(resource, {"id": element.get("id", ""), "address": address}, ours=ours)
 

@@ -134,30 +134,49 @@ def _within_limits(
     served = sorted(entrances, key=lambda entrance: not observed.owned_by(entrance.owner))
     foreign = _foreign_rules(observed)
     rejected: dict[Identity, tuple[Problem, ...]] = {}
-    rules: set[str] = set()
-    sources: dict[str, int] = {}
-    openings: set[Key] = set()
+    filling = _Filling(foreign)
     for entrance in served:
-        trial_rules = rules | {entrance.name}
-        trial_sources = sources | {entrance.name: len(entrance.sources)}
-        trial_openings = openings | {opening_key(entrance.name, address) for address in entrance.destinations}
-        problem = _limit_problem(len(trial_rules) + foreign, sum(trial_sources.values()), len(trial_openings), entrance)
+        problem = filling.problem_with(entrance)
         if problem is not None:
             rejected[entrance.owner] = (problem,)
         if entrance.owner not in rejected:
-            rules, sources, openings = trial_rules, trial_sources, trial_openings
+            filling.take(entrance)
     return [entrance for entrance in entrances if entrance.owner not in rejected], rejected
 
 
-def _limit_problem(rules: int, sources: int, openings: int, entrance: Entrance) -> Problem | None:
-    if rules > MOST_RULES:
-        return Problem("the security group", f"is full: {MOST_RULES} rules", "share ports and sources, or drop rules")
-    if sources > MOST_ENTRIES:
-        text = f"is full: {MOST_ENTRIES} sources, and {len(entrance.sources)} more are wanted"
-        return Problem("the security group", text, "name fewer ranges")
-    if openings > MOST_ENTRIES:
-        return Problem("the security group", f"is full: {MOST_ENTRIES} destinations")
-    return None
+class _Filling:
+    """How full the security group is while Services are let in one after another."""
+
+    def __init__(self, foreign_rules: int) -> None:
+        self._rules: dict[str, frozenset[str]] = {}
+        self._openings: set[Key] = set()
+        self._foreign_rules = foreign_rules
+        self._sources = 0
+
+    def take(self, entrance: Entrance) -> None:
+        """Count one more entrance."""
+        if entrance.name not in self._rules:
+            self._rules[entrance.name] = entrance.sources
+            self._sources += len(entrance.sources)
+        self._openings |= _keys_of(entrance)
+
+    def problem_with(self, entrance: Entrance) -> Problem | None:
+        """What would not fit any more."""
+        is_new = entrance.name not in self._rules
+        if is_new and len(self._rules) + self._foreign_rules >= MOST_RULES:
+            return Problem(
+                "the security group", f"is full: {MOST_RULES} rules", "share ports and sources, or drop rules"
+            )
+        if is_new and self._sources + len(entrance.sources) > MOST_ENTRIES:
+            text = f"is full: {MOST_ENTRIES} sources, and {len(entrance.sources)} more are wanted"
+            return Problem("the security group", text, "name fewer ranges")
+        if len(self._openings) + len(_keys_of(entrance) - self._openings) > MOST_ENTRIES:
+            return Problem("the security group", f"is full: {MOST_ENTRIES} destinations")
+        return None
+
+
+def _keys_of(entrance: Entrance) -> set[Key]:
+    return {opening_key(entrance.name, address) for address in entrance.destinations}
 
 
 def _foreign_rules(observed: Observed) -> int:

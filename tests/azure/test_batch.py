@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.azure.cluster import ADDRESSES, BALANCERS, GROUPS, Cluster, cluster
+from tests.bench.azure import together
 from tests.clouds.azure.cloud import Timing
 from tests.clouds.azure.faults import Fault, Refuse
+from tests.clouds.azure.limits import PUBLISHED
 from tests.world import node, service
 
 INTERNAL = {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}
@@ -170,3 +172,38 @@ def test_nodes_are_members_by_name_and_address() -> None:
         (pool,) = world.parts("backendAddressPools").values()
         (member,) = pool["loadBalancerBackendAddresses"]
         assert member["name"] == "n1"
+
+
+@pytest.mark.slow
+@pytest.mark.spec("AZ-019", "AZ-022")
+def test_five_hundred_services_take_a_minute_not_an_hour() -> None:
+    """At real-life latencies and the published limits, 500 external Services are served within ten minutes."""
+    figures = together(500, {})
+    assert figures["seconds"] < 600
+    assert figures["accepted_writes"] <= 505
+    assert figures["one_node_joins"] == {f"{POOLS}/write": 1}
+
+
+def test_the_published_limits_are_never_run_into() -> None:
+    """A writer that heeds what is left is refused nothing, however many Services there are."""
+    with cluster(limits=PUBLISHED) as world:
+        put(world, 250)
+        assert len(settled(world)) == 250
+        assert {call.status for call in world.server.journal.calls} & {429} == set()
+
+
+def test_what_was_changed_by_hand_is_mended() -> None:
+    """A rule that somebody removed is back after the next look, and nothing else was written."""
+    with cluster() as world:
+        world.add_nodes("n1")
+        put(world, 2)
+        found = world.azure.cloud.find(world.azure.id("loadBalancers", "kubernetes"))
+        assert found is not None
+        with world.azure.cloud.lock:
+            world.azure.cloud.replace_properties(
+                found, {**found.properties, "loadBalancingRules": found.properties["loadBalancingRules"][1:]}
+            )
+        world.server.journal.clear()
+        world.settle(900)
+        assert len(world.lb_rules()) == 2
+        assert world.writes() == {f"{BALANCERS}/write": 1}
