@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lbctl.driver import World
+from lbctl.model.node import internal_ip
 from lbctl.model.resource import Identity, Key, Observed, Resource, Seen, State
 from lbctl.plan.actions import Step, Verb
 from lbctl_azure.account import BALANCER_SCOPE, PUBLIC_IP, SECURITY_RULE, Account
@@ -32,7 +33,7 @@ READ_ONLY = ("etag", "provisioningState", "resourceGuid", "defaultSecurityRules"
 
 
 class Evidence:
-    """Says whose a destination is: addresses of our frontends and Services, and of the cluster's own subnet.
+    """Says whose a destination is: addresses of our frontends, Services and nodes, and of the cluster's own subnet.
 
     Without proof a destination is somebody else's, for instance another cluster's that uses the same group.
     """
@@ -40,6 +41,7 @@ class Evidence:
     def __init__(self, world: World, account: Account, ranges: Callable[[], Iterable[str]] = tuple) -> None:
         self._ranges = ranges
         self._exclusive = account.settings.nsg_exclusive
+        self._nodes = {internal_ip(node, family) for node in world.nodes for family in ("IPv4", "IPv6")}
         self._owners: dict[str, set[Identity]] = {}
         self._wanted: dict[Key, set[Identity]] = {}
         for observed in world.observed.values():
@@ -70,7 +72,7 @@ class Evidence:
 
     def is_ours(self, address: str) -> bool:
         """True when the address is proven to be this cluster's."""
-        return self._exclusive or address in self._owners or self._is_inside(address)
+        return self._exclusive or address in self._owners or address in self._nodes or self._is_inside(address)
 
     def _is_inside(self, address: str) -> bool:
         try:

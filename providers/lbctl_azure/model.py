@@ -286,8 +286,8 @@ def _labels(seats: Iterable[Seat], observed: Observed) -> tuple[Labels, list[tup
     problems: list[tuple[Identity, Problem]] = []
     for seat in seats:
         label, place = seat.wish.dns_label, seat.public_ip.lower()
-        if label is None or not place or not seat.makes_address:
-            continue
+        if label is None or not place or not seat.makes_address or seat.front != seat.wish.fronts[0]:
+            continue  # A label names one address of the region: the Service's first.
         owner = _label_owner(observed, seat)
         held = labels.setdefault(place, (label, seat.wish.identity))
         if (owner and owner != seat.wish.identity.key) or held[0] != label:

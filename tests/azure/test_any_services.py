@@ -50,7 +50,7 @@ def _service(draw: st.DrawFn, number: int) -> Service:
     return change(made, spec=change(made.spec, **spec))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(services())
 def test_nothing_is_left_to_do_whatever_was_asked(wanted: list[Service]) -> None:
     """After all was served, planned against a fresh read, the plan is empty; after all was deleted, so is Azure."""
@@ -72,7 +72,7 @@ def test_nothing_is_left_to_do_whatever_was_asked(wanted: list[Service]) -> None
         assert world.azure.state() == before
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(services(), st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_arrival(wanted: list[Service], source: Any) -> None:
     """The same Services in another order of arrival are planned in the same words."""
