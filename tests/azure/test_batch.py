@@ -41,6 +41,21 @@ def test_external_services_created_together_share_their_writes(seconds: float) -
         assert world.plans() == []
 
 
+@pytest.mark.spec("AZ-019")
+def test_addresses_that_are_ready_wait_a_little_for_their_neighbours() -> None:
+    """Addresses that come two seconds apart are still put on the balancer in one write."""
+    with cluster() as world:
+        world.add_nodes("n1")
+        world.azure.cloud.timing = Timing(by_type={"publicIPAddresses": 3.0})
+        world.server.journal.clear()
+        for number in range(10):
+            world.kube.put(service(f"s{number}"))
+            world.settle(0.25)
+        world.settle(60)
+        assert len(settled(world)) == 10
+        assert world.writes()[f"{BALANCERS}/write"] == 1
+
+
 @pytest.mark.spec("AZ-020", "AZ-067")
 def test_internal_services_created_together_take_one_write() -> None:
     """N internal Services without source ranges take one write of the balancer, and none of the security group."""

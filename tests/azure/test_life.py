@@ -106,8 +106,11 @@ def test_ports_come_go_and_change_protocol(world: Cluster) -> None:
 def test_external_to_internal_and_back_leaves_no_trace(world: Cluster) -> None:
     """After a change of scheme the old balancer, its address and its opening are gone."""
     world.apply(service())
+    world.server.journal.clear()
     world.annotate("web", INTERNAL)
     world.settle(60)
+    written = [f"{call.method} {call.path.rpartition('/')[2]}" for call in world.server.journal.calls]
+    assert written.index("PUT kubernetes-internal") < written.index("DELETE kubernetes")
     assert world.balancer() is None
     assert world.public_ips() == world.security_rules() == {}
     assert set(world.lb_rules("kubernetes-internal")) == {f"{NAME}-TCP-80"}

@@ -60,10 +60,14 @@ def test_the_last_service_takes_the_balancer_with_it(nics: Cluster, kind: str) -
     nics.add_machines(getattr(nics.azure, kind)(count=2))
     before = nics.azure.state()
     nics.apply(service())
+    nics.server.journal.clear()
     nics.delete("web")
     nics.settle(120)
     assert not nics.exists(), nics.kube.events
     assert nics.azure.state() == before
+    written = [call.action.lower() for call in nics.server.journal.calls if call.counted.value == "write"]
+    compute = [action for action in written if "virtualmachinescalesets" in action]
+    assert compute[:1] in ([], ["microsoft.compute/virtualmachinescalesets/write"])
 
 
 @pytest.mark.spec("AZ-083")

@@ -102,6 +102,26 @@ def test_services_are_placed_by_label_and_stay() -> None:
         assert not members[0] & members[1]
 
 
+@pytest.mark.spec("AZ-085")
+def test_services_spread_over_balancers_and_never_move() -> None:
+    """Without selectors the emptiest balancer takes the next Service, and nobody moves when another is emptier."""
+    with cluster(
+        config={"multipleStandardLoadBalancerConfigurations": [{"name": "kubernetes"}, {"name": "second"}]}
+    ) as world:
+        world.add_nodes("n1", "n2")
+        for name in ("a", "b", "c"):
+            world.apply(service(name))
+        assert sorted([len(world.lb_rules("kubernetes")), len(world.lb_rules("second"))]) == [1, 2]
+        placed = set(world.lb_rules("kubernetes"))
+        world.crash()
+        world.settle()
+        assert world.plans() == []
+        world.delete("b")
+        world.settle(60)
+        assert set(world.lb_rules("kubernetes")) <= placed
+        assert world.plans() == []
+
+
 @pytest.mark.spec("AZ-086")
 def test_a_local_service_has_a_pool_of_the_nodes_with_endpoints() -> None:
     """With several balancers, a Local Service's pool holds the nodes of all its slices, and follows them."""
