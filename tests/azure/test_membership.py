@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.azure.cluster import Cluster, cluster
+from tests.clouds.azure.cloud import Timing
 from tests.world import service
 
 NIC_POOLS = {"loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration"}
@@ -105,3 +106,23 @@ def test_an_interface_of_another_balancer_is_left_alone(nics: Cluster) -> None:
     nics.apply(service())
     assert nics.members() == ["networkInterfaces/free-nic"]
     assert "NodeInOtherBalancer" in nics.reasons()
+
+
+@pytest.mark.spec("AZ-024")
+def test_instances_wait_until_their_model_is_written(nics: Cluster) -> None:
+    """While the model of a scale set is still being written, no instance of it is touched, joining or leaving."""
+    nics.add_machines(nics.azure.uniform_set(count=2))
+    nics.azure.cloud.timing = Timing(by_type={"virtualMachineScaleSets": 40.0})
+    for act in (lambda: nics.kube.put(service()), lambda: nics.kube.delete("shop/web")):
+        nics.server.journal.clear()
+        act()
+        nics.settle(20)
+        assert _compute_writes(nics) == ["microsoft.compute/virtualmachinescalesets/write"]
+        nics.settle(200)
+        assert len(_compute_writes(nics)) == 3
+    assert not nics.exists()
+
+
+def _compute_writes(world: Cluster) -> list[str]:
+    written = [call.action.lower() for call in world.server.journal.calls if call.counted.value == "write"]
+    return [action for action in written if "virtualmachinescalesets" in action]
