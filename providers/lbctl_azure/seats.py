@@ -69,6 +69,8 @@ class Seats:
         self._world = world
         self._observed = world.observed.get(scope, Observed(scope))
         self._known = [*_observed_addresses(self._observed), *facts.addresses]
+        self._owners = self._observed.owners()
+        self._rule_owners = {owner for seen in self._observed.of_kind(RULE) for owner in seen.resource.owners}
         self._taken = {place: name for name, place in _places(self._observed)}
 
     def of(self, wishes: Iterable[Wish]) -> Seating:
@@ -88,7 +90,7 @@ class Seats:
         return seating
 
     def _rank(self, wish: Wish, front: Front) -> tuple[bool, bool, Identity]:
-        return (front.is_pinned, not self._observed.owned_by(wish.identity), wish.identity)
+        return (front.is_pinned, wish.identity not in self._owners, wish.identity)
 
     # -- public addresses -------------------------------------------------------------------------------------------
 
@@ -204,8 +206,7 @@ class Seats:
 
     def _seniority(self, seat: Seat) -> tuple[bool, bool, Identity]:
         identity = seat.wish.identity
-        has_rule = any(identity in seen.resource.owners for seen in self._observed.of_kind(RULE))
-        return (not has_rule, seat.guest, identity)
+        return (identity not in self._rule_owners, seat.guest, identity)
 
     def _clashes_of(self, sharing: list[Seat]) -> Iterator[tuple[Identity, Problem]]:
         holders: dict[tuple[str, int], Identity] = {}

@@ -131,7 +131,8 @@ def _within_limits(
     entrances: list[Entrance], observed: Observed
 ) -> tuple[list[Entrance], Mapping[Identity, tuple[Problem, ...]]]:
     """Without the Services that would take the group over its limits; those that are in already come first."""
-    served = sorted(entrances, key=lambda entrance: not observed.owned_by(entrance.owner))
+    old = observed.owners()
+    served = sorted(entrances, key=lambda entrance: entrance.owner not in old)
     foreign = _foreign_rules(observed)
     rejected: dict[Identity, tuple[Problem, ...]] = {}
     filling = _Filling(foreign)

@@ -38,8 +38,8 @@ def _service(draw: st.DrawFn, number: int) -> Service:
     numbers = draw(st.lists(st.sampled_from([53, 80, 443, 8080]), min_size=1, max_size=3, unique=True))
     protocols = [draw(st.sampled_from(["TCP", "UDP"])) for _ in numbers]
     ports = tuple(
-        ServicePort(port=port, protocol=protocol, node_port=30000 + port, name=f"p{port}")
-        for port, protocol in zip(numbers, protocols, strict=True)
+        ServicePort(port=port, protocol=protocol, node_port=30000 + 10 * number + index, name=f"p{port}")
+        for index, (port, protocol) in enumerate(zip(numbers, protocols, strict=True))
     )
     spec: dict[str, Any] = {"ports": ports, "ip_families": draw(st.sampled_from([("IPv4",), ("IPv4", "IPv6")]))}
     if draw(st.booleans()):
