@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env check test conformance bench lock clean
+.PHONY: help env demo check test conformance bench lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -16,6 +16,9 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: env ## The whole life of some Services on this machine, with real traffic (under 90 s)
+	@$(BIN)/lbctl demo
 
 check: env ## Format, lint, types, layers and the quick tests (under a minute)
 	$(BIN)/ruff format --check .

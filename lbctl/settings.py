@@ -19,7 +19,6 @@ import yaml
 from lbctl.errors import InvalidSettings
 
 ENV_PREFIX = "LBCTL_"
-CONFIG_VARIABLE = "LBCTL_CONFIG"
 REDACTED = "(secret)"
 SECRET_WORDS = ("secret", "password", "token", "api_key", "private")
 
@@ -174,7 +173,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     for name in sorted(environ):
         if name in known:
             found[known[name]] = (name, environ[name])
-        elif name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+        elif name.startswith(ENV_PREFIX):
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else "see `lbctl config show` for the known ones"
             raise InvalidSettings(f"the variable {name} is unknown", hint=hint)

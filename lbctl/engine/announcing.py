@@ -153,7 +153,7 @@ class Announcer:
     def _error(self, state: Pass, tracked: Tracked) -> LbctlError | None:
         if tracked.problems:
             return InvalidService(tracked.problems)
-        culprit = self._account.culprits.get(tracked.identity)
+        culprit = self._account.culprits.get((state.scope, tracked.identity))
         if culprit is not None and culprit[0] == tracked.intent:
             return culprit[1]
         return state.errors.get(tracked.identity)

@@ -319,3 +319,44 @@ def test_planning_writes_nothing(world, cloud):
     fresh.settle()
     assert sum(len(plan.actions) + len(plan.held) for plan in fresh.plans()) >= 3
     assert (cloud.writes, world.kube.writes, fresh.kube.writes) == (cloud_writes, kube_writes, 0)
+
+
+def test_a_conflict_that_never_ends_is_told_and_tried_with_growing_pauses(world, cloud):
+    """After five tries at once the Service says so, and there is no storm."""
+    tries = []
+
+    def conflict(name, number):
+        if name == "create-balancer":
+            tries.append(world.clock.monotonic())
+            raise Conflict("the version does not match")
+
+    cloud.before = conflict
+    world.kube.put(service())
+    world.settle(100)
+    assert world.condition().reason == "Conflict"
+    assert 6 <= len(tries) <= 40
+    cloud.before = lambda *_: None
+    world.settle(300)
+    assert world.condition().status == "True"
+
+
+def test_a_culprit_that_arrives_during_a_search_is_not_blamed_on_others(world, cloud):
+    """Two poisoned Services, one of them late: both are found, and nobody else is."""
+    spent = []
+
+    def interrupt(name, number):
+        if name == "update" and not spent and world.account.bisections:
+            spent.append(number)
+            world.kube.put(service("late", ports=(2000,), annotations={PREFIX + "poison": "true"}))
+            raise PermissionDenied("not now")
+
+    world.apply(service("first", ports=(900,)))
+    cloud.before = interrupt
+    for index in range(4):
+        annotations = {PREFIX + "poison": "true"} if index == 1 else {}
+        world.kube.put(service(f"s{index}", ports=(1000 + index,), annotations=annotations))
+    world.settle(1000)
+    assert spent
+    reasons = {name: world.condition(name).reason for name in ("first", "s0", "s1", "s2", "s3", "late")}
+    assert {name for name, reason in reasons.items() if reason == "InvalidService"} == {"s1", "late"}
+    assert {reason for name, reason in reasons.items() if name not in ("s1", "late")} == {"Ready"}

@@ -70,6 +70,8 @@ class MemoryCloud:
         self.calls: Counter[str] = Counter()
         self.operations: dict[str, tuple[int, Callable[[], None]]] = {}
         self.slow = False
+        self.refused_busy = 0
+        self.failing: dict[str, CloudError] = {}
         self.unknown_targets: set[str] = set()
         self.most_targets = 1000
         self.writes = 0
@@ -97,7 +99,7 @@ class MemoryCloud:
             if kind == "balancer":
                 thing.fields["address"] = self.new_address()
             self._serve_second_family(thing)
-            thing.ready = not self.slow
+            thing.ready = not (self.slow and kind == "balancer")
             self.things[thing.id] = thing
             return thing
 
@@ -151,6 +153,9 @@ class MemoryCloud:
         )
 
     def _check(self, fields: dict[str, Any], uses: Iterable[str]) -> None:
+        if any(used in self.things and not self.things[used].ready for used in uses):
+            self.refused_busy += 1
+            raise PermissionError("a thing that it uses is still being made")
         missing = [used for used in uses if used not in self.things]
         if missing:
             raise KeyError(f"not found: {missing}")
@@ -274,7 +279,7 @@ class MemoryDriver:
         name = default_balancer_name(intent.identity.uid)
         balancer = Ref(Key("balancer", name), scope=Scope("balancer", name))
         seen = world.observed.get(Scope("balancer", name))
-        if seen is None or seen.get(balancer.key) is None:
+        if seen is None or seen.get(balancer.key) is None or seen[balancer.key].state is not State.ACTIVE:
             return
         ranges, _ = served_ranges(intent.source_ranges, intent.families)
         marker = "poison" if (intent.options or {}).get("poison") else ""
@@ -353,6 +358,8 @@ class MemoryDriver:
         else:
             thing = self._create_or_find(desired, fields, uses, refs)
         seen = _seen(thing)
+        if not thing.ready:
+            return Pending(thing.id, poll_after=2.0, early=Outputs(seen=(seen,)))
         return Outputs(seen=(replace(seen, resource=replace(desired, fields=seen.resource.fields)),))
 
     def _create_or_find(self, desired: Resource, fields: dict[str, Any], uses: list[str], refs: Refs) -> Thing:
@@ -390,7 +397,14 @@ class MemoryDriver:
         return Outputs(seen=seen, gone=gone)
 
     def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
-        return {}
+        things = {thing.id: thing for thing in self.cloud.list("balancer")}
+        over: dict[str, Outcome] = {}
+        for one in pending:
+            if one.operation in self.cloud.failing:
+                over[one.operation] = self.cloud.failing.pop(one.operation)
+            elif one.operation in things and things[one.operation].ready:
+                over[one.operation] = Outputs(seen=(_seen(things[one.operation]),))
+        return over
 
     def status(self, identity: Identity, world: World) -> Status:
         name = default_balancer_name(identity.uid)
