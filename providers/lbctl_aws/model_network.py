@@ -278,7 +278,7 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         (key, attributes.LISTENER_DEFAULTS.get(key, ""))
         for key in attributes.remembered(options, f"listener/{wish.port}")
     )
-    forward = tuple(_forward(place, wish, group))
+    forward = _normalised(tuple(_forward(place, wish, group)))
     return Resource(
         listener_key(balancer.id, wish.port, classic=False),
         name=f":{wish.port}",
@@ -295,6 +295,11 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         owners=place.owners,
         needs=frozenset({balancer, *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
     )
+
+
+def _normalised(forward: tuple[tuple[Ref | str, int], ...]) -> tuple[tuple[Ref | str, int], ...]:
+    """A single target has no weight to speak of: the API answers without one."""
+    return ((forward[0][0], 1),) if len(forward) == 1 else forward
 
 
 def _forward(place: Place, wish: ListenerWish, group: Key) -> Iterator[tuple[Ref | str, int]]:

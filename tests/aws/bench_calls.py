@@ -56,14 +56,14 @@ def operations(cluster: Cluster, number: int) -> Iterator[tuple[str, Callable[[]
 
 def rows(aws: AwsWorld, number: int) -> Iterator[dict[str, Any]]:
     """The measured rows of every mode."""
-    for mode, annotations in MODES.items():
+    for mode, marks in MODES.items():
         cluster = Cluster.begin(aws)
         aws.quotas.update({"network-load-balancers": 1000, "classic-load-balancers": 1000})
-        cluster.annotations = annotations
+        cluster.annotations = marks
         for operation, act in operations(cluster, number):
             aws.calls.clear()
             act()
-            cluster.settle(90)
+            cluster.settle(60)
             done = [call for call in aws.calls if call.outcome == "ok"]
             writes = sum(call.writes for call in done)
             yield {
