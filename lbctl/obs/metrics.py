@@ -118,7 +118,9 @@ class Metrics:
 
         self.work_adds = counter("workqueue_adds_total", "Pieces of work that ever came in.", "name")
         self.work_depth = gauge("workqueue_depth", "Pieces of work that are due.", "name")
-        self.work_retries = counter("workqueue_retries_total", "Pieces of work that asked to be taken up again.", "name")
+        self.work_retries = counter(
+            "workqueue_retries_total", "Pieces of work that asked to be taken up again.", "name"
+        )
         self.queue_seconds = histogram(
             "workqueue_queue_duration_seconds", "For how long work was due before it was taken.", "name"
         )
