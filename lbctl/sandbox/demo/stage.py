@@ -124,7 +124,7 @@ class Stage:
         service = self.hands.get(key)
         if service is None:
             raise StepFailed(f"{key} does not exist")
-        return summarise(service, self._process.assembly.controller.claim_of(service))
+        return summarise(service, self._process.assembly.controller.intake.claim_of(service))
 
     def _is_settled(self) -> bool:
         accounts = self._process.assembly.accounts.values()
@@ -215,7 +215,7 @@ class Stage:
         return parts + len({service.key for service in (*marked, *self.balancers())})
 
     def _row(self, service: Service) -> tuple[str, ...]:
-        line = summarise(service, self._process.assembly.controller.claim_of(service))
+        line = summarise(service, self._process.assembly.controller.intake.claim_of(service))
         if line.state is State.FOREIGN:
             return (line.key, line.state, "", ",".join(line.ports), "", "", "")
         figures = self.report.service(line.key)
