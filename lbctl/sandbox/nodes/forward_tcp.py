@@ -97,7 +97,7 @@ class TcpPort:
             self._close_listener()
         elif self._server is None:
             listening = tcp_socket(self._address, rule.node_port)
-            self._server = await asyncio.get_running_loop().create_server(lambda: _Client(self), sock=listening)
+            self._server = await serve(lambda: _Client(self), listening)
 
     def close(self) -> None:
         """Accept nothing any more; established connections go on until one end or the target is gone."""
