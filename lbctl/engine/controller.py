@@ -20,7 +20,7 @@ from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Account, InFlight, Tracked
 from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -499,9 +499,17 @@ class Controller:
                     account.see(account.look(flight.scope).doubted(), now=self._now())
                     account.arrived[flight.scope].append((flight.action, outcome))
                 self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
+                self._touch_others(account, flight)
             if account.in_flight:
                 pause = min(flight.pending.poll_after for flight in account.in_flight.values())
                 self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
+
+    def _touch_others(self, account: Account, flight: InFlight) -> None:
+        """What an operation brought, such as an address, is what other scopes of its Services may have waited for."""
+        owners = (account.services[owner] for owner in flight.action.owners if owner in account.services)
+        others = {scope for tracked in owners for scope in account.scopes_of(tracked)}
+        for scope in others - {flight.scope}:
+            self._touch(account, scope, Priority.USER)
 
     def _now(self) -> float:
         return self._shared.clock.monotonic()

@@ -13,12 +13,14 @@ from lbctl.plan.actions import Action
 from lbctl_aws import apply_classic, apply_groups, apply_network, apply_targets
 from lbctl_aws.apply_groups import Write
 from lbctl_aws.client import AwsClient
+from lbctl_aws.release import NO_CALL, let_go
 
 WRITES: Mapping[str, Write] = {
     **apply_groups.WRITES,
     **apply_targets.WRITES,
     **apply_network.WRITES,
     **apply_classic.WRITES,
+    NO_CALL: let_go,
 }
 
 

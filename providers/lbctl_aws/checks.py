@@ -202,6 +202,18 @@ def _groups(intent: Intent, options: Options, settings: AwsSettings) -> Found:
         yield Problem("spec.loadBalancerSourceRanges", f"{', '.join(bad)} is IPv6, and the balancer serves IPv4 only")
 
 
+def _actions(intent: Intent, options: Options, _: AwsSettings) -> Found:
+    keys = {wish.action_key for wish in build_listeners(intent)} if intent.ports else set()
+    for part, forward in options.actions.items():
+        if part not in keys:
+            yield _on("actions", f"there is no such listener; there are {', '.join(sorted(keys))}", part=part)
+        if any(target.service for target in forward.targets):
+            hint = "name a target group by targetGroupARN"
+            yield _on("actions", "target groups of other Services are not supported", hint, part=part)
+        if forward.sticky:
+            yield _on("actions", "stickiness between target groups is not supported", part=part)
+
+
 def _labels(_: Intent, options: Options, __: AwsSettings) -> Found:
     if options.mode == IP and options.target_node_labels:
         yield _on("target_node_labels", "pods are the targets in this mode, not nodes")
@@ -224,6 +236,7 @@ CHECKS: tuple[Check, ...] = (
     _tags,
     _groups,
     _labels,
+    _actions,
 )
 
 

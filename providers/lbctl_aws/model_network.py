@@ -183,7 +183,7 @@ def _target_group(place: Place, balancer: Key, wish: ListenerWish) -> Resource:
     name = _living_group(place, balancer, wish, fields) or choose_group_name(place, base, balancer.id)
     fields.update(health_fields(check))
     fields["tags"] = place.tags(_group_tags(place, wish))
-    fields["targets"] = _targets(place, wish, port)
+    fields["targets"] = _targets(place, wish, Key(TARGETS, name), port)
     resets = (
         (key, attributes.group_default(key, target_type=place.options.target_type, protocol=wish.backend))
         for key in attributes.remembered(place.options, f"tg/{wish.port}")
@@ -240,12 +240,30 @@ def _group_tags(place: Place, wish: ListenerWish) -> dict[str, str]:
     return names.lbc_tags(place.cluster, place.owner, f"{place.owner.key}:{wish.port}")
 
 
-def _targets(place: Place, wish: ListenerWish, port: int) -> frozenset[str]:
-    if place.options.target_type == "instance":
-        return instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
-    return frozenset().union(
-        *(pod_targets(place.world, place.intent, one, place.facts.network, group_port=port) for one in wish.ports)
-    )
+def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> frozenset[str]:
+    """The targets that are wanted; what is there while nodes, or the Service's slices, are not known at all.
+
+    A Service with a selector has a slice even without pods, so none means that they have not been read yet.
+    """
+    is_instance = place.options.target_type == "instance"
+    is_known = len(place.world.nodes) > 0 if is_instance else bool(place.world.slices.get(place.owner))
+    there = _living_targets(place, group)
+    if not is_known:
+        return there
+    if is_instance:
+        wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
+    else:
+        wanted = frozenset().union(
+            *(pod_targets(place.world, place.intent, one, place.facts.network, group_port=port) for one in wish.ports)
+        )
+    # Targets of other clusters cannot be told from our own former ones; AWS itself drops terminated instances.
+    return wanted | there if place.options.multi_cluster_target_group else wanted
+
+
+def _living_targets(place: Place, group: Key) -> frozenset[str]:
+    seen = place.observed.get(group)
+    targets = seen.resource.fields.get("targets") if seen is not None else None
+    return targets if isinstance(targets, frozenset) else frozenset()
 
 
 def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Resource:
@@ -260,7 +278,7 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         (key, attributes.LISTENER_DEFAULTS.get(key, ""))
         for key in attributes.remembered(options, f"listener/{wish.port}")
     )
-    forward = tuple(_forward(place, wish, group))
+    forward = _normalised(tuple(_forward(place, wish, group)))
     return Resource(
         listener_key(balancer.id, wish.port, classic=False),
         name=f":{wish.port}",
@@ -277,6 +295,11 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         owners=place.owners,
         needs=frozenset({balancer, *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
     )
+
+
+def _normalised(forward: tuple[tuple[Ref | str, int], ...]) -> tuple[tuple[Ref | str, int], ...]:
+    """A single target has no weight to speak of: the API answers without one."""
+    return ((forward[0][0], 1),) if len(forward) == 1 else forward
 
 
 def _forward(place: Place, wish: ListenerWish, group: Key) -> Iterator[tuple[Ref | str, int]]:

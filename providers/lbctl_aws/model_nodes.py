@@ -23,7 +23,17 @@ from lbctl_aws.listeners import DATAGRAM, build_listeners
 from lbctl_aws.model_groups import manages_node_rules
 from lbctl_aws.network import INTERNAL, Network
 from lbctl_aws.options import Options, options_of
-from lbctl_aws.place import BACKEND_SCOPE, BALANCERS, CLASSIC, GROUP, NODE_SCOPE, RULE, balancer_scope, is_of_lbc
+from lbctl_aws.place import (
+    BACKEND_SCOPE,
+    BALANCER,
+    BALANCERS,
+    CLASSIC,
+    GROUP,
+    NODE_SCOPE,
+    RULE,
+    balancer_scope,
+    is_of_lbc,
+)
 from lbctl_aws.settings import AwsSettings
 from lbctl_aws.targets import InstanceIds
 
@@ -56,9 +66,25 @@ def build_node_rules(world: World, facts: NodeFacts, settings: AwsSettings, clus
     wishes = list(_wishes(world, facts, settings, cluster))
     groups, notices = _node_groups(world, facts, settings, cluster)
     observed = world.observed.get(NODE_SCOPE, Observed(NODE_SCOPE))
-    resources = [r for group in sorted(groups) for r in _resources(group, wishes, observed, settings, cluster)]
+    resources = {r.key: r for group in sorted(groups) for r in _resources(group, wishes, observed, settings, cluster)}
+    resources = {**{resource.key: resource for resource in _kept(world, observed)}, **resources}
     told = dict.fromkeys(world.intents, notices) if notices else NOTHING
-    return Desired.of(NODE_SCOPE, resources, notices=told)
+    return Desired.of(NODE_SCOPE, resources.values(), notices=told)
+
+
+def _kept(world: World, observed: Observed) -> Iterator[Resource]:
+    """Shared rules stay while a balancer serves whose Service is not in this plan.
+
+    Such a Service is frozen (invalid, or not yet marked as ours) or leaving; what it alone owns the engine keeps, but
+    nobody owns a shared rule.
+    """
+    scopes = (seen for scope, seen in world.observed.items() if scope.kind == BALANCER)
+    owners = {owner for scope in scopes for seen in scope.resources.values() for owner in seen.resource.owners}
+    if owners <= world.intents.keys():
+        return
+    for seen in observed.of_kind(RULE):
+        if seen.ours and not seen.resource.owners:
+            yield seen.resource
 
 
 def _resources(

@@ -80,6 +80,7 @@ class Reader:
     def read(self, world: World, nodes: NodeFacts, *, only: Scope | None = None) -> dict[Scope, Observed]:
         """All scopes that hold anything, or the one that is asked for; lists of the account in pages."""
         at = self._clock.monotonic()
+        self._forget_tags(world, only)
         look = _Look(world, Owners(self._cluster, world, self._settings.adopt_untagged), only)
         groups = self._groups(nodes)
         self._see_groups(look, groups)
@@ -228,9 +229,11 @@ class Reader:
             self._tags.update({entry["ResourceArn"]: read_tags(entry) for entry in reply.get("TagDescriptions", ())})
         return self._tags
 
-    def forget(self, arn: str) -> None:
-        """Read the tags of this object again next time: they have been changed."""
-        self._tags.pop(arn, None)
+    def _forget_tags(self, world: World, scope: Scope | None) -> None:
+        """Have the tags of one scope's objects read again: they may be why it is looked at."""
+        known = world.observed.get(scope) if scope is not None else None
+        for seen in known.resources.values() if known is not None else ():
+            self._tags.pop(seen.outputs.get("arn", ""), None)
 
     def _see_shared(self, look: _Look, groups: Mapping[str, dict[str, Any]], nodes: NodeFacts) -> None:
         backend = {g: raw for g, raw in groups.items() if is_backend(read_tags(raw))}

@@ -31,6 +31,7 @@ class Cluster(World):
     def __init__(self, aws: AwsWorld, scene: Scene, *, policy: Policy | None = None, **settings: Any) -> None:
         self.aws = aws
         self.scene = scene
+        self.annotations: dict[str, str] = {}
         endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "sts"), aws.endpoint)
         chosen = AwsSettings(region=aws.region, vpc_id=scene["main"], endpoints=endpoints, **settings)
         super().__init__(lbctl_aws.DRIVER, settings=chosen, nodes=(), cluster=Ours("demo", "demo"), policy=policy)

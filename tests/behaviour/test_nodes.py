@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.model.objects import NodeCondition, NodeStatus, Taint
+from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
 from tests.clouds.memory import info
 from tests.world import World, change, node, service
 
@@ -277,3 +277,20 @@ def test_a_node_that_joins_during_a_pass_is_served_by_the_next_one(world, cloud)
         world.do(other)
     world.settle(60)
     assert only_targets(cloud) == {"n1", "n2", "n3"}
+
+
+@pytest.mark.spec("SC-052")
+@pytest.mark.parametrize(("by_address", "updates"), [(True, 1), (False, 0)])
+def test_a_changed_address_matters_only_where_targets_are_addresses(cloud, by_address, updates):
+    """An update for drivers that target addresses, nothing for those that target instances."""
+    kind = info(cloud)
+    identity = (lambda n: n.status.addresses) if by_address else (lambda n: n.spec.provider_id)
+    fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__} | {"node_identity": identity}
+    world = World(type(kind)(**fields))
+    world.apply(service())
+    generation = world.account.nodes.current.generation
+    moved = node("n2")
+    address = NodeAddress(type="InternalIP", address="10.9.9.9")
+    world.see_node(change(moved, status=NodeStatus(addresses=(address,), conditions=moved.status.conditions)))
+    world.settle()
+    assert world.account.nodes.current.generation == generation + updates

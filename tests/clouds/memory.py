@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
 from lbctl.driver import (
     Affinity,
@@ -192,6 +194,12 @@ def _plain(value: Any, names: dict[str, str]) -> Any:
 # -- the driver -----------------------------------------------------------------------------------------------------
 
 PREFIX = "memory.example.com/"
+
+
+class MemorySettings(msgspec.Struct, frozen=True):
+    """There is nothing to set."""
+
+
 TABLE = AnnotationTable(
     (
         Annotation(PREFIX + "flavor", "flavor", Choice(("small", "large")), "Size class.", default="small"),
@@ -461,7 +469,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         scope_kinds=("balancer", "firewall"),
         node_kinds=frozenset({"balancer"}),
         connect=lambda setup: MemoryDriver(setup, cloud),
-        settings=dict,
+        settings=MemorySettings,
         classes=("example.com/memory",),
         node_identity=lambda node: node.metadata.name,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from lbctl.sandbox.nodes.addresses import family_of, is_loopback, reset, tcp_socket
+from lbctl.sandbox.nodes.addresses import family_of, is_loopback, reset, serve, tcp_socket
 
 if TYPE_CHECKING:
     from lbctl.sandbox.nodes.choose import Chooser

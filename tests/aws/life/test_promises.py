@@ -3,7 +3,7 @@
 import pytest
 
 from lbctl.annotations import DELETION_POLICY
-from lbctl.model.objects import Node, NodeSpec, ObjectMeta
+from lbctl.model.objects import Node, NodeCondition, NodeSpec, NodeStatus, ObjectMeta
 from lbctl_aws.annotations import AWS
 from tests.aws.cluster import CLASSIC, EXTERNAL, MODES, NLB, Cluster, service
 
@@ -206,7 +206,9 @@ def run_instances(cluster, count):
 def node_of(instance):
     """A Node of an instance."""
     return Node(
-        metadata=ObjectMeta(name=instance, uid=instance), spec=NodeSpec(provider_id=f"aws:///eu-west-1a/{instance}")
+        metadata=ObjectMeta(name=instance, uid=instance),
+        spec=NodeSpec(provider_id=f"aws:///eu-west-1a/{instance}"),
+        status=NodeStatus(conditions=(NodeCondition(type="Ready", status="True"),)),
     )
 
 
@@ -271,8 +273,8 @@ def test_watching_only_makes_no_write(aws, mode):
 @pytest.mark.spec("AWS-087", "AWS-089")
 def test_a_sweep_lists_in_pages_and_asks_for_tags_by_twenty(aws):
     """Lists are read once in pages, never a group or an instance without a filter, tags twenty at a time."""
-    aws.quotas["network-load-balancers"] = 200
     cluster = Cluster.begin(aws)
+    aws.quotas["network-load-balancers"] = 200
     for number in range(45):
         cluster.kube.put(service(f"s{number}", annotations=NLB, node_ports={80: 30000 + number}))
     cluster.settle(120)
@@ -294,8 +296,8 @@ def test_a_sweep_lists_in_pages_and_asks_for_tags_by_twenty(aws):
 
 def test_a_restart_with_classic_balancers_reads_pages_only(aws):
     """With thirty classic balancers in sync a restart costs one list, two batches of tags, and no write."""
-    aws.quotas["classic-load-balancers"] = 100
     cluster = Cluster.begin(aws)
+    aws.quotas["classic-load-balancers"] = 100
     for number in range(30):
         cluster.kube.put(service(f"s{number}", node_ports={80: 30000 + number}))
     cluster.settle(120)

@@ -258,6 +258,25 @@ def test_ports_of_one_number_need_the_annotation():
     assert (wish.protocol, wish.backend) == ("TCP_UDP", "TCP_UDP")
 
 
+FORWARD = '{"type":"forward","forwardConfig":{"targetGroups":[%s]}}'
+
+
+@pytest.mark.parametrize(
+    ("listener", "target", "named"),
+    [
+        ("TCP-80", '{"serviceName":"other","servicePort":"80","weight":1}', "targetGroupARN"),
+        ("TCP-81", '{"targetGroupARN":"arn:aws:x","weight":1}', "no such listener"),
+        ("TCP-80", '{"targetGroupARN":"arn:aws:x","weight":1000}', "weight 1000"),
+        ("TCP-80", "not json", "JSON"),
+    ],
+)
+def test_weighted_actions_that_cannot_be_are_refused(listener, target, named):
+    """Targets of other Services, unknown listeners, weights beyond 999 and broken JSON are refused, not dropped."""
+    key = f"{PREFIX}actions.{listener}"
+    found = problems({**MODES["nlb-instance"], key: FORWARD % target})
+    assert any(key in problem and named in problem for problem in found), found
+
+
 def test_an_annotation_of_another_mode_is_told():
     """What has no effect in this mode is warned of, by name."""
     read = intent(annotated("clb", scheme="internal"))

@@ -34,7 +34,9 @@ def read_calls():
 
 def test_the_table_holds_every_call_and_no_other():
     """Each write of the driver and each read in its sources has its permission, and none is asked for in vain."""
-    made = {action(*call.split(".")) for call in WRITES} | set(read_calls()) - {action("elbv2", "Describe")}
+    made = {action(*call.split(".")) for call in WRITES if "." in call} | set(read_calls()) - {
+        action("elbv2", "Describe")
+    }
     assert made == {permission.action for permission in PERMISSIONS}
 
 
