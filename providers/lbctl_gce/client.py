@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import google.auth
@@ -20,8 +21,10 @@ import google.auth.exceptions
 import requests
 from google.api_core import exceptions as api
 from google.api_core.gapic_v1.client_info import ClientInfo
+from google.auth import identity_pool
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
+from google.oauth2 import service_account
 
 from lbctl.clock import Clock
 from lbctl.errors import NotAuthenticated
@@ -35,6 +38,7 @@ NO_CONTENT = 204
 ERROR = 400
 
 Json = dict[str, Any]
+NO_PATH: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,10 @@ class Endpoint:
 
 
 def load_credentials(file: str = "") -> google.auth.credentials.Credentials:
-    """Credentials of this file (service account key or workload identity configuration), else the default chain."""
+    """Credentials of this file (service account key or workload identity federation), else the default chain."""
     try:
-        if file:
-            loaded, _ = google.auth.load_credentials_from_file(file, scopes=SCOPES)
-        else:
-            loaded, _ = google.auth.default(scopes=SCOPES)
-    except google.auth.exceptions.GoogleAuthError as error:
+        loaded = _from_file(file) if file else google.auth.default(scopes=SCOPES)[0]
+    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise NotAuthenticated(
             f"no credentials for Google Cloud: {error}",
             hint="give the Pod a workload identity, or set `credentials_file` or GOOGLE_APPLICATION_CREDENTIALS",
@@ -64,9 +65,18 @@ def load_credentials(file: str = "") -> google.auth.credentials.Credentials:
     return credentials
 
 
+def _from_file(file: str) -> Any:  # noqa: ANN401 - one of google.auth's credentials
+    kind = json.loads(Path(file).read_text(encoding="utf-8")).get("type")
+    if kind == "service_account":
+        return service_account.Credentials.from_service_account_file(file, scopes=SCOPES)
+    if kind == "external_account":
+        return identity_pool.Credentials.from_file(file, scopes=SCOPES)
+    raise ValueError(f"{file} holds credentials of type {kind}; a service account or an external account is needed")
+
+
 @dataclass
 class Client:
-    """Calls by method id, such as `forwardingRules.insert`; raises `ApiError`, and `NotAuthenticated` by google.auth."""
+    """Calls by method id, such as `forwardingRules.insert`; raises `ApiError`, without a token `NotAuthenticated`."""
 
     endpoint: Endpoint
     credentials: google.auth.credentials.Credentials
@@ -75,35 +85,48 @@ class Client:
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
     _clients: dict[str, Any] = field(default_factory=dict)
 
-    def call(self, method: str, *, body: Mapping[str, Any] | None = None, request_id: str = "", **path: str) -> Json:
+    def call(
+        self,
+        method: str,
+        path: Mapping[str, str] = NO_PATH,
+        *,
+        body: Mapping[str, Any] | None = None,
+        request_id: str = "",
+    ) -> Json:
         """The reply to one call; `path` are the parameters of the URL beyond project and region."""
         return self._recorded(method, lambda: self._call(method, body, request_id, path))
 
-    def find(self, method: str, **path: str) -> Json | None:
+    def find(self, method: str, path: Mapping[str, str]) -> Json | None:
         """The object, or None when it does not exist; one call."""
         try:
-            return self.call(method, **path)
+            return self.call(method, path)
         except ApiError as error:
             if error.is_missing:
                 return None
             raise
 
-    def items(self, method: str, *, filter: str = "", **path: str) -> Iterator[Json]:  # noqa: A002 - the API's word
+    def items(self, method: str, path: Mapping[str, str] = NO_PATH, *, matching: str = "") -> Iterator[Json]:
         """Everything that a list holds, in one call per 500 objects."""
         token = ""
         while True:
-            query = {"filter": filter, "page_token": token}
+            query = {"filter": matching, "page_token": token}
             page = self._recorded(method, lambda query=query: self._page(method, query, path))  # type: ignore[misc]  # bound per round
             yield from _flat(page)
             token = page.get("nextPageToken", "")
             if not token:
                 return
 
+    def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            (client if isinstance(client, AuthorizedSession) else client.transport).close()
+        self._clients.clear()
+
     def new_request_id(self) -> str:
         """An id by which the API recognises a repeated request."""
         return str(uuid.uuid4())
 
-    def _call(self, name: str, body: Mapping[str, Any] | None, request_id: str, path: dict[str, str]) -> Json:
+    def _call(self, name: str, body: Mapping[str, Any] | None, request_id: str, path: Mapping[str, str]) -> Json:
         method = METHODS[name]
         if not method.client:
             return self._http_check(name, body=body, path=path)
@@ -114,7 +137,7 @@ class Client:
         call = getattr(sdk, f"{verb}_unary", None) or getattr(sdk, verb)
         return _to_json(call(request, retry=None, timeout=CALL_SECONDS))
 
-    def _page(self, name: str, query: dict[str, str], path: dict[str, str]) -> Json:
+    def _page(self, name: str, query: dict[str, str], path: Mapping[str, str]) -> Json:
         method = METHODS[name]
         if not method.client:
             return self._http_check(name, query={**query, "maxResults": str(PAGE)}, path=path)
@@ -123,7 +146,7 @@ class Client:
         pager = getattr(self._client(method.client), _snake(name.split(".")[1]))
         return _to_json(next(pager(request, retry=None, timeout=CALL_SECONDS).pages))
 
-    def _fields(self, method: Method, path: dict[str, str]) -> dict[str, Any]:
+    def _fields(self, method: Method, path: Mapping[str, str]) -> dict[str, Any]:
         project = self.endpoint.network_project if method.network else self.endpoint.project
         region = {"region": self.endpoint.region} if method.place == "region" else {}
         return {"project": project, **region, **path}
@@ -157,7 +180,7 @@ class Client:
         self,
         name: str,
         *,
-        path: dict[str, str],
+        path: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Json:

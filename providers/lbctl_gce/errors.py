@@ -120,7 +120,7 @@ def _hint(kind: type[CloudError], error: ApiError, what: str) -> str:
     if error.word in HINTS:
         return HINTS[error.word]
     if kind is PermissionDenied:
-        return f"grant the permission for {what.split(' ')[0]}; `lbctl permissions` lists all that are needed"
+        return f"grant the permission for {what.partition(' ')[0]}; `lbctl permissions` lists all that are needed"
     if kind is QuotaExceeded:
         return "raise the quota, or remove what is not needed"
     return ""

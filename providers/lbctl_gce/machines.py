@@ -52,9 +52,8 @@ def canonical(name: str) -> str:
 
 
 def is_machine(node: Node) -> bool:
-    """True when the node can be a target: its instance is known, and no label keeps it out."""
-    excluded = MASTER_LABEL in node.metadata.labels or ALPHA_EXCLUDE_LABEL in node.metadata.labels
-    return machine_of(node) is not None and not excluded
+    """True unless a label keeps the node out; one whose zone is not known yet stays where it is."""
+    return MASTER_LABEL not in node.metadata.labels and ALPHA_EXCLUDE_LABEL not in node.metadata.labels
 
 
 def machines_of(nodes: tuple[Node, ...]) -> tuple[Machine, ...]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+import lbctl_gce.annotations as keys
 from lbctl.model.objects import Service
 from lbctl.model.status import Notice, Severity
-from lbctl_gce import annotations as keys
 
 
 class Mode(enum.StrEnum):

@@ -159,7 +159,7 @@ class _Repeating(configparser.RawConfigParser):
     """Collects the values of a repeated key, as gcfg does, instead of keeping the last."""
 
     def __init__(self, **options: object) -> None:
-        super().__init__(dict_type=_Adding, **options)  # type: ignore[call-overload,misc]  # the stub lists no **options
+        super().__init__(dict_type=_Adding, **options)  # type: ignore[call-overload]  # the stub lists no **options
 
 
 class _Adding(dict):  # type: ignore[type-arg]  # what configparser puts into it has no one type

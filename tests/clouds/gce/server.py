@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.clouds.gce.compute import Compute
+from tests.clouds.gce.credentials import TOKEN
 from tests.clouds.gce.description import find_method
 from tests.clouds.gce.errors import Refusal
 
@@ -44,7 +45,13 @@ class ComputeServer:
             disable_nagle_algorithm = True
 
             def _answer(self) -> None:
-                status, reply = outer.answer(self.command, self.path, self._body())
+                body = self._body()
+                if self.path == "/token":
+                    status, reply = 200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
+                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                    status, reply = 401, Refusal(401, "authError", "Invalid Credentials").body()
+                else:
+                    status, reply = outer.answer(self.command, self.path, body)
                 if status == 0:
                     self.close_connection = True
                     self.connection.close()
@@ -58,9 +65,13 @@ class ComputeServer:
 
             def _body(self) -> Any:
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                return json.loads(raw) if raw else {}
+                is_json = raw and "json" in self.headers.get("Content-Type", "")
+                return json.loads(raw) if is_json else {}
 
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):
+                    return self._answer
+                raise AttributeError(name)
 
             def log_message(self, *_: object) -> None:
                 """Tests read the journal instead."""
