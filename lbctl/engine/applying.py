@@ -78,7 +78,7 @@ class Applier:
             if isinstance(error, (Unreachable, CloudBug, NotAuthenticated)):
                 state.stopped = True
                 self.doubt(state.scope)
-            state.blame(owners, error)
+            self._blame(state, owners, error)
 
     def scope_failed(self, state: Pass, error: LbctlError) -> None:
         """Take note that a scope could not be planned at all."""
@@ -196,7 +196,7 @@ class Applier:
             state.again = True
             return
         state.stopped = True
-        state.blame(owners, error)
+        self._blame(state, owners, error)
 
     def _rejected(self, state: Pass, action: Action, error: Rejected) -> None:
         """Find the one Service to blame: halve the suspects until one is alone."""
@@ -213,7 +213,13 @@ class Applier:
         else:
             state.again = False
             state.stopped = True
-            state.blame(self._everybody(state.scope), error)
+            self._blame(state, self._everybody(state.scope), error)
+
+    def _blame(self, state: Pass, owners: frozenset[Identity], error: LbctlError) -> None:
+        """Blame the owners; what nobody owns, such as the last of what a cluster shared, is tried again all the same."""
+        if not owners:
+            state.scope_error = error
+        state.blame(owners, error)
 
     def _condemn(self, state: Pass, culprit: Identity, error: Rejected) -> None:
         tracked = self._account.services.get(culprit)

@@ -161,8 +161,9 @@ class Writer:
         if step.key.kind == RULE:
             return self._read_back(step.desired, sent.request)
         path = link_of(step.key, self.place.config.region)
-        resource = replace(step.desired, fields=sent.request.fields)
-        return Seen(resource, {"path": path})
+        # A firewall rule only waits for the address: it does not refer to the forwarding rule, which may go before it.
+        needs = frozenset() if step.key.kind == FIREWALL else step.desired.needs
+        return Seen(replace(step.desired, fields=sent.request.fields, needs=needs), {"path": path})
 
     def _read_back(self, desired: Resource, request: Request) -> Seen:
         """The forwarding rule as it is, because the cloud may have chosen its address."""

@@ -5,12 +5,15 @@ Every kind of object has a bystander, which must be as it was after whatever hap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from lbctl.driver import Cluster
+from lbctl.driver import Cluster, Driver, Pending, Refs
 from lbctl.model.objects import Node
+from lbctl.model.resource import Outputs
+from lbctl.plan.actions import Action
 from lbctl_gce import DRIVER
 from lbctl_gce.settings import GceSettings
 from tests.clouds.gce.compute import Compute
@@ -23,6 +26,32 @@ PROJECT, REGION, UID, INGRESS_UID = "shop-project", "europe-west1", "kubesystem-
 HOME = f"projects/{PROJECT}"
 REGIONAL = f"{HOME}/regions/{REGION}"
 BYSTANDER = "somebody-elses"
+
+
+Hook = Callable[[str, int], None]
+
+
+def nothing_happens(_call: str, _number: int) -> None:
+    """The hook of an undisturbed run."""
+
+
+class Mortal:
+    """A driver that lets a test end the process right before or after one of its writes."""
+
+    def __init__(self, driver: Driver, world: Google) -> None:
+        self._driver, self._world = driver, world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._driver, name)
+
+    def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        self._world.cloud_writes += 1
+        number = self._world.cloud_writes
+        self._world.before(action.call, number)
+        try:
+            return self._driver.apply(action, refs)
+        finally:
+            self._world.after(action.call, number)
 
 
 class Google(World):
@@ -41,6 +70,9 @@ class Google(World):
         self.server = server
         self.compute: Compute = server.compute
         self.network_project = network_project
+        self.cloud_writes = 0
+        self.before: Hook = nothing_happens
+        self.after: Hook = nothing_happens
         lay_out(self.compute, network_project)
         given = {
             "credentials_file": str(write_account(folder / "account.json", server.url)),
@@ -53,7 +85,8 @@ class Google(World):
             "backend_service_default": True,
             **settings,
         }
-        super().__init__(DRIVER, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid))
+        info = replace(DRIVER, connect=lambda setup: cast("Driver", Mortal(DRIVER.connect(setup), self)))
+        super().__init__(info, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid))
         for name in nodes:
             self.join(name)
 
