@@ -216,7 +216,7 @@ class Applier:
             self._blame(state, self._everybody(state.scope), error)
 
     def _blame(self, state: Pass, owners: frozenset[Identity], error: LbctlError) -> None:
-        """Blame the owners; what nobody owns, such as the last of what a cluster shared, is tried again all the same."""
+        """Blame the owners; what nobody owns, such as what a cluster shared, is tried again all the same."""
         if not owners:
             state.scope_error = error
         state.blame(owners, error)

@@ -20,7 +20,7 @@ from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Account, InFlight, Tracked
 from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -457,12 +457,19 @@ class Controller:
                     continue
                 if isinstance(outcome, Outputs):
                     account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
+                    self._touch_all(account, self._scopes_beside(account, flight))
                 else:
                     account.arrived[flight.scope].append((flight.action, outcome))
                 self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
             if account.in_flight:
                 pause = min(flight.pending.poll_after for flight in account.in_flight.values())
                 self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
+
+    def _scopes_beside(self, account: Account, flight: InFlight) -> frozenset[Scope]:
+        """The other scopes of the Services for which an operation has ended: they may have waited for just that."""
+        owners = (account.services.get(owner) for owner in flight.action.owners)
+        scopes = frozenset(scope for tracked in owners if tracked for scope in account.scopes_of(tracked))
+        return scopes - {flight.scope}
 
     def _now(self) -> float:
         return self._shared.clock.monotonic()
