@@ -240,7 +240,8 @@ class DriverInfo:
     the cloud. `watches` names further resources (`endpointslices`). `settings` is a msgspec struct or dataclass type.
     `classes` are the loadBalancerClass values that this driver's upstream answers to. `finalizers` are upstream's own
     mode finalizers, set and removed together with ours. `min_node_sync_seconds` is the least time between two target
-    updates of one scope for joining nodes.
+    updates of one scope for joining nodes. `tear_down` ends what outlives the process on this host, and removes its
+    state; it takes the decoded settings, and only sandboxes call it.
     """
 
     name: str
@@ -260,3 +261,4 @@ class DriverInfo:
     own_finalizers: frozenset[str] = frozenset()
     min_node_sync_seconds: float = 10.0
     event_reasons: tuple[str, ...] = ()
+    tear_down: Callable[[Any], None] = lambda _settings: None
