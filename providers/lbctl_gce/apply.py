@@ -153,7 +153,7 @@ class Writer:
             raise ApiError(status, failures[0].get("code", ""), failures[0].get("message", ""))
         if sent.action.call.endswith(".delete"):
             return _gone(sent.action)
-        return Outputs(seen=(self._seen(sent),))
+        return Outputs(seen=(self._seen(sent), *_instances(sent.action)))
 
     def _seen(self, sent: Sent) -> Seen:
         step = sent.action.steps[0]
@@ -199,6 +199,17 @@ class Writer:
         claimed = described_service(found.get("description", ""))
         text = f"{key} exists already" + (f" for {claimed}" if claimed else "")
         return Conflict(text)
+
+
+def _instances(action: Action) -> tuple[Seen, ...]:
+    """Instances with which a target pool was made."""
+    step = action.steps[0]
+    if step.key.kind != POOL or not action.call.endswith(".insert"):
+        return ()
+    assert isinstance(action.payload, tuple)
+    fields = {"instances": frozenset(action.payload)}
+    needs = frozenset({step.key})
+    return (Seen(Resource(Key(POOL_MEMBERS, step.key.id), step.key.id, fields, step.owners, needs)),)
 
 
 def _gone(action: Action) -> Outputs:

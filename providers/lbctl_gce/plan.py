@@ -34,6 +34,7 @@ from lbctl_gce.ports import same_ports
 from lbctl_gce.shapes import same_ip
 
 MOST_PER_CHANGE = 1000
+MOST_IN_POOL_INSERT = 200
 MOVES, CUTS = Hazard.MOVES_ADDRESS, Hazard.INTERRUPTS
 
 
@@ -119,9 +120,29 @@ MEMBERSHIP = {
 def build_actions(desired: Desired, observed: Observed, world: World) -> Plan:
     """The plan for one scope; raises `OwnedByOther` as the differ does."""
     steps = list(diff(desired, observed, rules=RULES, resolve=Refs(observed, world).find))
+    steps = [*_with_pointers(steps, desired, observed)]
     moves = list(_moves(steps, desired, observed))
     steps = [*(_with_hazard(step, moves, world) for step in steps)]
-    return build_plan(desired.scope, _linked(list(_actions(steps, moves, observed)), steps, moves))
+    actions = [*_holds(moves, observed), *_calls(steps, desired), *_releases(moves, observed)]
+    return build_plan(desired.scope, _linked(actions, steps, moves))
+
+
+def _with_pointers(steps: list[Step], desired: Desired, observed: Observed) -> Iterator[Step]:
+    """The steps, and with a replaced pool or backend service also its forwarding rules: what is used cannot go."""
+    replaced = {step.key for step in steps if step.verb is Verb.REPLACE and step.key.kind in (POOL, BACKEND)}
+    pointing = {
+        key: resource
+        for key, resource in desired.resources.items()
+        if key.kind == RULE and resource.needs & replaced and observed.get(key) is not None
+    }
+    for step in steps:
+        if step.key not in pointing or step.verb is Verb.REPLACE:
+            yield step
+    present = {step.key for step in steps if step.verb is Verb.REPLACE}
+    for key, resource in pointing.items():
+        if key not in present:
+            why = "what it points at cannot be changed while it is used"
+            yield Step(Verb.REPLACE, key, key.id, (), CUTS, CUTS, why, resource.owners, resource, observed[key])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,22 +201,63 @@ def _reason(step: Step) -> str:
     return step.why if step.verb is Verb.REPLACE else "another rule takes its place"
 
 
-def _actions(steps: Iterable[Step], moves: list[Move], observed: Observed) -> Iterator[Action]:
-    holders = {move.holder: move for move in moves if move.needs_hold}
-    for key, move in sorted(holders.items()):
+def _holds(moves: list[Move], observed: Observed) -> Iterator[Action]:
+    for key, move in _holders(moves):
         held = observed.get(key)
         if held is None or not same_ip(held.resource.fields["address"], move.new.fields["address"]):
             yield _hold(key, move)
-    for step in steps:
-        if step.verb is Verb.REPLACE:
+
+
+def _releases(moves: list[Move], observed: Observed) -> Iterator[Action]:
+    for key, move in _holders(moves):
+        if observed.get(key) is None:
+            yield _release(key, move)
+
+
+def _holders(moves: list[Move]) -> list[tuple[Key, Move]]:
+    return sorted({move.holder: move for move in moves if move.needs_hold}.items())
+
+
+def _calls(steps: Iterable[Step], desired: Desired) -> Iterator[Action]:
+    listed = list(steps)
+    new_pools = {s.key.id for s in listed if s.key.kind == POOL and s.verb in (Verb.CREATE, Verb.REPLACE)}
+    for step in listed:
+        if step.key.kind == POOL and step.key.id in new_pools:
+            yield from _pool(step, desired)
+        elif step.key.kind == POOL and step.verb is Verb.UPDATE:
+            yield from _other_check(step)
+        elif step.key.kind == POOL_MEMBERS and step.key.id in new_pools:
+            continue
+        elif step.verb is Verb.REPLACE:
             yield from _replacement(step)
         elif step.key.kind in MEMBERSHIP:
             yield from _membership(step)
         else:
             yield _single(step)
-    for key, move in sorted(holders.items()):
-        if observed.get(key) is None:
-            yield _release(key, move)
+
+
+def _pool(step: Step, desired: Desired) -> Iterator[Action]:
+    """A new pool is made with its first 200 instances; the others join it before anything points at it."""
+    members = desired.resources[Key(POOL_MEMBERS, step.key.id)]
+    wanted = members.fields["instances"] or frozenset()
+    assert isinstance(wanted, frozenset)
+    first = tuple(sorted(wanted)[:MOST_IN_POOL_INSERT])
+    for action in _replacement(step) if step.verb is Verb.REPLACE else (_single(step),):
+        yield replace(action, payload=first) if action.call.endswith(".insert") else action
+    present = Seen(Resource(members.key, members.name, {"instances": frozenset(first)}, members.owners))
+    if len(first) < len(wanted):
+        why = f"a pool is made with {MOST_IN_POOL_INSERT} instances at most"
+        yield from _membership(Step(Verb.CREATE, members.key, members.name, why=why, desired=members, seen=present))
+
+
+def _other_check(step: Step) -> Iterator[Action]:
+    """A pool takes one check: the old one goes first, and until the new one is there all instances count as healthy."""
+    after: frozenset[str] = frozenset()
+    old = step.seen.resource.fields["check"] if step.seen else ""
+    if old:
+        yield Action(f"unlink {step.key}", "targetPools.removeHealthCheck", (step,), payload=old)
+        after = frozenset({f"unlink {step.key}"})
+    yield Action(f"{step.verb} {step.key}", "targetPools.addHealthCheck", (step,), after)
 
 
 def _hold(key: Key, move: Move) -> Action:
@@ -224,8 +286,6 @@ def _replacement(step: Step) -> Iterator[Action]:
 
 def _single(step: Step) -> Action:
     verb = {Verb.CREATE: "insert", Verb.UPDATE: "patch", Verb.DELETE: "delete"}[step.verb]
-    if step.key.kind == POOL and step.verb is Verb.UPDATE:
-        verb = "addHealthCheck"
     return Action(f"{step.verb} {step.key}", f"{home_of(step.key).collection}.{verb}", (step,))
 
 

@@ -41,6 +41,9 @@ def build_request(action: Action, refs: Refs, links: Links) -> Request:
     fields = resolved(step.desired, refs)
     if verb == "insert":
         body = WRITERS[step.key.kind](step.desired.name, fields, links)
+        if step.key.kind == POOL:
+            assert isinstance(action.payload, tuple)
+            body["instances"] = [links.full(instance) for instance in action.payload]
         path = {key: value for key, value in path_of(step.key).items() if key == "zone"}
         return Request(action.call, path, body, fields)
     return _change(action, step, fields, links)
@@ -61,6 +64,9 @@ def _resolve(value: Hashable, refs: Refs) -> Hashable:
 
 def _change(action: Action, step: Step, fields: dict[str, Hashable], links: Links) -> Request:
     assert step.seen is not None
+    if action.call.endswith(".removeHealthCheck"):
+        body = {"healthChecks": [{"healthCheck": links.full(str(action.payload))}]}
+        return Request(action.call, path_of(step.key), body, {**step.seen.resource.fields, "check": ""})
     assert step.desired is not None
     old = step.seen.resource.fields
     kept = {name: max(int(str(old[name])), int(str(fields[name]))) for name in RAISED_BY_HAND if name in fields}

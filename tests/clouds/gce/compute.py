@@ -163,7 +163,7 @@ class Compute:
         instances = filled.pop("instances", None)
         self.store.put(path, filled)
         if collection in MEMBERSHIP:
-            self.store.members[path] = [path_of(link) for link in instances or ()]
+            self.store.set_members(path, [path_of(link) for link in instances or ()])
 
     def _with_ip(self, body: Body, field: str) -> Body:
         given = body.get(field)

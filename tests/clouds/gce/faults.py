@@ -62,4 +62,4 @@ class Journal:
 
 
 def is_read(method: str) -> bool:
-    return method.split(".")[-1] in READS
+    return method.rpartition(".")[2] in READS

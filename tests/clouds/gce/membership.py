@@ -71,31 +71,26 @@ def remove_from(store: Store, path: str, body: Body) -> Callable[[], None]:
 
 def add_to_pool(store: Store, path: str, body: Body) -> Callable[[], None]:
     paths = _instances(store, body)
-    return lambda: _write_pool(store, path, [*store.members[path], *paths])
+    return lambda: store.set_members(path, [*store.members[path], *paths])
 
 
 def remove_from_pool(store: Store, path: str, body: Body) -> Callable[[], None]:
     paths = {path_of(item["instance"]) for item in body.get("instances", [])}
-    return lambda: _write_pool(store, path, [m for m in store.members[path] if m not in paths])
-
-
-def _write_pool(store: Store, path: str, members: list[str]) -> None:
-    store.members[path] = list(dict.fromkeys(members))
+    return lambda: store.set_members(path, [m for m in store.members[path] if m not in paths])
 
 
 def add_check(store: Store, path: str, body: Body) -> Callable[[], None]:
-    return lambda: _write_checks(store, path, body)
+    links = [ROOT + path_of(item["healthCheck"]) for item in body.get("healthChecks", [])]
+    joined = [*store.objects[path].get("healthChecks", []), *links]
+    if len(set(joined)) > 1:
+        raise Refusal(400, "invalid", "A target pool takes one health check")
+    return lambda: store.objects[path].update(healthChecks=sorted(set(joined)))
 
 
 def remove_check(store: Store, path: str, body: Body) -> Callable[[], None]:
     gone = {path_of(item["healthCheck"]) for item in body.get("healthChecks", [])}
     kept = [link for link in store.objects[path].get("healthChecks", []) if path_of(link) not in gone]
     return lambda: store.objects[path].update(healthChecks=kept)
-
-
-def _write_checks(store: Store, path: str, body: Body) -> None:
-    links = [ROOT + path_of(item["healthCheck"]) for item in body.get("healthChecks", [])]
-    store.objects[path]["healthChecks"] = links
 
 
 def _endpoint_key(endpoint: Body) -> str:
@@ -108,12 +103,12 @@ def attach(store: Store, path: str, body: Body) -> Callable[[], None]:
         if path_of(endpoint["instance"]) not in store.objects:
             raise not_found(path_of(endpoint["instance"]))
     keys = [_endpoint_key(endpoint) for endpoint in endpoints]
-    return lambda: _write_pool(store, path, [*store.members[path], *keys])
+    return lambda: store.set_members(path, [*store.members[path], *keys])
 
 
 def detach(store: Store, path: str, body: Body) -> Callable[[], None]:
     keys = {_endpoint_key(endpoint) for endpoint in body.get("networkEndpoints", [])}
-    return lambda: _write_pool(store, path, [m for m in store.members[path] if m not in keys])
+    return lambda: store.set_members(path, [m for m in store.members[path] if m not in keys])
 
 
 def _listed_instances(store: Store, path: str) -> list[Any]:

@@ -68,12 +68,13 @@ def check_forwarding_rule(store: Store, path: str, body: Body) -> None:
         raise invalid("Invalid value for field 'resource.ports': at most 5 ports")
     if body["IPProtocol"] == "L3_DEFAULT" and not body.get("allPorts"):
         raise invalid("IPProtocol L3_DEFAULT requires allPorts")
-    _check_scheme(store, body)
+    _check_backend(store, body)
+    _check_scheme(body)
     _check_overlap(store, path, body)
     _check_address(store, path, body)
 
 
-def _check_scheme(store: Store, body: Body) -> None:
+def _check_backend(store: Store, body: Body) -> None:
     scheme = body["loadBalancingScheme"]
     if body.get("backendService"):
         backend = store.objects[path_of(body["backendService"])]
@@ -82,7 +83,10 @@ def _check_scheme(store: Store, body: Body) -> None:
         protocols = {"UNSPECIFIED": {"TCP", "UDP", "L3_DEFAULT"}}.get(backend["protocol"], {backend["protocol"]})
         if body["IPProtocol"] not in protocols:
             raise invalid(f"Protocol {body['IPProtocol']} is not supported by backend service {backend['protocol']}")
-    if scheme == "INTERNAL":
+
+
+def _check_scheme(body: Body) -> None:
+    if body["loadBalancingScheme"] == "INTERNAL":
         if not body.get("subnetwork"):
             raise invalid("Subnetwork must be specified for internal forwarding rules")
         if body.get("portRange") or body.get("target"):
@@ -155,6 +159,14 @@ def check_backend_service(store: Store, path: str, body: Body) -> None:
     for link in checks:
         if path_of(link) not in store.objects or "/healthChecks/" not in link:
             raise not_found(path_of(link))
+    _check_groups(store, body)
+    _check_users(store, path, body)
+    tracking = body.get("connectionTrackingPolicy", {})
+    if tracking.get("enableStrongAffinity") and body.get("sessionAffinity", "NONE") == "NONE":
+        raise invalid("enableStrongAffinity needs session affinity")
+
+
+def _check_groups(store: Store, body: Body) -> None:
     groups = [path_of(backend["group"]) for backend in body.get("backends", ())]
     for group in groups:
         if group not in store.objects:
@@ -163,14 +175,14 @@ def check_backend_service(store: Store, path: str, body: Body) -> None:
         raise invalid("Duplicate backend groups in the backend service")
     if len({group.split("/")[-2] for group in groups}) > 1:
         raise invalid("A backend service cannot mix instance groups and network endpoint groups")
+
+
+def _check_users(store: Store, path: str, body: Body) -> None:
     for user in store.users_of(path):
         rule = store.objects[user]
         allowed = {rule["IPProtocol"], "UNSPECIFIED"} if rule["IPProtocol"] != "L3_DEFAULT" else {"UNSPECIFIED"}
         if body["protocol"] not in allowed:
             raise invalid(f"Invalid value for field 'resource.protocol': it is used by forwarding rule '{user}'")
-    tracking = body.get("connectionTrackingPolicy", {})
-    if tracking.get("enableStrongAffinity") and body.get("sessionAffinity", "NONE") == "NONE":
-        raise invalid("enableStrongAffinity needs session affinity")
 
 
 def check_health_check(_store: Store, _path: str, body: Body) -> None:

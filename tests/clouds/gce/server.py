@@ -45,13 +45,8 @@ class ComputeServer:
             disable_nagle_algorithm = True
 
             def _answer(self) -> None:
-                body = self._body()
-                if self.path == "/token":
-                    status, reply = 200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
-                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                    status, reply = 401, Refusal(401, "authError", "Invalid Credentials").body()
-                else:
-                    status, reply = outer.answer(self.command, self.path, body)
+                bearer, body = self.headers.get("Authorization", ""), self._body()
+                status, reply = outer.admit(self.path, bearer) or outer.answer(self.command, self.path, body)
                 if status == 0:
                     self.close_connection = True
                     self.connection.close()
@@ -77,6 +72,14 @@ class ComputeServer:
                 """Tests read the journal instead."""
 
         return Handler
+
+    def admit(self, path: str, bearer: str) -> tuple[int, Any] | None:
+        """A token for whoever asks; a refusal of calls without it."""
+        if path == "/token":
+            return 200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
+        if bearer != f"Bearer {TOKEN}":
+            return 401, Refusal(401, "authError", "Invalid Credentials").body()
+        return None
 
     def answer(self, verb: str, target: str, body: Any) -> tuple[int, Any]:
         """Status and reply; status 0 drops the connection."""

@@ -67,6 +67,12 @@ class Store:
         self.objects.pop(path, None)
         self.members.pop(path, None)
 
+    def set_members(self, path: str, members: list[Any]) -> None:
+        """Members of a group; those of a target pool are part of its body too."""
+        self.members[path] = list(dict.fromkeys(members))
+        if "/targetPools/" in path:
+            self.objects[path]["instances"] = [ROOT + member for member in self.members[path]]
+
     def of(self, collection: str, project: str | None = None) -> Iterator[tuple[str, Body]]:
         for path, body in sorted(self.objects.items()):
             parts = path.split("/")
