@@ -85,7 +85,7 @@ def check_firewall(
     *,
     port: int,
     sources: frozenset[str],
-    tags: frozenset[str],
+    tags: frozenset[str] | None,
     description: str,
     place: Place,
     owners: frozenset[Identity] = frozenset(),

@@ -31,7 +31,7 @@ class ManualRules:
         if step.verb is Verb.DELETE or step.desired is None:
             self.rules.pop(step.key, None)
             return Outputs(gone=(step.key,))
-        resource = Resource(step.key, step.desired.name, request.fields, step.desired.owners, step.desired.needs)
+        resource = Resource(step.key, step.desired.name, request.fields, step.desired.owners)
         seen = Seen(resource, {"path": "", COMMAND: gcloud(step.verb, resource, self.project)})
         self.rules[step.key] = seen
         return Outputs(seen=(seen,))

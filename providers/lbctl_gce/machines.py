@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from lbctl.errors import MissingFact
 from lbctl.model.node import internal_ip, zone
 from lbctl.model.objects import Node
 
@@ -73,6 +74,18 @@ def by_zone(machines: Iterable[Machine]) -> Mapping[str, tuple[str, ...]]:
     for machine in sorted(machines):
         zones.setdefault(machine.zone, []).append(machine.name)
     return {place: tuple(names[:MOST_IN_GROUP]) for place, names in sorted(zones.items())}
+
+
+def tags_of_nodes(machines: tuple[Machine, ...], tags: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+    """Tags that reach the nodes; None while there is no node, and `MissingFact` when nodes have none.
+
+    A rule without target tags would open every instance of the network, so there is never one.
+    """
+    found, _ = target_tags(machines, tags)
+    if not found and machines:
+        hint = "tag the nodes' instances with a prefix of their names, or set node-tags"
+        raise MissingFact("no node tags supplied and none found on the instances", hint=hint)
+    return found or None
 
 
 def target_tags(machines: Iterable[Machine], tags: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], list[str]]:

@@ -10,7 +10,6 @@ from collections.abc import Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lbctl.driver import World
-from lbctl.errors import MissingFact
 from lbctl.model.intent import Intent
 from lbctl.model.problem import Problem
 from lbctl.model.ranges import ALLOW_ALL, family_of
@@ -39,7 +38,7 @@ from lbctl_gce.kinds import (
     link_of,
     shared_ref,
 )
-from lbctl_gce.machines import Machine, by_zone, in_subnet, machines_of, target_tags
+from lbctl_gce.machines import Machine, by_zone, in_subnet, machines_of, tags_of_nodes, target_tags
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of, option
 from lbctl_gce.place import Labels, Place
@@ -266,15 +265,9 @@ class Balancer:
             grouped.setdefault(port.protocol, []).append(port.port)
         return ports.entries(grouped)
 
-    def tags(self) -> frozenset[str]:
-        """Network tags that reach the nodes; `MissingFact` when there are none."""
-        if self.place.config.node_tags:
-            return self.place.config.node_tags
-        found, _ = target_tags(self.machines, self.facts.tags or {})
-        if not found and self.machines:
-            hint = "tag the nodes' instances with a prefix of their names, or set node-tags"
-            raise MissingFact("no node tags supplied and none found on the instances", hint=hint)
-        return found
+    def tags(self) -> frozenset[str] | None:
+        """Network tags that reach the nodes."""
+        return self.place.config.node_tags or tags_of_nodes(self.machines, self.facts.tags or {})
 
     def untagged(self) -> list[str]:
         """Instances that no rule reaches."""

@@ -88,6 +88,7 @@ RULES = Rules(
             "firewall rule",
             {
                 "network": FieldRule(replaces=True),
+                "tags": FieldRule(ignore_unset=True),
                 "description": FieldRule(equal=same_or_shared),
             },
         ),
@@ -343,4 +344,5 @@ def _waits_for_rules(step: Step) -> bool:
     """Firewall rules go last; a backend service takes another protocol only while no rule points at it."""
     if step.verb is Verb.DELETE:
         return step.key.kind == FIREWALL
-    return step.key.kind == BACKEND and any(change.field == "protocol" for change in step.changes)
+    changes = step.changes if step.verb is Verb.UPDATE and step.key.kind == BACKEND else ()
+    return any(change.field == "protocol" for change in changes)

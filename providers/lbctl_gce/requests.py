@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lbctl.driver import Refs
+from lbctl.errors import MissingFact
 from lbctl.model.resource import Key, Ref, Resource
 from lbctl.plan.actions import Action, Step
 from lbctl_gce.kinds import BACKEND, CHECK, ENDPOINTS, FIREWALL, HTTP_CHECK, POOL, RULE, path_of
@@ -39,6 +40,8 @@ def build_request(action: Action, refs: Refs, links: Links) -> Request:
     if step.key.kind in MEMBERSHIP:
         return _membership(action, step, links)
     fields = resolved(step.desired, refs)
+    if step.key.kind == FIREWALL and step.seen is None and not fields["tags"]:
+        raise MissingFact(f"{step.key} waits for the first node, whose network tag it needs")
     if verb == "insert":
         body = WRITERS[step.key.kind](step.desired.name, fields, links)
         if step.key.kind == POOL:

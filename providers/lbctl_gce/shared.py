@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lbctl.driver import World
-from lbctl.errors import MissingFact
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import Node
 from lbctl.model.resource import Desired, Identity, Key, Observed, Resource
@@ -18,7 +17,7 @@ from lbctl.model.status import Notice, Severity
 from lbctl_gce.checks import KUBE_PROXY_PORT, SHARED, check_firewall, check_resource, check_sources, shared_check
 from lbctl_gce.facts import Facts
 from lbctl_gce.kinds import BACKEND, BALANCER, CLUSTER, GROUP, MEMBERS, POOL, link_of
-from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, target_tags
+from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, tags_of_nodes
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of
 from lbctl_gce.place import Place
@@ -135,16 +134,10 @@ class Shared:
                 place=self.place,
             )
 
-    def tags(self) -> frozenset[str]:
+    def tags(self) -> frozenset[str] | None:
         """Network tags that reach the nodes."""
-        if self.place.config.node_tags:
-            return self.place.config.node_tags
         machines = self.world.nodes.project(machines_of)
-        found, _ = target_tags(machines, self.facts.tags or {})
-        if not found and machines:
-            hint = "tag the nodes' instances with a prefix of their names, or set node-tags"
-            raise MissingFact("no node tags supplied and none found on the instances", hint=hint)
-        return found
+        return self.place.config.node_tags or tags_of_nodes(machines, self.facts.tags or {})
 
     # -- what to tell -----------------------------------------------------------------------------------------------
 
