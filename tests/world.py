@@ -57,7 +57,10 @@ class Backend(ABC):
 
     `before` and `after` get the name and the number of a write and may raise: then it was not made, or its answer was
     lost. Listeners are told of each change within the write, so that nothing depends on how fast a watch is.
+    `services` are those of the tests by key, as they are stored now.
     """
+
+    services: dict[str, Service]
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
@@ -66,11 +69,6 @@ class Backend(ABC):
         self.before: Callable[[str, int], None] = lambda _name, _number: None
         self.after: Callable[[str, int], None] = lambda _name, _number: None
         self.listeners: list[Callable[[Service | None, Service | None], None]] = []
-
-    @property
-    @abstractmethod
-    def services(self) -> dict[str, Service]:
-        """The Services of the tests by key."""
 
     # what people do
 
@@ -144,12 +142,8 @@ class MemoryKube(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        self._services: dict[str, Service] = {}
+        self.services = {}
         self._numbers = itertools.count(1)
-
-    @property
-    def services(self) -> dict[str, Service]:
-        return self._services
 
     def put(self, service: Service) -> Service:
         old = self.services.get(service.key)
