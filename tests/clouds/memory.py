@@ -17,19 +17,9 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import (
-    Affinity,
-    Capabilities,
-    DriverInfo,
-    Finding,
-    Level,
-    Outcome,
-    Pending,
-    Refs,
-    Setup,
-    World,
-)
+from lbctl.driver import DriverInfo, Finding, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
 from lbctl.model.node import spread
 from lbctl.model.objects import Ingress, Service
