@@ -25,7 +25,7 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit
 
 test: env ## Every test
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadgroup
 
 lock: ## Resolve the lock again (needs uv)
 	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt

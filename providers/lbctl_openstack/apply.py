@@ -1,0 +1,319 @@
+"""One action -> one write.
+
+Octavia's writes come back as `Pending`: the balancer takes no other write until it is ACTIVE again, and what the plan
+wanted counts as seen from then on. A reply that is lost leaves the scope in doubt, so that the next pass looks first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from lbctl.driver import Pending, Refs, World
+from lbctl.errors import CloudBug, Conflict, MissingFact, Rejected
+from lbctl.model.resource import Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
+from lbctl.plan.actions import Action, Step, Verb
+from lbctl_openstack import bodies, names, plan
+from lbctl_openstack.annotations import KEEP_FLOATING
+from lbctl_openstack.bodies import settled
+from lbctl_openstack.client import BALANCING, NETWORK, Client
+from lbctl_openstack.fields import Json, monitor_body, pool_body
+from lbctl_openstack.observe import Reading, observe_all, seen_floating
+
+LISTENERS, POOLS, MONITORS = "/lbaas/listeners", "/lbaas/pools", "/lbaas/healthmonitors"
+BALANCERS = "/lbaas/loadbalancers"
+FLOATING = "/floatingips"
+CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 3.0, 1.0, 2.0
+FLIGHT = "flight"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Everything that can be written for one cluster."""
+
+    client: Client
+    cluster: str
+
+    def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        """Run one action; `NotReady` while the balancer is busy."""
+        return CALLS[action.call](self, action, refs)
+
+    # -- balancers --------------------------------------------------------------------------------------------------
+
+    def create(self, action: Action, refs: Refs) -> Pending:
+        """POST the balancer with everything in it; the reply tells ids, VIP and its port."""
+        body = bodies.balancer_creation(action.steps, cluster=self.cluster)
+        reply = self.client.post(BALANCING, BALANCERS, body)["loadbalancer"]
+        seen = tuple(_made(reply, refs.world, refs.scope.scope))
+        outputs = Outputs(tuple(replace(s, state=State.ACTIVE) for s in seen))
+        early = Outputs(tuple(_in_flight(s) if s.key == names.BALANCER_KEY else s for s in seen))
+        return Pending(f"{reply['id']} {action.id}", CREATE_SECONDS, early, outputs)
+
+    def update(self, action: Action, refs: Refs) -> Pending:
+        """PUT the balancer's tags; without a wish, those of the Services that have left are taken off."""
+        (step,) = action.steps
+        seen = _seen(step)
+        if step.desired is None:
+            self._put(seen, BALANCERS, "loadbalancer", {"tags": bodies.left_tags(seen)})
+            return self._pending(action, refs, Outputs(gone=(step.key,)), UPDATE_SECONDS)
+        tags = bodies.balancer_tags(step.desired, seen)
+        self._put(seen, BALANCERS, "loadbalancer", {"name": step.desired.name, "tags": tags})
+        confirmed = _confirmed(step, refs, {**seen.outputs, "tags": json.dumps(tags)})
+        return self._pending(action, refs, Outputs((confirmed,)), UPDATE_SECONDS)
+
+    def delete(self, action: Action, refs: Refs) -> Pending:
+        """DELETE the balancer with everything in it."""
+        balancer = next(step for step in action.steps if step.key.kind == names.BALANCER)
+        identity = _seen(balancer).outputs["id"]
+        self.client.delete(BALANCING, f"{BALANCERS}/{identity}", cascade="true")
+        whole = (step.key for step in action.steps)
+        if balancer.key == names.BALANCER_KEY:
+            whole = (key for key in refs.scope.resources if key.kind not in plan.NEUTRON_KINDS)
+        outputs = Outputs(gone=tuple(whole))
+        early = Outputs((_in_flight(_seen(balancer)),))
+        return Pending(f"{identity} {action.id}", DELETE_SECONDS, early, outputs)
+
+    # -- what belongs to a balancer -----------------------------------------------------------------------------------
+
+    def create_listener(self, action: Action, refs: Refs) -> Pending:
+        """POST a listener that points to a pool that is there already."""
+        resource, fields = _wanted(action, refs)
+        body = bodies.listener_creation(resource, fields) | {"loadbalancer_id": _balancer_id(refs)}
+        reply = self.client.post(BALANCING, LISTENERS, {"listener": body})["listener"]
+        outputs = {
+            "id": reply["id"],
+            "tags": json.dumps(reply.get("tags") or []),
+            "headers": json.dumps(reply.get("insert_headers") or {}),
+        }
+        return self._confirm(action, refs, outputs)
+
+    def update_listener(self, action: Action, refs: Refs) -> Pending:
+        """PUT everything of a listener that can be changed."""
+        resource, fields = _wanted(action, refs)
+        seen = refs.scope[resource.key]
+        body = bodies.listener_update(fields, seen)
+        self._put(seen, LISTENERS, "listener", body)
+        changed = {"headers": body.get("insert_headers"), "tags": body.get("tags")}
+        outputs = {**seen.outputs, **{key: json.dumps(value) for key, value in changed.items() if value is not None}}
+        return self._confirm(action, refs, outputs)
+
+    def create_pool(self, action: Action, refs: Refs) -> Pending:
+        """POST a pool on the balancer, without members and without a listener."""
+        resource, _ = _wanted(action, refs)
+        body = bodies.pool_creation(resource) | {"loadbalancer_id": _balancer_id(refs)}
+        reply = self.client.post(BALANCING, POOLS, {"pool": body})["pool"]
+        pool = _confirmed(action.steps[0], refs, {"id": reply["id"], "tags": json.dumps(body["tags"])})
+        empty = Resource(
+            Key("members", resource.key.id), "", {"members": frozenset()}, resource.owners, frozenset({resource.key})
+        )
+        outputs = Outputs((pool, Seen(empty, {"pool": reply["id"]})))
+        return self._pending(action, refs, outputs, UPDATE_SECONDS)
+
+    def update_pool(self, action: Action, refs: Refs) -> Pending:
+        """PUT algorithm and persistence of a pool."""
+        resource, fields = _wanted(action, refs)
+        seen = refs.scope[resource.key]
+        self._put(seen, POOLS, "pool", pool_body(fields))
+        return self._confirm(action, refs, dict(seen.outputs))
+
+    def put_members(self, action: Action, refs: Refs) -> Pending:
+        """PUT the whole set of members."""
+        resource, _ = _wanted(action, refs)
+        pool = refs.get(Ref(Key("pool", resource.key.id)))
+        self.client.put(BALANCING, f"{POOLS}/{pool}/members", {"members": bodies.members_of(resource)})
+        return self._confirm(action, refs, {"pool": pool})
+
+    def create_monitor(self, action: Action, refs: Refs) -> Pending:
+        """POST the health monitor of a pool."""
+        resource, _ = _wanted(action, refs)
+        pool = refs.get(Ref(Key("pool", resource.key.id)))
+        body = bodies.monitor_creation(resource) | {"pool_id": pool}
+        reply = self.client.post(BALANCING, MONITORS, {"healthmonitor": body})["healthmonitor"]
+        return self._confirm(action, refs, {"id": reply["id"]})
+
+    def update_monitor(self, action: Action, refs: Refs) -> Pending:
+        """PUT the numbers of a health monitor."""
+        resource, fields = _wanted(action, refs)
+        seen = refs.scope[resource.key]
+        self._put(seen, MONITORS, "healthmonitor", monitor_body(fields))
+        return self._confirm(action, refs, dict(seen.outputs))
+
+    def delete_child(self, action: Action, refs: Refs) -> Pending:
+        """DELETE a listener, pool or monitor; a pool takes its members and monitor along."""
+        step = action.steps[0]
+        path = CHILD_PATHS[step.key.kind]
+        self.client.delete(BALANCING, f"{path}/{_seen(step).outputs['id']}")
+        gone = [step.key]
+        if step.key.kind == "pool":
+            gone += [Key("members", step.key.id), Key("monitor", step.key.id)]
+        return self._pending(action, refs, Outputs(gone=tuple(gone)), UPDATE_SECONDS)
+
+    # -- floating IPs -----------------------------------------------------------------------------------------------
+
+    def attach(self, action: Action, refs: Refs) -> Outputs:
+        """Bring a floating IP to the VIP port: the one that is ours already, the wanted one, or a new one."""
+        (step,) = action.steps
+        assert step.desired is not None
+        port = refs.get(Ref(names.BALANCER_KEY, "vip_port_id"))
+        wanted = str(step.desired.fields.get("address") or "")
+        if step.verb is Verb.UPDATE and step.seen is not None:
+            return self._point(step, step.seen.outputs["id"], port)
+        if wanted and (free := self._free_address(wanted, port)):
+            return self._point(step, free, port)
+        return self._new_floating(step, port, wanted)
+
+    def give_up(self, action: Action, refs: Refs) -> Outputs:
+        """DELETE a floating IP that we made; one that we only attached, or that is to be kept, is only detached."""
+        (step,) = action.steps
+        seen = _seen(step)
+        path = f"{FLOATING}/{seen.outputs['id']}"
+        if seen.outputs["made"] and not _is_kept(step, refs.world):
+            self.client.delete(NETWORK, path)
+        elif seen.resource.fields["port"]:
+            self.client.put(NETWORK, path, {"floatingip": {"port_id": None}})
+        return Outputs(gone=(step.key,))
+
+    def _free_address(self, address: str, port: str) -> str:
+        """Id of the floating IP with this address; empty when there is none, `Rejected` when it is in use."""
+        for body in self.client.list(NETWORK, FLOATING, "floatingips", floating_ip_address=address):
+            if body.get("port_id") not in (None, "", port):
+                raise Rejected(
+                    f"floating IP {address} is not available: it is attached to port {body['port_id']}",
+                    hint="choose another address, or detach it first",
+                )
+            return str(body["id"])
+        return ""
+
+    def _point(self, step: Step, floating_id: str, port: str) -> Outputs:
+        reply = self.client.put(NETWORK, f"{FLOATING}/{floating_id}", {"floatingip": {"port_id": port}})
+        return self._seen_floating(step, reply["floatingip"])
+
+    def _new_floating(self, step: Step, port: str, wanted: str) -> Outputs:
+        assert step.desired is not None
+        fields = step.desired.fields
+        (owner,) = step.desired.owners
+        body: Json = {
+            "floating_network_id": fields["network"],
+            "port_id": port,
+            "description": names.floating_description(self.cluster, owner),
+        }
+        if wanted:
+            body["floating_ip_address"] = wanted
+        subnets = fields["subnets"]
+        assert isinstance(subnets, tuple)
+        return self._seen_floating(step, self._first_that_works(body, subnets or ("",), port))
+
+    def _first_that_works(self, body: Json, subnets: tuple[object, ...], port: str) -> Json:
+        """The floating IP of the first subnet with a free address."""
+        for number, subnet in enumerate(subnets, 1):
+            choice = {"subnet_id": subnet} if subnet else {}
+            try:
+                reply: Json = self.client.post(NETWORK, FLOATING, {"floatingip": body | choice})["floatingip"]
+            except MissingFact:
+                if number == len(subnets):
+                    raise
+            except Conflict:
+                return self._already_there(port)
+            else:
+                return reply
+        raise CloudBug("no floating subnet was given")
+
+    def _already_there(self, port: str) -> Json:
+        found = self.client.list(NETWORK, FLOATING, "floatingips", port_id=port)
+        if not found:
+            raise Conflict(f"port {port} has a floating IP that cannot be seen")
+        return found[0]
+
+    def _seen_floating(self, step: Step, body: Json) -> Outputs:
+        assert step.desired is not None
+        described = names.service_of(names.FLOATING_TEXT, body.get("description", ""), cluster=self.cluster)
+        return Outputs((seen_floating(body, step.desired.owners, made=described is not None),))
+
+    # -- shared -----------------------------------------------------------------------------------------------------
+
+    def _put(self, seen: Seen, path: str, kind: str, body: Json) -> None:
+        self.client.put(BALANCING, f"{path}/{seen.outputs['id']}", {kind: body})
+
+    def _confirm(self, action: Action, refs: Refs, outputs: Mapping[str, str]) -> Pending:
+        confirmed = Outputs((_confirmed(action.steps[0], refs, outputs),))
+        return self._pending(action, refs, confirmed, UPDATE_SECONDS)
+
+    def _pending(self, action: Action, refs: Refs, outputs: Outputs, seconds: float) -> Pending:
+        """The balancer is busy from now on, and ACTIVE when the operation is over."""
+        balancer = refs.scope[names.BALANCER_KEY]
+        early = Outputs((_in_flight(balancer),))
+        touched = {seen.key for seen in outputs.seen} | set(outputs.gone)
+        if names.BALANCER_KEY not in touched:
+            outputs = replace(outputs, seen=(*outputs.seen, replace(balancer, state=State.ACTIVE)))
+        return Pending(f"{balancer.outputs['id']} {action.id}", seconds, early, outputs)
+
+
+Call = Callable[[Writer, Action, Refs], Outputs | Pending]
+CALLS: Mapping[str, Call] = {
+    plan.CREATE: Writer.create,
+    plan.UPDATE: Writer.update,
+    plan.DELETE: Writer.delete,
+    plan.REPLACE: Writer.delete,
+    "listeners.create": Writer.create_listener,
+    "listeners.update": Writer.update_listener,
+    "listeners.delete": Writer.delete_child,
+    "pools.create": Writer.create_pool,
+    "pools.update": Writer.update_pool,
+    "pools.delete": Writer.delete_child,
+    "members.put": Writer.put_members,
+    "healthmonitors.create": Writer.create_monitor,
+    "healthmonitors.update": Writer.update_monitor,
+    "healthmonitors.delete": Writer.delete_child,
+    plan.ATTACH: Writer.attach,
+    plan.GIVE_UP: Writer.give_up,
+}
+CHILD_PATHS = {"listener": LISTENERS, "pool": POOLS, "monitor": MONITORS}
+
+
+def _made(reply: Json, world: World, scope: Scope) -> Iterator[Seen]:
+    """What the reply to a creation says, read as any other document."""
+    parent = [{"id": reply["id"]}]
+    pools = tuple({**pool, "loadbalancers": parent} for pool in reply.get("pools") or ())
+    reading = Reading(
+        balancers=(reply,),
+        listeners=tuple({**body, "loadbalancers": parent} for body in reply.get("listeners") or ()),
+        pools=pools,
+        monitors=tuple({**p["healthmonitor"], "pools": [{"id": p["id"]}]} for p in pools if p.get("healthmonitor")),
+        members={pool["id"]: tuple(pool.get("members") or ()) for pool in pools},
+    )
+    return iter(observe_all(reading, world).get(scope, Observed(scope)).resources.values())
+
+
+def _in_flight(seen: Seen) -> Seen:
+    return replace(seen, state=State.PENDING, outputs={**seen.outputs, FLIGHT: "yes"})
+
+
+def _seen(step: Step) -> Seen:
+    if step.seen is None:
+        raise CloudBug(f"{step.key} was never seen")
+    return step.seen
+
+
+def _wanted(action: Action, refs: Refs) -> tuple[Resource, dict[str, Hashable]]:
+    desired = action.steps[0].desired
+    if desired is None:
+        raise CloudBug(f"{action.id} has nothing to write")
+    return desired, settled(desired, refs.get)
+
+
+def _confirmed(step: Step, refs: Refs, outputs: Mapping[str, str]) -> Seen:
+    """The resource as it is once the write has taken effect."""
+    assert step.desired is not None
+    old = step.seen.resource.fields if step.seen is not None else {}
+    fields = {**old, **settled(step.desired, refs.get)}
+    return Seen(replace(step.desired, fields=fields), outputs)
+
+
+def _balancer_id(refs: Refs) -> str:
+    return refs.get(Ref(names.BALANCER_KEY))
+
+
+def _is_kept(step: Step, world: World) -> bool:
+    services = (world.services.get(owner) for owner in step.owners)
+    return any(s is not None and s.metadata.annotations.get(KEEP_FLOATING) == "true" for s in services)
