@@ -190,19 +190,18 @@ def parse_duration(text: str) -> float:
 def unquote(text: str) -> str:
     """A gcfg value: quotes and escapes resolved, a comment after it dropped."""
     out: list[str] = []
-    quoted = False
+    quoted, kept = False, 0
     characters = iter(text)
     for character in characters:
         if character == "\\":
             out.append(ESCAPES.get(next(characters, ""), ""))
         elif character == '"':
-            quoted = not quoted
+            quoted, kept = not quoted, len(out)
         elif character in ";#" and not quoted:
             break
         else:
             out.append(character)
-    value = "".join(out)
-    return value if '"' in text else value.strip()
+    return "".join(out[:kept]) + "".join(out[kept:]).rstrip()
 
 
 Line = tuple[int, tuple[str, str], str, str]

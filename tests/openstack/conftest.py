@@ -39,6 +39,8 @@ def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
     yield make
     for scene in made:
         assert not scene.bugs
+        for service in list(scene.kube.services.values()):
+            scene.delete(service.metadata.name)
         scene.driver.close()
 
 
