@@ -62,13 +62,12 @@ class OpenStackDriver:
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:
         """The scope of the balancer that the Service names, as far as it was seen, else its own."""
+        own = names.balancer_scope(self._cluster, intent.identity)
         service = world.services.get(intent.identity)
         balancer_id = service.metadata.annotations.get(BALANCER_ID, "") if service is not None else ""
-        for scope, observed in world.observed.items():
-            seen = observed.get(names.BALANCER_KEY)
-            if balancer_id and seen is not None and seen.outputs["id"] == balancer_id:
-                return (scope,)
-        return (names.balancer_scope(self._cluster, intent.identity),)
+        if not balancer_id or _holds(world.observed.get(own), balancer_id):
+            return (own,)
+        return (next((scope for scope, seen in world.observed.items() if _holds(seen, balancer_id)), own),)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Subnets, networks, API version: what the scope's Services do not name themselves."""
@@ -125,3 +124,8 @@ class OpenStackDriver:
     def close(self) -> None:
         """Close connections."""
         self._client.close()
+
+
+def _holds(observed: Observed | None, balancer_id: str) -> bool:
+    seen = observed.get(names.BALANCER_KEY) if observed is not None else None
+    return seen is not None and seen.outputs["id"] == balancer_id
