@@ -19,6 +19,7 @@ from lbctl_openstack.annotations import KEEP_FLOATING
 from lbctl_openstack.bodies import settled
 from lbctl_openstack.client import BALANCING, NETWORK, Client
 from lbctl_openstack.fields import Json, monitor_body, pool_body
+from lbctl_openstack.group_calls import GroupWriter
 from lbctl_openstack.observe import Reading, observe_all, seen_floating
 
 LISTENERS, POOLS, MONITORS = "/lbaas/listeners", "/lbaas/pools", "/lbaas/healthmonitors"
@@ -37,6 +38,8 @@ class Writer:
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
         """Run one action; `NotReady` while the balancer is busy."""
+        if action.call in GROUP_CALLS:
+            return GROUP_CALLS[action.call](GroupWriter(self.client, self.cluster), action, refs)
         return CALLS[action.call](self, action, refs)
 
     # -- balancers --------------------------------------------------------------------------------------------------
@@ -55,12 +58,17 @@ class Writer:
         (step,) = action.steps
         seen = _seen(step)
         if step.desired is None:
-            self._put(seen, BALANCERS, "loadbalancer", {"tags": bodies.left_tags(seen)})
+            self._put(seen, BALANCERS, "loadbalancer", {"tags": bodies.left_tags(self._fresh_tags(seen))})
             return self._pending(action, refs, Outputs(gone=(step.key,)), UPDATE_SECONDS)
-        tags = bodies.balancer_tags(step.desired, seen)
+        tags = bodies.balancer_tags(step.desired, self._fresh_tags(seen))
         self._put(seen, BALANCERS, "loadbalancer", {"name": step.desired.name, "tags": tags})
         confirmed = _confirmed(step, refs, {**seen.outputs, "tags": json.dumps(tags)})
         return self._pending(action, refs, Outputs((confirmed,)), UPDATE_SECONDS)
+
+    def _fresh_tags(self, seen: Seen) -> Seen:
+        """The balancer with the tags that it has now: others may have added theirs."""
+        reply = self.client.get(BALANCING, f"{BALANCERS}/{seen.outputs['id']}")["loadbalancer"]
+        return replace(seen, outputs={**seen.outputs, "tags": json.dumps([t for t in reply.get("tags") or [] if t])})
 
     def delete(self, action: Action, refs: Refs) -> Pending:
         """DELETE the balancer with everything in it."""
@@ -81,22 +89,23 @@ class Writer:
         resource, fields = _wanted(action, refs)
         body = bodies.listener_creation(resource, fields) | {"loadbalancer_id": _balancer_id(refs)}
         reply = self.client.post(BALANCING, LISTENERS, {"listener": body})["listener"]
-        outputs = {
-            "id": reply["id"],
-            "tags": json.dumps(reply.get("tags") or []),
-            "headers": json.dumps(reply.get("insert_headers") or {}),
-        }
-        return self._confirm(action, refs, outputs)
+        return self._confirm(action, refs, {"id": reply["id"], "tags": "[]", "headers": "{}", **_noted(reply)})
 
     def update_listener(self, action: Action, refs: Refs) -> Pending:
-        """PUT everything of a listener that can be changed."""
+        """PUT what differs of a listener; tags and headers are read first, since others may have added theirs."""
+        step = action.steps[0]
         resource, fields = _wanted(action, refs)
         seen = refs.scope[resource.key]
-        body = bodies.listener_update(fields, seen)
+        changed = {change.field for change in step.changes}
+        if changed & {"tags", "headers"}:
+            seen = self._fresh(seen)
+        body = bodies.listener_update({name: fields[name] for name in changed}, seen)
         self._put(seen, LISTENERS, "listener", body)
-        changed = {"headers": body.get("insert_headers"), "tags": body.get("tags")}
-        outputs = {**seen.outputs, **{key: json.dumps(value) for key, value in changed.items() if value is not None}}
-        return self._confirm(action, refs, outputs)
+        return self._confirm(action, refs, {**seen.outputs, **_noted(body)})
+
+    def _fresh(self, seen: Seen) -> Seen:
+        reply = self.client.get(BALANCING, f"{LISTENERS}/{seen.outputs['id']}")["listener"]
+        return replace(seen, outputs={**seen.outputs, **_noted(reply)})
 
     def create_pool(self, action: Action, refs: Refs) -> Pending:
         """POST a pool on the balancer, without members and without a listener."""
@@ -268,6 +277,13 @@ CALLS: Mapping[str, Call] = {
     plan.ATTACH: Writer.attach,
     plan.GIVE_UP: Writer.give_up,
 }
+GROUP_CALLS: Mapping[str, Callable[[GroupWriter, Action, Refs], Outputs]] = {
+    plan.MAKE_GROUP: GroupWriter.create,
+    plan.DROP_GROUP: GroupWriter.delete,
+    plan.ADD_RULES: GroupWriter.add_rules,
+    plan.DROP_RULE: GroupWriter.remove_rule,
+    plan.PLACE: GroupWriter.place,
+}
 CHILD_PATHS = {"listener": LISTENERS, "pool": POOLS, "monitor": MONITORS}
 
 
@@ -283,6 +299,12 @@ def _made(reply: Json, world: World, scope: Scope) -> Iterator[Seen]:
         members={pool["id"]: tuple(pool.get("members") or ()) for pool in pools},
     )
     return iter(observe_all(reading, world).get(scope, Observed(scope)).resources.values())
+
+
+def _noted(listener: Json) -> dict[str, str]:
+    """Tags and headers of a listener as outputs, as far as a document has them."""
+    named = {"tags": listener.get("tags"), "headers": listener.get("insert_headers")}
+    return {name: json.dumps(value) for name, value in named.items() if value is not None}
 
 
 def _in_flight(seen: Seen) -> Seen:

@@ -46,8 +46,9 @@ class OpenStackDriver:
             clock=setup.clock,
             record=setup.record,
         )
-        self._facts = FactReader(self._client, setup.clock)
-        self._reader = Reader(self._client, setup.clock)
+        self._facts = FactReader(self._client, setup.clock, self._conf.balancing)
+        managed = self._conf.balancing.manage_security_groups
+        self._reader = Reader(self._client, setup.clock, managed=managed)
         self._writer = Writer(self._client, self._cluster)
         self._polls = Polls(self._client, setup.clock, setup.random)
         self._tries: Counter[Scope] = Counter()

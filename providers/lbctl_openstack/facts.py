@@ -17,6 +17,8 @@ from lbctl.model.objects import Node
 from lbctl.model.resource import nothing
 from lbctl_openstack.capabilities import Version
 from lbctl_openstack.client import BALANCING, NETWORK, SECRETS, Client, Json
+from lbctl_openstack.cloudconf import Balancing
+from lbctl_openstack.groups import NodePort, node_ports
 from lbctl_openstack.model import Facts
 from lbctl_openstack.selecting import device_of, matches, secret_path, tag_query
 from lbctl_openstack.wish import Wish, needs_floating, needs_node_subnets, wish_of
@@ -48,8 +50,9 @@ class Cache:
 class FactReader:
     """Finds facts out for one account."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, balancing: Balancing) -> None:
         self._client = client
+        self._managed = balancing.manage_security_groups
         self._cache = Cache(clock)
         self._version: Version | None = None
 
@@ -63,16 +66,19 @@ class FactReader:
     def read(self, intents: Iterable[Intent], nodes: NodeSet, *, floating_exists: bool) -> Facts:
         """The facts that these Services need; `floating_exists` spares the search for an external network."""
         wishes = [(intent, wish_of(intent)) for intent in intents]
-        needs_subnets = any(needs_node_subnets(intent, wish) for intent, wish in wishes)
+        needs_subnets = self._managed or any(needs_node_subnets(intent, wish) for intent, wish in wishes)
         external = ""
         subnets: tuple[str, ...] = ()
         for intent, wish in wishes:
             if not floating_exists and needs_floating(intent, wish):
                 external = wish.floating_network_id or self.external_network()
                 subnets = self._floating_subnets(external, wish) if external else ()
+        ports = node_ports(self._ports(nodes)) if needs_subnets else ()
         return Facts(
             version=self.version,
-            subnets=self._node_subnets(nodes) if needs_subnets else nothing(),
+            subnets={port.address: port.subnet for port in ports},
+            ports=ports if self._managed else (),
+            cidrs=self._cidrs(ports, wishes) if self._managed else nothing(),
             external=external,
             external_subnets=subnets,
             missing={w.tls_ref: text for _, w in wishes if w.tls_ref and (text := self._missing_secret(w.tls_ref))},
@@ -81,11 +87,6 @@ class FactReader:
     def external_network(self) -> str:
         """The first external network with an IPv4 subnet; empty when there is none."""
         return self._cache.get("external", self._find_external)
-
-    def node_ports(self, nodes: Iterable[Node]) -> list[Json]:
-        """The Neutron ports of these nodes' instances."""
-        devices = sorted(device for node in nodes if (device := device_of(node)))
-        return self._cache.get(("ports", tuple(devices)), lambda: self._list_ports(devices))
 
     def subnet(self, subnet_id: str) -> Json:
         """A subnet."""
@@ -108,9 +109,14 @@ class FactReader:
             ports += self._client.list(NETWORK, "/ports", "ports", device_id=chunk)
         return ports
 
-    def _node_subnets(self, nodes: NodeSet) -> Mapping[str, str]:
-        ports = self.node_ports(nodes)
-        return {fixed["ip_address"]: fixed["subnet_id"] for port in ports for fixed in port["fixed_ips"]}
+    def _ports(self, nodes: Iterable[Node]) -> list[Json]:
+        devices = sorted(device for node in nodes if (device := device_of(node)))
+        return self._cache.get(("ports", tuple(devices)), lambda: self._list_ports(devices))
+
+    def _cidrs(self, ports: Iterable[NodePort], wishes: Iterable[tuple[Intent, Wish]]) -> Mapping[str, str]:
+        """The range of each subnet that members may be in."""
+        named = {wish.member_subnet_id or wish.subnet_id for _, wish in wishes}
+        return {subnet: self.subnet(subnet)["cidr"] for subnet in ({port.subnet for port in ports} | named) - {""}}
 
     def _floating_subnets(self, network: str, wish: Wish) -> tuple[str, ...]:
         if wish.floating_subnet_id:

@@ -34,6 +34,7 @@ from lbctl_openstack.capabilities import (
 )
 from lbctl_openstack.cloudconf import Balancing
 from lbctl_openstack.fields import Member, ranges
+from lbctl_openstack.groups import NodePort, Rule, attachment_key, group_resources, wanted_rules
 from lbctl_openstack.wish import Wish, needs_floating, wish_of
 
 MONITOR_TYPES = {"TCP": "TCP", "UDP": "UDP-CONNECT", "SCTP": "SCTP"}
@@ -46,6 +47,8 @@ class Facts:
     """What was found out; `subnets` is subnet by node address, `networks` network by subnet."""
 
     version: Version
+    ports: tuple[NodePort, ...] = ()
+    cidrs: Mapping[str, str] = field(default_factory=nothing, hash=False)
     subnets: Mapping[str, str] = field(default_factory=nothing, hash=False)
     external: str = ""
     external_subnets: tuple[str, ...] = ()
@@ -231,12 +234,14 @@ class _Part:
             needs = frozenset({names.BALANCER_KEY})
             yield Resource(pool, names.pool_name(index, self.name), self.pool(), self.owners, needs)
             members = {"members": self.members(port)}
-            yield Resource(Key("members", part), "", members, self.owners, frozenset({pool}))
+            yield Resource(Key("members", part), "", members, self.owners, frozenset({pool, *self.attachments}))
             if self.wish.monitor:
                 name = names.monitor_name(index, self.name)
                 yield Resource(Key("monitor", part), name, self.monitor(port), self.owners, frozenset({pool}))
         if self.wants_floating:
             yield self.floating()
+        if self.balancing.manage_security_groups:
+            yield from group_resources(self.identity, self.rules(), self.guarded_ports)
 
     def listener_key(self, port: Port) -> Key:
         return names.listener_key(self.protocol(port), port.port)
@@ -317,6 +322,27 @@ class _Part:
     def member_subnet(self, address: str) -> str:
         named = self.wish.member_subnet_id or self.wish.subnet_id
         return named or self.facts.subnets.get(address, "")
+
+    # -- node security groups ---------------------------------------------------------------------------------------
+
+    @property
+    def attachments(self) -> Iterator[Key]:
+        """The group is on a node's port before the node is a member."""
+        if self.balancing.manage_security_groups:
+            yield from (attachment_key(self.identity, port.id) for port in self.guarded_ports)
+
+    @property
+    def guarded_ports(self) -> tuple[NodePort, ...]:
+        """Ports at the addresses of the members."""
+        addressed = self.world.nodes.project(NODE_ADDRESSES[self.intent.families[0]])
+        addresses = {address for node, address in addressed if self.is_selected(node)}
+        return tuple(port for port in self.facts.ports if port.address in addresses)
+
+    def rules(self) -> frozenset[Rule]:
+        subnets = {self.member_subnet(port.address) for port in self.guarded_ports}
+        inside = frozenset(self.facts.cidrs[subnet] for subnet in subnets if subnet in self.facts.cidrs)
+        sources = self.served[0] if self.provider.keeps_client_address else inside
+        return wanted_rules(self.intent, sources, inside)
 
     # -- addresses --------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
 from lbctl_openstack.annotations import BALANCER_ID, KEEP_FLOATING
 from lbctl_openstack.fields import Json, listener_fields, member_of, monitor_fields, pool_fields
+from lbctl_openstack.groups import GroupReading, observe_groups
 
 STATES = {"ACTIVE": State.ACTIVE, "ERROR": State.FAILED, "PENDING_DELETE": State.DELETING}
 
@@ -34,6 +35,7 @@ class Reading:
     members: Mapping[str, tuple[Json, ...]] = field(default_factory=nothing, hash=False)
     floating: tuple[Json, ...] = ()
     lost_ports: frozenset[str] = frozenset()
+    groups: GroupReading = field(default_factory=GroupReading)
     read_at: float = 0.0
 
 
@@ -104,7 +106,7 @@ class _Observer:
         for scope, bodies in self.by_scope.items():
             for seen in self._scope_resources(bodies):
                 found[scope][seen.key] = seen
-        for scope, seen in self._floating(found):
+        for scope, seen in (*self._floating(found), *self._groups(found)):
             found[scope][seen.key] = seen
         return {scope: Observed(scope, resources, self.reading.read_at) for scope, resources in found.items()}
 
@@ -260,6 +262,14 @@ class _Observer:
                 fields = monitor_fields(monitor)
                 resource = Resource(Key("monitor", part), monitor["name"], fields, owners, frozenset({pool}))
                 yield Seen(resource, {"id": monitor["id"]}, ours=ours)
+
+    def _groups(self, found: Mapping[Scope, Mapping[Key, Seen]]) -> Iterator[tuple[Scope, Seen]]:
+        homes = {owner: scope for scope, seen in found.items() for s in seen.values() for owner in s.resource.owners}
+
+        def scope_of(owner: Identity) -> Scope:
+            return homes.get(owner) or names.balancer_scope(self.cluster, owner)
+
+        yield from observe_groups(self.reading.groups, self.identities, scope_of, cluster=self.cluster)
 
     # -- floating IPs -----------------------------------------------------------------------------------------------
 

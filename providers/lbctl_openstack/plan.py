@@ -19,7 +19,7 @@ from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
-from lbctl_openstack import names
+from lbctl_openstack import groups, names
 from lbctl_openstack.annotations import ADDRESS, BALANCER_ID
 
 
@@ -73,7 +73,10 @@ CREATE, UPDATE, DELETE = "loadbalancers.create", "loadbalancers.update", "loadba
 REPLACE = "loadbalancers.replace"
 ATTACH, GIVE_UP = "floatingips.attach", "floatingips.give-up"
 ANNOTATE = "service.annotate"
-NEUTRON_KINDS = frozenset({"floating"})
+NEUTRON_KINDS = frozenset({"floating"}) | groups.KINDS
+MAKE_GROUP, DROP_GROUP = "security-groups.create", "security-groups.delete"
+ADD_RULES, DROP_RULE = "security-group-rules.create", "security-group-rules.delete"
+PLACE = "ports.security-groups"
 
 POLL_SECONDS = 2.0
 STUCK_SECONDS = 600.0
@@ -96,10 +99,12 @@ def build_actions(desired: Desired, observed: Observed, world: World, manner: Ma
     network = [step for step in steps if step.key.kind in NEUTRON_KINDS]
     seen = observed.get(names.BALANCER_KEY)
     chain = list(_linked(_balancing(balancing, seen, desired, observed, manner)))
-    floating = [action for step in network for action in _floating(step)] if _may_have_address(seen) else []
+    guards = list(_guards([step for step in network if step.key.kind in groups.KINDS]))
+    moves = [step for step in network if step.key.kind == "floating"] if _may_have_address(seen) else []
+    floating = [action for step in moves for action in _floating(step)]
     notes = list(_notes(desired, observed, world))
     waits = [wait] if (wait := _wait(seen, world)) else []
-    return build_plan(desired.scope, [*chain, *floating, *notes], waits=waits)
+    return build_plan(desired.scope, [*guards, *chain, *floating, *notes], waits=waits)
 
 
 def release_actions(identity: Identity, observed: Observed) -> tuple[Action, ...]:
@@ -282,6 +287,35 @@ def _linked(actions: Iterable[Action]) -> Iterator[Action]:
     for action in actions:
         yield replace(action, after=frozenset({last} if last else ()))
         last = action.id
+
+
+# -- node security groups -------------------------------------------------------------------------------------------
+
+
+def _guards(steps: list[Step]) -> Iterator[Action]:
+    """All new rules of a group are one call; a group that goes takes its rules along."""
+    leaving = {step.key.id for step in steps if step.key.kind == groups.GROUP and step.verb is Verb.DELETE}
+    for step in steps:
+        if step.key.kind == groups.GROUP and step.verb is Verb.DELETE:
+            with_it = [s for s in steps if s.key.kind == groups.RULE and s.key.id.partition("/")[0] == step.key.id]
+            yield Action(f"{DROP_GROUP} {step.key.id}", DROP_GROUP, (step, *with_it))
+        elif step.key.kind == groups.GROUP:
+            yield Action(f"{MAKE_GROUP} {step.key.id}", MAKE_GROUP, (step,))
+        elif step.key.kind == groups.ATTACHMENT:
+            yield Action(f"{PLACE} {step.key.id}", PLACE, (step,))
+    yield from _rule_actions([s for s in steps if s.key.kind == groups.RULE], leaving)
+
+
+def _rule_actions(steps: list[Step], leaving: set[str]) -> Iterator[Action]:
+    new: dict[str, list[Step]] = {}
+    for step in steps:
+        group = step.key.id.partition("/")[0]
+        if step.verb is not Verb.DELETE:
+            new.setdefault(group, []).append(step)
+        elif group not in leaving:
+            yield Action(f"{DROP_RULE} {step.key.id}", DROP_RULE, (step,))
+    for group, members in sorted(new.items()):
+        yield Action(f"{ADD_RULES} {group}", ADD_RULES, tuple(members))
 
 
 # -- floating IPs and annotations -----------------------------------------------------------------------------------

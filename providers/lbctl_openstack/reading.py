@@ -16,6 +16,7 @@ from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
 from lbctl_openstack.annotations import BALANCER_ID
 from lbctl_openstack.client import BALANCING, NETWORK, Client, Json
+from lbctl_openstack.groups import GroupReading, ours
 from lbctl_openstack.observe import Reading, wanted_balancers
 
 Bodies = tuple[Json, ...]
@@ -24,16 +25,18 @@ Bodies = tuple[Json, ...]
 class Reader:
     """Reads of one account."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, *, managed: bool) -> None:
         self._client = client
         self._clock = clock
+        self._managed = managed
+        self._may_have_groups = True
 
     def everything(self, world: World) -> Reading:
         """What concerns this cluster in the whole project."""
         started = self._clock.monotonic()
         balancers = tuple(wanted_balancers(self._list("loadbalancers"), world))
         if not balancers:
-            return Reading(floating=self._floating(), read_at=started)
+            return Reading(floating=self._floating(), groups=self._groups(world), read_at=started)
         pools = self._list("pools")
         return Reading(
             balancers=balancers,
@@ -43,6 +46,7 @@ class Reader:
             members=self._members(pools, balancers),
             floating=self._floating(),
             lost_ports=self._lost_ports(balancers),
+            groups=self._groups(world),
             read_at=started,
         )
 
@@ -60,6 +64,7 @@ class Reader:
             members=self._members(pools, balancers),
             floating=self._floating_of(balancers, owners, world),
             lost_ports=self._lost_ports(balancers),
+            groups=self._groups(world),
             read_at=started,
         )
 
@@ -116,6 +121,16 @@ class Reader:
             listed = self._client.list(NETWORK, "/floatingips", "floatingips", **query)
             found |= {body["id"]: body for body in listed}
         return tuple(found.values())
+
+    def _groups(self, world: World) -> GroupReading:
+        """Security groups of this cluster; without the setting, only until none is left of earlier times."""
+        if not (self._managed or self._may_have_groups):
+            return GroupReading()
+        groups = ours(self._client.list(NETWORK, "/security-groups", "security_groups"), cluster=world.cluster.name)
+        self._may_have_groups = bool(groups)
+        ids = [body["id"] for body in groups]
+        ports = self._client.list(NETWORK, "/ports", "ports", security_groups=ids) if ids else []
+        return GroupReading(groups, tuple(ports))
 
     def _lost_ports(self, balancers: Bodies) -> frozenset[str]:
         """VIP ports of failed balancers that do not exist: proof that the balancer never was active."""
