@@ -63,7 +63,8 @@ class Writer:
         tags = bodies.balancer_tags(step.desired, self._fresh_tags(seen))
         self._put(seen, BALANCERS, "loadbalancer", {"name": step.desired.name, "tags": tags})
         confirmed = _confirmed(step, refs, {**seen.outputs, "tags": json.dumps(tags)})
-        return self._pending(action, refs, Outputs((confirmed,)), UPDATE_SECONDS)
+        shared = _shared_floating(refs.scope, step.desired)
+        return self._pending(action, refs, Outputs((confirmed, *shared)), UPDATE_SECONDS)
 
     def _fresh_tags(self, seen: Seen) -> Seen:
         """The balancer with the tags that it has now: others may have added theirs."""
@@ -299,6 +300,13 @@ def _made(reply: Json, world: World, scope: Scope) -> Iterator[Seen]:
         members={pool["id"]: tuple(pool.get("members") or ()) for pool in pools},
     )
     return iter(observe_all(reading, world).get(scope, Observed(scope)).resources.values())
+
+
+def _shared_floating(scope: Observed, balancer: Resource) -> Iterator[Seen]:
+    """The floating IP belongs to whoever uses the balancer, so it changes hands together with it."""
+    seen = scope.get(names.FLOATING_KEY)
+    if seen is not None:
+        yield replace(seen, resource=replace(seen.resource, owners=balancer.owners))
 
 
 def _noted(listener: Json) -> dict[str, str]:

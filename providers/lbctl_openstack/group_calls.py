@@ -45,7 +45,9 @@ class GroupWriter:
         """POST all new rules at once; one that is there already refuses them all, and the next pass looks again."""
         bodies = [rule_body(_rule(step), refs.get(_group_of(step))) for step in action.steps]
         reply = self.client.post(NETWORK, RULES, {"security_group_rules": bodies})["security_group_rules"]
-        made = {(r["protocol"], r["port_range_min"], r["remote_ip_prefix"]): r["id"] for r in reply}
+        made: dict[tuple[object, ...], str] = {
+            (r["protocol"], r["port_range_min"], r["remote_ip_prefix"]): r["id"] for r in reply
+        }
         seen = [Seen(step.desired, {"id": made.get(tuple(_rule(step)), "")}) for step in action.steps if step.desired]
         return Outputs(tuple(seen))
 
