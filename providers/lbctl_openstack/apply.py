@@ -15,7 +15,6 @@ from lbctl.errors import CloudBug, Conflict, MissingFact, Rejected
 from lbctl.model.resource import Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_openstack import bodies, names, plan
-from lbctl_openstack.annotations import KEEP_FLOATING
 from lbctl_openstack.bodies import settled
 from lbctl_openstack.client import BALANCING, NETWORK, Client
 from lbctl_openstack.fields import Json, monitor_body, pool_body
@@ -173,12 +172,20 @@ class Writer:
             return self._point(step, free, port)
         return self._new_floating(step, port, wanted)
 
+    def keep(self, action: Action, _refs: Refs) -> Outputs:
+        """PUT the tag that says that a floating IP of ours is meant to stay."""
+        (step,) = action.steps
+        seen = _seen(step)
+        tags = sorted({*json.loads(seen.outputs["tags"]), names.KEPT_TAG})
+        self.client.put(NETWORK, f"{FLOATING}/{seen.outputs['id']}/tags", {"tags": tags})
+        return Outputs()
+
     def give_up(self, action: Action, refs: Refs) -> Outputs:
         """DELETE a floating IP that we made; one that we only attached, or that is to be kept, is only detached."""
         (step,) = action.steps
         seen = _seen(step)
         path = f"{FLOATING}/{seen.outputs['id']}"
-        if seen.outputs["made"] and not _is_kept(step, refs.world):
+        if seen.outputs["made"] and not plan.is_kept(step, refs.world):
             self.client.delete(NETWORK, path)
         elif seen.resource.fields["port"]:
             self.client.put(NETWORK, path, {"floatingip": {"port_id": None}})
@@ -276,6 +283,7 @@ CALLS: Mapping[str, Call] = {
     "healthmonitors.update": Writer.update_monitor,
     "healthmonitors.delete": Writer.delete_child,
     plan.ATTACH: Writer.attach,
+    plan.KEEP: Writer.keep,
     plan.GIVE_UP: Writer.give_up,
 }
 GROUP_CALLS: Mapping[str, Callable[[GroupWriter, Action, Refs], Outputs]] = {
@@ -342,8 +350,3 @@ def _confirmed(step: Step, refs: Refs, outputs: Mapping[str, str]) -> Seen:
 
 def _balancer_id(refs: Refs) -> str:
     return refs.get(Ref(names.BALANCER_KEY))
-
-
-def _is_kept(step: Step, world: World) -> bool:
-    services = (world.services.get(owner) for owner in step.owners)
-    return any(s is not None and s.metadata.annotations.get(KEEP_FLOATING) == "true" for s in services)

@@ -17,7 +17,7 @@ from lbctl.driver import World
 from lbctl.model.resource import Identity, Key, Observed, Resource, Scope, Seen, State, nothing
 from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
-from lbctl_openstack.annotations import BALANCER_ID, KEEP_FLOATING
+from lbctl_openstack.annotations import BALANCER_ID
 from lbctl_openstack.fields import Json, listener_fields, member_of, monitor_fields, pool_fields
 from lbctl_openstack.groups import GroupReading, observe_groups
 
@@ -282,7 +282,7 @@ class _Observer:
             if body.get("port_id") in by_port:
                 scope, balancer = by_port[body["port_id"]]
                 owners = balancer.resource.owners
-            elif maker is not None and not self._is_kept(body, maker):
+            elif maker is not None and names.KEPT_TAG not in (body.get("tags") or ()):
                 scope, owners = names.balancer_scope(self.cluster, maker), frozenset({maker})
             else:
                 continue
@@ -294,15 +294,6 @@ class _Observer:
         named = names.service_of(names.FLOATING_TEXT, body.get("description", ""), cluster=self.cluster)
         return self.identities.get(named, Identity(*named, "")) if named else None
 
-    def _is_kept(self, body: Json, maker: Identity) -> bool:
-        """A free one that its Service wants to keep belongs to nobody once the Service goes."""
-        service = self.world.services.get(maker)
-        if service is None:
-            return names.KEPT_TAG in (body.get("tags") or ())
-        keeps = service.metadata.annotations.get(KEEP_FLOATING) == "true"
-        wanted = service.metadata.deletion_timestamp is None and service.spec.type == "LoadBalancer"
-        return keeps and not wanted and not body.get("port_id")
-
 
 UNPROVEN = 2
 
@@ -311,6 +302,7 @@ def seen_floating(body: Json, owners: frozenset[Identity], *, key: Key = names.F
     """A floating IP as a resource; `made` says that we made it, so that we may delete it."""
     fields = {"port": body.get("port_id") or "", "address": body["floating_ip_address"]}
     outputs = {"id": body["id"], "address": body["floating_ip_address"], "made": "yes" if made else ""}
+    outputs["tags"] = json.dumps(body.get("tags") or [])
     return Seen(Resource(key, body["floating_ip_address"], fields, owners), outputs)
 
 

@@ -20,7 +20,7 @@ from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
 from lbctl_openstack import groups, names
-from lbctl_openstack.annotations import ADDRESS, BALANCER_ID
+from lbctl_openstack.annotations import ADDRESS, BALANCER_ID, KEEP_FLOATING
 
 
 def _whatever(_old: Hashable, _new: Hashable) -> bool:
@@ -71,7 +71,7 @@ RULES = Rules(
 
 CREATE, UPDATE, DELETE = "loadbalancers.create", "loadbalancers.update", "loadbalancers.delete"
 REPLACE = "loadbalancers.replace"
-ATTACH, GIVE_UP = "floatingips.attach", "floatingips.give-up"
+ATTACH, KEEP, GIVE_UP = "floatingips.attach", "floatingips.keep", "floatingips.give-up"
 ANNOTATE = "service.annotate"
 NEUTRON_KINDS = frozenset({"floating"}) | groups.KINDS
 MAKE_GROUP, DROP_GROUP = "security-groups.create", "security-groups.delete"
@@ -101,7 +101,7 @@ def build_actions(desired: Desired, observed: Observed, world: World, manner: Ma
     chain = list(_linked(_balancing(balancing, seen, desired, observed, manner)))
     guards = list(_guards([step for step in network if step.key.kind in groups.KINDS]))
     moves = [step for step in network if step.key.kind == "floating"] if _may_have_address(seen) else []
-    floating = [action for step in moves for action in _floating(step)]
+    floating = [action for step in moves for action in _floating(step, world)]
     notes = list(_notes(desired, observed, world))
     waits = [wait] if (wait := _wait(seen, world)) else []
     return build_plan(desired.scope, [*guards, *chain, *floating, *notes], waits=waits)
@@ -321,16 +321,32 @@ def _rule_actions(steps: list[Step], leaving: set[str]) -> Iterator[Action]:
 # -- floating IPs and annotations -----------------------------------------------------------------------------------
 
 
-def _floating(step: Step) -> Iterator[Action]:
+def _floating(step: Step, world: World) -> Iterator[Action]:
     give_up = Action(f"{GIVE_UP} {step.key.id}".strip(), GIVE_UP, (step,))
     if step.verb is Verb.DELETE:
-        yield give_up
+        yield from _farewell(step, give_up, world)
         return
     after: frozenset[str] = frozenset()
     if step.verb is Verb.REPLACE:
         yield give_up
         after = frozenset({give_up.id})
     yield Action(ATTACH, ATTACH, (step,), after)
+
+
+def _farewell(step: Step, give_up: Action, world: World) -> Iterator[Action]:
+    """A floating IP that is to be kept is marked first, so that nobody takes it for a leftover."""
+    if not is_kept(step, world):
+        yield give_up
+        return
+    keep = Action(f"{KEEP} {step.key.id}".strip(), KEEP, (step,))
+    yield keep
+    yield replace(give_up, after=frozenset({keep.id}))
+
+
+def is_kept(step: Step, world: World) -> bool:
+    """True when a Service of this floating IP says that it is to stay."""
+    services = (world.services.get(owner) for owner in step.owners)
+    return any(s is not None and s.metadata.annotations.get(KEEP_FLOATING) == "true" for s in services)
 
 
 def _notes(desired: Desired, observed: Observed, world: World) -> Iterator[Action]:
