@@ -263,9 +263,11 @@ def _goes_with_pool(step: Step, leaving: set[str], arriving: set[str]) -> bool:
 
 
 def _calls(step: Step, extra: Iterable[Step]) -> Iterator[Action]:
-    if step.key.kind == names.BALANCER:
-        call = {Verb.UPDATE: UPDATE, Verb.REPLACE: REPLACE}[step.verb]
-        yield _action(call, (step,))
+    if step.key.kind == names.BALANCER and step.verb is Verb.REPLACE:
+        # The first half of it; what is gone is made by the next plan.
+        yield _action(REPLACE, (replace(step, verb=Verb.DELETE, desired=None),))
+    elif step.key.kind == names.BALANCER:
+        yield _action(UPDATE, (step,))
     elif step.verb is Verb.REPLACE:
         yield _action(f"{PATHS[step.key.kind]}.delete", (step,))
         yield _action(f"{PATHS[step.key.kind]}.create", (step,))
