@@ -60,7 +60,7 @@ class Writer:
             self._put(seen, BALANCERS, "loadbalancer", {"tags": bodies.left_tags(self._fresh_tags(seen))})
             return self._pending(action, refs, Outputs(gone=(step.key,)), UPDATE_SECONDS)
         tags = bodies.balancer_tags(step.desired, self._fresh_tags(seen))
-        self._put(seen, BALANCERS, "loadbalancer", {"name": step.desired.name, "tags": tags})
+        self._put(seen, BALANCERS, "loadbalancer", {"name": step.desired.fields["name"], "tags": tags})
         confirmed = _confirmed(step, refs, {**seen.outputs, "tags": json.dumps(tags)})
         shared = _shared_floating(refs.scope, step.desired)
         return self._pending(action, refs, Outputs((confirmed, *shared)), UPDATE_SECONDS)
@@ -69,6 +69,14 @@ class Writer:
         """The balancer with the tags that it has now: others may have added theirs."""
         reply = self.client.get(BALANCING, f"{BALANCERS}/{seen.outputs['id']}")["loadbalancer"]
         return replace(seen, outputs={**seen.outputs, "tags": json.dumps([t for t in reply.get("tags") or [] if t])})
+
+    def release(self, action: Action, refs: Refs) -> Outputs:
+        """PUT the balancer's tags without our uid tag: what stays is just what upstream would have made."""
+        if any(step.key == names.BALANCER_KEY for step in action.steps):
+            seen = self._fresh_tags(refs.scope[names.BALANCER_KEY])
+            tags = [tag for tag in json.loads(seen.outputs["tags"]) if not tag.startswith(names.UID_TAG)]
+            self._put(seen, BALANCERS, "loadbalancer", {"tags": tags})
+        return Outputs(gone=tuple(step.key for step in action.steps))
 
     def delete(self, action: Action, refs: Refs) -> Pending:
         """DELETE the balancer with everything in it."""
@@ -272,6 +280,7 @@ CALLS: Mapping[str, Call] = {
     plan.UPDATE: Writer.update,
     plan.DELETE: Writer.delete,
     plan.REPLACE: Writer.delete,
+    plan.RELEASE: Writer.release,
     "listeners.create": Writer.create_listener,
     "listeners.update": Writer.update_listener,
     "listeners.delete": Writer.delete_child,

@@ -81,7 +81,8 @@ def listener_update(fields: Mapping[str, Hashable], seen: Seen) -> Json:
     """The changeable part of a listener; tags and headers of others are kept."""
     body = listener_body(fields, kept_headers=json.loads(seen.outputs["headers"]))
     if "tags" in fields:
-        body["tags"] = sorted({*json.loads(seen.outputs["tags"]), *_items(fields["tags"])})
+        kept = set(json.loads(seen.outputs["tags"])) - set(_items(seen.resource.fields["tags"]))
+        body["tags"] = sorted(kept | set(_items(fields["tags"])))
     return body
 
 

@@ -58,12 +58,17 @@ def ranges(cidrs: Iterable[str]) -> frozenset[str]:
     return frozenset() if normal & EVERYBODY else normal
 
 
-LISTENER_NAMES = {"limit": "connection_limit", "tls": "default_tls_container_ref", "pool": "default_pool_id"}
+LISTENER_NAMES = {
+    "name": "name",
+    "limit": "connection_limit",
+    "tls": "default_tls_container_ref",
+    "pool": "default_pool_id",
+}
 
 
 def listener_body(fields: Fields, *, kept_headers: Json) -> Json:
     """The changeable part of a listener; headers that are not ours are kept."""
-    body: Json = {LISTENER_NAMES[name]: fields[name] for name in ("limit", "tls", "pool") if name in fields}
+    body: Json = {LISTENER_NAMES[name]: fields[name] for name in LISTENER_NAMES if name in fields}
     if "tls" in body:
         body["default_tls_container_ref"] = body["default_tls_container_ref"] or None
     if fields.get("timeouts"):
@@ -92,7 +97,8 @@ def listener_fields(body: Json) -> dict[str, Hashable]:
 def pool_body(fields: Fields) -> Json:
     """The changeable part of a pool."""
     persistence = fields["persistence"]
-    return {"lb_algorithm": fields["method"], "session_persistence": {"type": persistence} if persistence else None}
+    wanted = {"type": persistence} if persistence else None
+    return {"name": fields["name"], "lb_algorithm": fields["method"], "session_persistence": wanted}
 
 
 def pool_fields(body: Json) -> dict[str, Hashable]:
@@ -102,6 +108,7 @@ def pool_fields(body: Json) -> dict[str, Hashable]:
 
 
 MONITOR_NAMES = {
+    "name": "name",
     "delay": "delay",
     "timeout": "timeout",
     "retries": "max_retries",

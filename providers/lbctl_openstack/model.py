@@ -19,6 +19,7 @@ from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource, Scope, Seen, nothing
 from lbctl.model.status import Notice, Severity
+from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
 from lbctl_openstack.capabilities import (
     ADDITIONAL_VIPS,
@@ -104,12 +105,13 @@ def _balancer(parts: list[_Part], observed: Observed) -> Resource:
     seen = observed.get(names.BALANCER_KEY)
     shared: dict[str, Hashable] = {
         "ours": True,
+        "name": first.name if first.is_owner or seen is None else seen.resource.name,
         "uids": frozenset(part.identity.uid for part in parts),
     }
     if first.facts.version >= TAGS:
         shared["tags"] = frozenset(part.name for part in parts)
     owners = frozenset(part.identity for part in parts)
-    if seen is not None and seen.resource.name != first.name:
+    if seen is not None and not first.is_owner:
         return Resource(names.BALANCER_KEY, seen.resource.name, shared, owners)
     return Resource(names.BALANCER_KEY, first.name, {**shared, **first.vip()}, owners)
 
@@ -161,8 +163,12 @@ class _Part:
 
     @property
     def is_owner(self) -> bool:
-        """True for the Service whose name the balancer bears, or will."""
-        return self.balancer is None or self.balancer.resource.name == self.name
+        """True for the Service whose name the balancer bears, or will; also under a former cluster name."""
+        if self.balancer is None:
+            return True
+        name = self.balancer.resource.name
+        legacy = default_balancer_name(self.identity.uid)
+        return name in {self.name, legacy} or names.is_former_name(name, self.identity)
 
     # -- may it be served? ------------------------------------------------------------------------------------------
 
@@ -227,17 +233,19 @@ class _Part:
             yield Resource(
                 self.listener_key(port),
                 names.listener_name(index, self.name),
-                self.listener(port, Ref(pool)),
+                self.listener(port, Ref(pool)) | {"name": names.listener_name(index, self.name)},
                 self.owners,
                 frozenset({names.BALANCER_KEY, pool}),
             )
             needs = frozenset({names.BALANCER_KEY})
-            yield Resource(pool, names.pool_name(index, self.name), self.pool(), self.owners, needs)
+            name = names.pool_name(index, self.name)
+            yield Resource(pool, name, self.pool() | {"name": name}, self.owners, needs)
             members = {"members": self.members(port)}
             yield Resource(Key("members", part), "", members, self.owners, frozenset({pool, *self.attachments}))
             if self.wish.monitor:
                 name = names.monitor_name(index, self.name)
-                yield Resource(Key("monitor", part), name, self.monitor(port), self.owners, frozenset({pool}))
+                fields = self.monitor(port) | {"name": name}
+                yield Resource(Key("monitor", part), name, fields, self.owners, frozenset({pool}))
         if self.wants_floating:
             yield self.floating()
         if self.balancing.manage_security_groups:
@@ -397,6 +405,10 @@ class _Part:
     # -- notices ----------------------------------------------------------------------------------------------------
 
     def notices(self) -> Iterator[Notice]:
+        if self.balancer is not None and self.is_owner and self.balancer.resource.name.startswith(names.SERVICE_PREFIX):
+            former = self.balancer.resource.name
+            if former != self.name:
+                yield Notice(Severity.NORMAL, "LoadBalancerRename", f"balancer {former} is renamed to {self.name}")
         _, left_out = self.served
         if left_out:
             text = f"ranges of a family that is not served have no effect: {', '.join(sorted(left_out))}"

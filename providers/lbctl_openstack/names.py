@@ -107,6 +107,17 @@ def listener_key(protocol: str, port: int) -> Key:
     return Key("listener", f"{protocol}/{port}")
 
 
+def is_former_name(name: str, identity: Identity) -> bool:
+    """True for the balancer name of the same Service under another cluster name."""
+    return name.startswith(SERVICE_PREFIX) and name.endswith(f"_{identity.namespace}_{identity.name}")
+
+
+def balancer_part(name: str) -> str:
+    """The balancer's name inside a child's; empty for a name that is none of ours."""
+    found = INDEXED.fullmatch(name)
+    return found["balancer"] if found else ""
+
+
 TRANSPORTS = {"UDP": "UDP", "SCTP": "SCTP"}
 
 

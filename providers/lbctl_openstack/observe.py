@@ -66,9 +66,20 @@ class _Observer:
         return {(identity.namespace, identity.name): identity for identity in self.world.services}
 
     @cached_property
-    def by_tag(self) -> dict[str, Identity]:
-        """The known Service by its balancer's name, which is its tag as well."""
+    def by_name(self) -> dict[str, Identity]:
+        """The known Service by its balancer's name."""
         return {names.balancer_scope(self.cluster, identity).name: identity for identity in self.world.services}
+
+    @cached_property
+    def by_tag(self) -> dict[str, Identity]:
+        """The known Service by its tag: its balancer's name, also the one under a former cluster name."""
+        former = {
+            body["name"]: identity
+            for body in self.reading.balancers
+            for identity in self.annotated.get(body["id"], ())
+            if names.is_former_name(body["name"], identity)
+        }
+        return former | self.by_name
 
     @cached_property
     def annotated(self) -> dict[str, list[Identity]]:
@@ -88,7 +99,7 @@ class _Observer:
         return found
 
     def _scope_of(self, body: Json) -> Scope | None:
-        if body["name"] in self.by_tag:
+        if body["name"] in self.by_name:
             return Scope(names.BALANCER, body["name"])
         named = names.service_of(names.BALANCER_TEXT, body.get("description", ""), cluster=self.cluster)
         if named and names.balancer_name(self.cluster, *named) == body["name"]:
@@ -182,6 +193,7 @@ class _Observer:
         tags = body.get("tags") or []
         fields = {
             "ours": ours,
+            "name": body["name"],
             "tags": frozenset(tag for tag in tags if tag in self.by_tag),
             "uids": _uids(body),
             "subnet": body.get("vip_subnet_id") or "",
@@ -224,7 +236,8 @@ class _Observer:
         tags = body.get("tags") or []
         tagged = [tag for tag in tags if tag.startswith(names.SERVICE_PREFIX)]
         mine = frozenset(self.by_tag[tag] for tag in tagged if tag in self.by_tag) if tagged else owners
-        fields = listener_fields(body) | {"tags": frozenset(tag for tag in tagged if tag in self.by_tag)}
+        fields = listener_fields(body) | {"name": body["name"]}
+        fields["tags"] = frozenset(tag for tag in tagged if tag in self.by_tag)
         needs = {names.BALANCER_KEY}
         if pool := pools.get(body.get("default_pool_id") or ""):
             keys[pool["id"]] = names.pool_id(body["protocol"], body["protocol_port"], pool["protocol"])
@@ -249,7 +262,7 @@ class _Observer:
         part = keys.get(body["id"]) or _loose_id(body)
         pool, ours = Key("pool", part), bool(owners)
         needs = frozenset({names.BALANCER_KEY})
-        resource = Resource(pool, body["name"], pool_fields(body), owners, needs)
+        resource = Resource(pool, body["name"], pool_fields(body) | {"name": body["name"]}, owners, needs)
         yield Seen(resource, {"id": body["id"], "tags": json.dumps(body.get("tags") or [])}, ours=ours)
         members = frozenset(member_of(member) for member in self.reading.members.get(body["id"], ()))
         yield Seen(

@@ -35,6 +35,17 @@ def _holds(old: Hashable, new: Hashable) -> bool:
     return isinstance(old, frozenset) and isinstance(new, frozenset) and new <= old
 
 
+def _same_balancer(old: Hashable, new: Hashable) -> bool:
+    """Children are renamed with their balancer only; a changed index or a name of the user's stays."""
+    return names.balancer_part(str(old)) in {"", names.balancer_part(str(new))}
+
+
+def _no_rename(old: Hashable, new: Hashable) -> bool:
+    """A balancer is renamed only from one cluster name to another; a legacy name stays."""
+    return old == new or not str(old).startswith(names.SERVICE_PREFIX)
+
+
+CHILD_NAME = FieldRule(equal=_same_balancer)
 AT_CREATION = FieldRule(equal=_whatever)
 MOVES = FieldRule(hazard=Hazard.MOVES_ADDRESS, replaces=True)
 ASKED = FieldRule(hazard=Hazard.MOVES_ADDRESS, replaces=True, asked=True)
@@ -44,6 +55,7 @@ RULES = Rules(
         "balancer": KindRule(
             "balancer",
             {
+                "name": FieldRule(equal=_no_rename),
                 "uids": AT_CREATION,
                 "provider": AT_CREATION,
                 "chosen_subnet": AT_CREATION,
@@ -57,10 +69,12 @@ RULES = Rules(
             },
             on_delete=Hazard.LOSES_ADDRESS,
         ),
-        "listener": KindRule("listener", {"tags": FieldRule(equal=_holds)}, on_delete=Hazard.INTERRUPTS),
-        "pool": KindRule("pool", on_delete=Hazard.NONE),
+        "listener": KindRule(
+            "listener", {"tags": FieldRule(equal=_holds), "name": CHILD_NAME}, on_delete=Hazard.INTERRUPTS
+        ),
+        "pool": KindRule("pool", {"name": CHILD_NAME}),
         "members": KindRule("members of the pool"),
-        "monitor": KindRule("health monitor", {"type": FieldRule(replaces=True)}),
+        "monitor": KindRule("health monitor", {"type": FieldRule(replaces=True), "name": CHILD_NAME}),
         "floating": KindRule(
             "floating IP",
             {"network": AT_CREATION, "subnets": AT_CREATION, "address": ASKED},
@@ -73,6 +87,7 @@ CREATE, UPDATE, DELETE = "loadbalancers.create", "loadbalancers.update", "loadba
 REPLACE = "loadbalancers.replace"
 ATTACH, KEEP, GIVE_UP = "floatingips.attach", "floatingips.keep", "floatingips.give-up"
 ANNOTATE = "service.annotate"
+RELEASE = "loadbalancers.release"
 NEUTRON_KINDS = frozenset({"floating"}) | groups.KINDS
 MAKE_GROUP, DROP_GROUP = "security-groups.create", "security-groups.delete"
 ADD_RULES, DROP_RULE = "security-group-rules.create", "security-group-rules.delete"
@@ -114,7 +129,7 @@ def release_actions(identity: Identity, observed: Observed) -> tuple[Action, ...
         for key, seen in sorted(observed.resources.items())
         if seen.ours and identity in seen.resource.owners
     )
-    return (Action("release", "release", steps),) if steps else ()
+    return (Action(RELEASE, RELEASE, steps),) if steps else ()
 
 
 def is_busy(seen: Seen | None) -> bool:
@@ -235,6 +250,7 @@ RANKS = {
     ("pool", Verb.DELETE): 70,
     ("balancer", Verb.REPLACE): 80,
 }
+RENAMES = {"monitor": 75, "pool": 76, "listener": 77, "balancer": 78}
 PATHS = {"listener": "listeners", "pool": "pools", "members": "members", "monitor": "healthmonitors"}
 
 
@@ -249,9 +265,25 @@ def _changes(steps: list[Step]) -> Iterator[Action]:
             with_pool.setdefault(step.key.id, []).append(step)
         else:
             alone.append(step)
-    for step in sorted(alone, key=lambda step: (RANKS[step.key.kind, step.verb], step.key)):
+    for step in sorted(map(_unbound, alone), key=lambda step: (_rank(step), step.key)):
         extra = with_pool.get(step.key.id, []) if step.key.kind == "pool" else []
         yield from _calls(step, extra)
+
+
+def _rank(step: Step) -> int:
+    """A rename goes from the monitors up to the balancer, so that one that was cut short goes on where it was."""
+    return RENAMES[step.key.kind] if _renames(step) else RANKS[step.key.kind, step.verb]
+
+
+def _renames(step: Step) -> bool:
+    return step.verb is Verb.UPDATE and any(change.field == "name" for change in step.changes)
+
+
+def _unbound(step: Step) -> Step:
+    """A rename without its needs: they ask for the opposite order, and all of them exist."""
+    if step.desired is None or not _renames(step):
+        return step
+    return replace(step, desired=replace(step.desired, needs=frozenset()))
 
 
 def _goes_with_pool(step: Step, leaving: set[str], arriving: set[str]) -> bool:

@@ -135,6 +135,7 @@ def balancer_body(**changes: Any) -> Json:
         "provisioning_status": "ACTIVE",
         "vip_address": "10.0.0.5",
         "vip_port_id": "vip-1",
+        "vip_subnet_id": "sub",
         "created_at": "2026-01-01T10:00:00",
     }
     return body | changes

@@ -289,3 +289,65 @@ def test_headers_of_others_survive():
     theirs = replace(seen, outputs={**seen.outputs, "headers": '{"X-Forwarded-For": "true", "X-SSL": "true"}'})
     body = bodies.listener_update({"headers": frozenset()}, theirs)
     assert body == {"insert_headers": {"X-SSL": "true"}}
+
+
+OLD = "kube_service_old_shop_web"
+
+
+def made_under_another_name(stage: Stage):
+    """The documents of a balancer with one port that was made when the cluster was called `old`."""
+    parent = [{"id": "lb-1"}]
+    listener = {
+        "id": "l-1",
+        "name": f"listener_0_{OLD}",
+        "tags": [OLD, "somebody's"],
+        "loadbalancers": parent,
+        "protocol": "TCP",
+        "protocol_port": 80,
+        "connection_limit": -1,
+        "default_pool_id": "p-1",
+        "timeout_client_data": 50000,
+        "timeout_member_connect": 5000,
+        "timeout_member_data": 50000,
+        "timeout_tcp_inspect": 0,
+    }
+    pool = {
+        "id": "p-1",
+        "name": f"pool_0_{OLD}",
+        "loadbalancers": parent,
+        "protocol": "TCP",
+        "lb_algorithm": "ROUND_ROBIN",
+    }
+    monitor = {
+        "id": "m-1",
+        "name": f"monitor_0_{OLD}",
+        "pools": [{"id": "p-1"}],
+        "type": "TCP",
+        "delay": 5,
+        "timeout": 3,
+        "max_retries": 1,
+        "max_retries_down": 3,
+    }
+    body = balancer_body(name=OLD, tags=[OLD], description="Kubernetes external service shop/web from cluster old")
+    return stage.observe(body, listeners=(listener,), pools=(pool,), monitors=(monitor,))
+
+
+@pytest.mark.spec("OS-010")
+def test_a_new_cluster_name_renames_from_the_monitors_up_to_the_balancer():
+    """Monitor, pool, listener, balancer, in this order; strangers' tags stay, the former name's tag goes."""
+    named = {"load-balancer-id": "lb-1", "load-balancer-address": "10.0.0.5", "enable-health-monitor": "true"}
+    stage = Stage({**INTERNAL, **named}, nodes=())
+    observed = made_under_another_name(stage)
+    assert stage.calls(observed) == [
+        "healthmonitors.update",
+        "pools.update",
+        "listeners.update",
+        "loadbalancers.update",
+    ]
+    listener = stage.plan(observed).actions[2].steps[0]
+    body = bodies.listener_update(dict(listener.desired.fields), listener.seen)
+    assert body["name"] == "listener_0_kube_service_c_shop_web"
+    assert body["tags"] == ["kube_service_c_shop_web", "somebody's"]
+    balancer = stage.plan(observed).actions[3].steps[0]
+    assert bodies.balancer_tags(balancer.desired, balancer.seen) == ["kube_service_c_shop_web", "lbctl_uid=uid-web"]
+    assert "LoadBalancerRename" in [notice.reason for notice in stage.desired(observed).notices[stage.identity]]
