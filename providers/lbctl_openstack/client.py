@@ -6,15 +6,17 @@ which are what is hard. No retries here: the queue does the long ones, and after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keystoneauth1.exceptions as auth_errors
+import openstack.exceptions as sdk_errors
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
 from lbctl.clock import Clock
-from lbctl.errors import InvalidSettings, NotAuthenticated, Unreachable
+from lbctl.errors import InvalidSettings, MissingFact, NotAuthenticated, Unreachable
 from lbctl_openstack.cloudconf import Access
 from lbctl_openstack.errors import Reply, error_of, text_of
 
@@ -89,7 +91,8 @@ class Client:
 
     def root(self, service: str) -> Json:
         """The versions document of a service."""
-        endpoint = str(self._adapter(service).get_endpoint())
+        with _translated(f"find {service}"):
+            endpoint = str(self._adapter(service).get_endpoint())
         base = endpoint.split("/v2", maxsplit=1)[0].rstrip("/") + "/"
         return self._request(service, "GET", base)
 
@@ -105,16 +108,9 @@ class Client:
         start = self._clock.monotonic()
         code = "unreachable"
         try:
-            reply = self._adapter(service).request(path, method, raise_exc=False, **options)
+            with _translated(call):
+                reply = self._adapter(service).request(path, method, raise_exc=False, **options)
             code = str(reply.status_code)
-        except (
-            auth_errors.Unauthorized,
-            auth_errors.MissingRequiredOptions,
-            auth_errors.AuthorizationFailure,
-        ) as error:
-            raise NotAuthenticated(f"{call}: {error}", hint="check the credentials of this account") from None
-        except (auth_errors.ClientException, OSError) as error:
-            raise Unreachable(f"{call}: {type(error).__name__}: {_first_line(error)}") from None
         finally:
             self._record(f"{service} {method}", code, self._clock.monotonic() - start)
         return self._body(call, reply, missing=missing)
@@ -135,6 +131,23 @@ class Client:
                 request_id=reply.headers.get("x-openstack-request-id", ""),
             )
         )
+
+
+REFUSED = (auth_errors.Unauthorized, auth_errors.MissingRequiredOptions, auth_errors.AuthorizationFailure)
+
+
+@contextmanager
+def _translated(call: str) -> Iterator[None]:
+    """What the SDK raises, as errors of ours."""
+    try:
+        yield
+    except REFUSED as error:
+        raise NotAuthenticated(f"{call}: {_first_line(error)}", hint="check the credentials of this account") from None
+    except (auth_errors.EndpointNotFound, sdk_errors.ServiceDisabledException) as error:
+        hint = "check the region, and that the service is in Keystone's catalog"
+        raise MissingFact(f"{call}: {_first_line(error)}", hint=hint) from None
+    except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
+        raise Unreachable(f"{call}: {type(error).__name__}: {_first_line(error)}") from None
 
 
 def _json(reply: Any) -> Any:  # noqa: ANN401 - any JSON
