@@ -13,19 +13,18 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
-from lbctl.driver import World
-from lbctl.engine.claim import Claim, ClaimRules, Standing, claim
+from lbctl.engine.claim import ClaimRules, Standing
+from lbctl.engine.intake import Intake
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, Tracked
-from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
-from lbctl.model.intent import Intent, identity_of
+from lbctl.engine.tracked import Account, InFlight
+from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
+from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Service
-from lbctl.model.problem import Problem
-from lbctl.model.resource import Identity, Observed, Outputs, Scope
+from lbctl.model.resource import Observed, Outputs, Scope
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +70,7 @@ class Controller:
     ) -> None:
         self.accounts = dict(accounts)
         self.queue: ScopeQueue[Work] = ScopeQueue()
+        self.retried = 0
         self._rules = rules
         self._shared = shared
         self._random = source
@@ -78,7 +78,7 @@ class Controller:
         self._list_nodes = list_nodes
         self._drift_seconds = drift_seconds
         self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
-        self._services: dict[str, Service] = {}
+        self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
         self._lock = threading.RLock()
         self._started = False
         self._only: frozenset[tuple[str, Scope]] | None = None
@@ -97,8 +97,7 @@ class Controller:
             for account in self.accounts.values():
                 account.nodes.load(listed, now=now)
             for service in services:
-                self._services[service.key] = service
-                self._consider(service)
+                self.intake.see(service)
             self._started = True
             for name in self.accounts:
                 self.queue.later(Work(name, Task.SNAPSHOT), at=now)
@@ -109,10 +108,9 @@ class Controller:
             if not self._started:
                 return
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-                self._vanish(old)
+                self.intake.vanish(old)
             if new is not None:
-                self._services[new.key] = new
-                self._consider(new)
+                self.intake.see(new)
 
     def see_node(self, old: Node | None, new: Node | None) -> None:
         """Take note of a Node's change."""
@@ -182,32 +180,36 @@ class Controller:
         with self._lock:
             self._touch(account, scope, priority)
 
+    def twin(self, accounts: Mapping[str, Account]) -> Controller:
+        """A controller with the same rules over other accounts, to plan with."""
+        return Controller(
+            accounts,
+            rules=self._rules,
+            shared=self._shared,
+            source=self._random,
+            list_services=self._list_services,
+            list_nodes=self._list_nodes,
+            drift_seconds=self._drift_seconds,
+        )
+
     def limit_to(self, scopes: Iterable[tuple[str, Scope]]) -> None:
         """Work on these scopes only, given with the name of their account; what else is queued is dropped."""
         with self._lock:
             self._only = frozenset(scopes)
 
-    def claim_of(self, service: Service) -> Claim:
-        """Whose the Service is and why."""
-        identity = identity_of(service)
-        owner = next((name for name, account in self.accounts.items() if account.has_objects(identity)), None)
-        decision = claim(service, self._rules, has_objects=owner)
-        if decision.standing is Standing.WANTED and decision.account is not None:
-            driver = self.accounts[decision.account].driver
-            if not driver.claims(service):
-                return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
-        return decision
+    def approve(self, digests: Iterable[str]) -> None:
+        """Let held plans with these digests run, as their Services' annotation would."""
+        self._shared.approved |= frozenset(digests)
 
-    def tracked(self, identity: Identity) -> tuple[Account, Tracked] | None:
-        """What is remembered of a Service, and by which account."""
-        for account in self.accounts.values():
-            if identity in account.services:
-                return account, account.services[identity]
-        return None
+    def waiting(self, now: float) -> tuple[int, float]:
+        """How many pieces of work are due, and for how many seconds the oldest has been."""
+        with self._lock:
+            return self.queue.overdue(now)
 
     def retry(self, work: Work) -> None:
         """Queue a piece of work again after it ended with an error that it did not handle itself."""
         with self._lock:
+            self.retried += 1
             self.queue.later(work, at=self._now() + self._shared.backoff.failed(work))
 
     @property
@@ -219,93 +221,6 @@ class Controller:
             due = self.queue.next_due()
             soon = due is not None and due <= self._now() + SETTLED_SECONDS
             return not (self.queue.working or flights or unread or soon)
-
-    # -- services ---------------------------------------------------------------------------------------------------
-
-    def _consider(self, service: Service) -> None:
-        identity = identity_of(service)
-        known = self.tracked(identity)
-        if known is not None and _is_older(service, known[1].service):
-            return
-        decision = self.claim_of(service)
-        if decision.standing in (Standing.FOREIGN, Standing.UNCONCERNED) or decision.account is None:
-            if known is not None:
-                known[0].forget(identity)
-            return
-        account = self.accounts[decision.account]
-        if known is not None and known[0] is not account:
-            known[0].forget(identity)
-            known = None
-        tracked = known[1] if known else Tracked(identity, service, decision.standing, since=self._now())
-        if decision.standing is Standing.LEAVING:
-            self._consider_leaving(account, tracked, service, decision)
-        else:
-            self._consider_wanted(account, tracked, service, decision, is_new=known is None)
-
-    def _consider_wanted(
-        self, account: Account, tracked: Tracked, service: Service, decision: Claim, *, is_new: bool
-    ) -> None:
-        intent, problems = _parse(account, service)
-        returned = tracked.standing is not Standing.WANTED
-        changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
-        if tracked.service is not service:
-            changed = changed or self._needs_repair(tracked, service, decision)
-        tracked.service, tracked.finalizer = service, decision.finalizer
-        tracked.standing, tracked.leaving_confirmed = Standing.WANTED, False
-        if not changed:
-            return
-        tracked.problems = problems
-        tracked.intent = intent if not problems else tracked.intent
-        left = account.track(tracked, self._scopes(account, tracked))
-        self._retry_afresh(account, tracked)
-        self._touch_all(account, account.scopes_of(tracked) | left)
-
-    def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
-        is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
-        unchanged = tracked.service.metadata.annotations == service.metadata.annotations
-        tracked.service, tracked.finalizer, tracked.standing = service, decision.finalizer, Standing.LEAVING
-        if tracked.intent is None:
-            intent, problems = _parse(account, service)
-            tracked.intent = intent if not problems else None
-        account.track(tracked, tracked.scopes or self._scopes(account, tracked))
-        if is_new or not unchanged:
-            tracked.changing = None
-            self._touch_all(account, account.scopes_of(tracked), going=True)
-
-    def _vanish(self, service: Service) -> None:
-        """A Service is gone without our clean-up: what it had is removed by its identity."""
-        identity = identity_of(service)
-        if self._services.get(service.key) is service or service.key in self._services:
-            self._services.pop(service.key, None)
-        known = self.tracked(identity)
-        if known is None:
-            return
-        account, tracked = known
-        tracked.vanished, tracked.leaving_confirmed = True, True
-        if tracked.standing is not Standing.LEAVING:
-            tracked.standing, tracked.changing = Standing.LEAVING, None
-        self._touch_all(account, account.scopes_of(tracked), going=True)
-
-    def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
-        """True when somebody took our finalizer off or wrote another address."""
-        had_mark = decision.finalizer in tracked.service.metadata.finalizers
-        if had_mark and decision.finalizer not in service.metadata.finalizers:
-            return True
-        ingress = service.status.load_balancer.ingress
-        return tracked.published is not None and ingress != tracked.service.status.load_balancer.ingress
-
-    def _scopes(self, account: Account, tracked: Tracked) -> tuple[Scope, ...]:
-        if tracked.intent is not None:
-            world = self._light_world(account, tracked)
-            return account.driver.scopes(tracked.intent, world)
-        return tuple(sorted(account.scopes_with(tracked.identity))) or (Scope(NO_OBJECTS, tracked.identity.uid),)
-
-    def _light_world(self, account: Account, tracked: Tracked) -> World:
-        return build_world(account, (tracked,), cluster=self._shared.cluster, now=self._shared.clock.now())
-
-    def _retry_afresh(self, account: Account, tracked: Tracked) -> None:
-        for scope in tracked.scopes:
-            self._shared.backoff.reset((account.name, scope))
 
     # -- nodes and endpoints ----------------------------------------------------------------------------------------
 
@@ -319,7 +234,7 @@ class Controller:
             return
         remaining = {node.metadata.uid for node in account.nodes.current}
         removed = any(node.metadata.uid not in remaining for node in before)
-        for scope in account.all_scopes():
+        for scope in sorted(account.all_scopes()):
             if scope.kind in account.info.node_kinds:
                 earliest = account.node_updates.get(scope, 0.0) + account.info.min_node_sync_seconds
                 at = now if removed else max(now, earliest)
@@ -333,7 +248,7 @@ class Controller:
         if new is not None:
             account.slices[new.service_key][new.key] = new
         for key in {view.service_key for view in (old, new) if view is not None}:
-            service = self._services.get(key)
+            service = self.intake.find(key)
             tracked = account.services.get(identity_of(service)) if service is not None else None
             for scope in tracked.scopes if tracked is not None else ():
                 self._touch(account, scope, Priority.NODES)
@@ -370,18 +285,12 @@ class Controller:
             if account.paused_until <= self._now():
                 account.unauthenticated = None
             if comeback.at is not None:
+                self.retried += 1
                 self.queue.later(work, at=comeback.at)
             self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
-                self._forget(account, identity)
+                self.intake.forget(account, identity)
             self._schedule_poll(account)
-
-    def _forget(self, account: Account, identity: Identity) -> None:
-        tracked = account.services.get(identity)
-        account.forget(identity)
-        newest = self._services.get(identity.key)
-        if tracked is not None and newest is not None and identity_of(newest) != identity:
-            self._consider(newest)
 
     # -- snapshots and polls ----------------------------------------------------------------------------------------
 
@@ -399,7 +308,7 @@ class Controller:
         with self._lock:
             self._take_snapshot(account, seen, started=started)
             for service in leftovers:
-                self._consider(service)
+                self.intake.consider(service)
             pause = self._drift_seconds * self._random.uniform(1 - DRIFT_JITTER, 1 + DRIFT_JITTER)
             self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause, priority=Priority.DRIFT)
 
@@ -428,11 +337,12 @@ class Controller:
         account.snapshot_at = started
         account.last_snapshot_error = None
         if first:
-            for service in list(self._services.values()):
-                self._consider(service)
+            for service in self.intake:
+                self.intake.consider(service)
             dirty |= account.all_scopes()
         dirty |= self._rescope(account)
-        for scope in dirty:
+        account.orphan_watch.look(account.strangers(), now=started)
+        for scope in sorted(dirty):
             self._touch(account, scope, Priority.DRIFT)
 
     def _rescope(self, account: Account) -> set[Scope]:
@@ -471,27 +381,21 @@ class Controller:
                 if isinstance(outcome, Outputs):
                     account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
                 else:
+                    # What the reply had confirmed early may not have come to be.
+                    account.see(account.look(flight.scope).doubted(), now=self._now())
                     account.arrived[flight.scope].append((flight.action, outcome))
                 self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
+                self._touch_others(account, flight)
             if account.in_flight:
                 pause = min(flight.pending.poll_after for flight in account.in_flight.values())
                 self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
 
+    def _touch_others(self, account: Account, flight: InFlight) -> None:
+        """What an operation brought, such as an address, is what other scopes of its Services may have waited for."""
+        owners = (account.services[owner] for owner in flight.action.owners if owner in account.services)
+        others = {scope for tracked in owners for scope in account.scopes_of(tracked)}
+        for scope in others - {flight.scope}:
+            self._touch(account, scope, Priority.USER)
+
     def _now(self) -> float:
         return self._shared.clock.monotonic()
-
-
-def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:
-    try:
-        return account.driver.parse(service), ()
-    except InvalidService as error:
-        return None, error.problems
-
-
-def _is_older(one: Service, other: Service) -> bool:
-    """True for the echo of a state that a write of ours has already replaced.
-
-    Versions are integers that grow on every server that stores in etcd; where they are not, nothing counts as older.
-    """
-    versions = (one.metadata.resource_version, other.metadata.resource_version)
-    return all(version.isdigit() for version in versions) and int(versions[0]) < int(versions[1])

@@ -40,7 +40,8 @@ class _Known:
 class NodeTracker:
     """The nodes of one driver account.
 
-    `ready_node` and `identity` are the driver's. `current` is the set that plans use.
+    `ready_node` and `identity` are the driver's. `current` is the set that plans use, `began` when the first event of
+    the change behind it came.
     """
 
     def __init__(self, *, ready_node: Callable[[Node], bool], identity: Callable[[Node], object]) -> None:
@@ -51,6 +52,7 @@ class NodeTracker:
         self._first_event: float | None = None
         self._held_since: float | None = None
         self.current = NodeSet()
+        self.began = 0.0
 
     def load(self, nodes: list[Node], *, now: float) -> None:
         """Start with a full list; these nodes count as having been ready, so that a restart drops none."""
@@ -88,6 +90,7 @@ class NodeTracker:
         if not confirmed and self._shrinks_too_much(len(nodes)):
             return self._hold(now)
         self._held_since = None
+        self.began = now if self._first_event is None else self._first_event
         self._first_event = None
         self._due = self._next_gate(now)
         if self._effective(nodes) == self._effective(list(self.current)):
@@ -126,7 +129,7 @@ class NodeTracker:
             return ""
         if not known.was_ready:
             return "never ready so far"
-        if condition(known.node, "NetworkUnavailable") == "True" and not self._is_target(known.node):
+        if not _has_network(known.node) and not self._is_target(known.node):
             return "without network so far"
         return ""
 
@@ -134,11 +137,12 @@ class NodeTracker:
         return any(target.metadata.uid == node.metadata.uid for target in self.current)
 
     def _next_gate(self, now: float) -> float | None:
-        ends = [k.first_seen + JOIN_GATE_SECONDS for k in self._known.values() if is_eligible(k.node)]
-        return min((end for end in ends if end > now and not self._all_ready()), default=None)
-
-    def _all_ready(self) -> bool:
-        return all(known.was_ready for known in self._known.values())
+        """When the next node that was never ready, or has no network, joins all the same."""
+        waiting = (
+            k for k in self._known.values() if not (k.was_ready and _has_network(k.node)) and is_eligible(k.node)
+        )
+        ends = (known.first_seen + JOIN_GATE_SECONDS for known in waiting)
+        return min((end for end in ends if end > now), default=None)
 
     def _shrinks_too_much(self, count: int) -> bool:
         before = len(self.current)
@@ -178,3 +182,7 @@ class NodeTracker:
         if removal and self._due is not None and self._held_since is None:
             due = min(due, max(self._due, now))
         self._due = due if self._held_since is None else min(due, self._held_since + SHRINK_HOLD_SECONDS)
+
+
+def _has_network(node: Node) -> bool:
+    return condition(node, "NetworkUnavailable") != "True"

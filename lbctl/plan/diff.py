@@ -107,7 +107,8 @@ def _settled(value: Hashable, resolve: Resolve) -> Hashable:
         return resolve(value)
     if isinstance(value, tuple):
         return tuple(_settled(item, resolve) for item in value)
-    if isinstance(value, frozenset) and any(isinstance(item, (Ref, tuple)) for item in value):
+    # A set's members are all of one kind, so one of them tells whether thousands of node ids need a look.
+    if isinstance(value, frozenset) and isinstance(next(iter(value), None), (Ref, tuple)):
         return frozenset(_settled(item, resolve) for item in value)
     return value
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lbctl.driver import Affinity, Capabilities
+from lbctl.model.capabilities import Affinity, Capabilities
 
 Version = tuple[int, int]
 

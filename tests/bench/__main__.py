@@ -79,6 +79,7 @@ def node(index: int, beat: int = 0) -> dict:
         "kind": "Node",
         "metadata": {
             "name": name,
+            "uid": f"uid-of-{name}",
             "labels": {
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/os": "linux",
@@ -119,12 +120,9 @@ def service(index: int) -> dict:
 
 def writes(api: ApiServer) -> tuple[int, int]:
     """Writes and events that the API server has taken so far, without those on the Lease."""
-    calls = [
-        entry
-        for entry in api.journal.entries()
-        if entry.verb in ("POST", "PATCH", "PUT") and "leases" not in entry.path
-    ]
-    events = [entry for entry in calls if entry.path.endswith("/events") or "/events/" in entry.path]
+    calls = [line for line in api.journal.lines() if line.verb in ("create", "patch", "update", "POST", "PATCH", "PUT")]
+    calls = [line for line in calls if "/leases" not in line.path]
+    events = [line for line in calls if "/events" in line.path]
     return len(calls) - len(events), len(events)
 
 
