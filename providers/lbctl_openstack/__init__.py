@@ -10,8 +10,8 @@ from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.objects import Node
 from lbctl_openstack.annotations import ANNOTATIONS
 from lbctl_openstack.capabilities import CAPABILITIES
-from lbctl_openstack.model import node_address
 from lbctl_openstack.names import BALANCER
+from lbctl_openstack.part import node_address
 from lbctl_openstack.settings import OpenStackSettings
 
 FAMILIES = ("IPv4", "IPv6")

@@ -17,9 +17,10 @@ from lbctl_openstack.apply import Writer
 from lbctl_openstack.check import Checks
 from lbctl_openstack.client import connect
 from lbctl_openstack.facts import FactReader
-from lbctl_openstack.model import Facts, model_scope
+from lbctl_openstack.model import model_scope
 from lbctl_openstack.observe import observe_all
 from lbctl_openstack.parse import parse_service
+from lbctl_openstack.part import Facts
 from lbctl_openstack.plan import Manner, build_actions, release_actions
 from lbctl_openstack.polls import Polls
 from lbctl_openstack.reading import Reader

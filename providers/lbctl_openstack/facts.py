@@ -19,7 +19,7 @@ from lbctl_openstack.capabilities import Version
 from lbctl_openstack.client import BALANCING, NETWORK, SECRETS, Client, Json
 from lbctl_openstack.cloudconf import Balancing
 from lbctl_openstack.groups import NodePort, node_ports
-from lbctl_openstack.model import Facts
+from lbctl_openstack.part import Facts
 from lbctl_openstack.selecting import device_of, matches, secret_path, tag_query
 from lbctl_openstack.wish import Wish, needs_floating, needs_node_subnets, wish_of
 

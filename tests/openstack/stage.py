@@ -16,9 +16,10 @@ from lbctl.plan.actions import Plan
 from lbctl_openstack import names
 from lbctl_openstack.cloudconf import parse_cloud_conf
 from lbctl_openstack.fields import Json
-from lbctl_openstack.model import Facts, model_scope
+from lbctl_openstack.model import model_scope
 from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
+from lbctl_openstack.part import Facts
 from lbctl_openstack.plan import Manner, build_actions
 from lbctl_openstack.status import status_of
 from tests.world import change, node, service
