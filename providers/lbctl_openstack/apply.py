@@ -17,7 +17,7 @@ from lbctl.plan.actions import Action, Step, Verb
 from lbctl_openstack import bodies, names, plan
 from lbctl_openstack.bodies import settled
 from lbctl_openstack.client import BALANCING, NETWORK, Client
-from lbctl_openstack.fields import Json, monitor_body, pool_body
+from lbctl_openstack.fields import Json, Member, member_body, monitor_body, pool_body
 from lbctl_openstack.group_calls import GroupWriter
 from lbctl_openstack.observe import Reading, observe_all, seen_floating
 
@@ -124,7 +124,7 @@ class Writer:
         empty = Resource(
             Key("members", resource.key.id), "", {"members": frozenset()}, resource.owners, frozenset({resource.key})
         )
-        outputs = Outputs((pool, Seen(empty, {"pool": reply["id"]})))
+        outputs = Outputs((pool, Seen(empty, {"pool": reply["id"], "ids": "{}"})))
         return self._pending(action, refs, outputs, UPDATE_SECONDS)
 
     def update_pool(self, action: Action, refs: Refs) -> Pending:
@@ -139,7 +139,23 @@ class Writer:
         resource, _ = _wanted(action, refs)
         pool = refs.get(Ref(Key("pool", resource.key.id)))
         self.client.put(BALANCING, f"{POOLS}/{pool}/members", {"members": bodies.members_of(resource)})
-        return self._confirm(action, refs, {"pool": pool})
+        return self._confirm(action, refs, {"pool": pool, "ids": "{}"})
+
+    def add_member(self, action: Action, refs: Refs) -> Pending:
+        """POST one member, for a provider that takes no batch."""
+        resource, _ = _wanted(action, refs)
+        member, pool = _member(action), refs.get(Ref(Key("pool", resource.key.id)))
+        body = {"member": member_body(member)}
+        reply = self.client.post(BALANCING, f"{POOLS}/{pool}/members", body)["member"]
+        return self._pending(action, refs, _with_member(refs.scope, resource, member, reply["id"]), UPDATE_SECONDS)
+
+    def drop_member(self, action: Action, refs: Refs) -> Pending:
+        """DELETE one member, for a provider that takes no batch."""
+        resource, _ = _wanted(action, refs)
+        member, pool = _member(action), refs.get(Ref(Key("pool", resource.key.id)))
+        member_id = json.loads(refs.scope[resource.key].outputs["ids"])[member.place]
+        self.client.delete(BALANCING, f"{POOLS}/{pool}/members/{member_id}")
+        return self._pending(action, refs, _with_member(refs.scope, resource, member, ""), UPDATE_SECONDS)
 
     def create_monitor(self, action: Action, refs: Refs) -> Pending:
         """POST the health monitor of a pool."""
@@ -288,6 +304,8 @@ CALLS: Mapping[str, Call] = {
     "pools.update": Writer.update_pool,
     "pools.delete": Writer.delete_child,
     "members.put": Writer.put_members,
+    plan.ADD_MEMBER: Writer.add_member,
+    plan.DROP_MEMBER: Writer.drop_member,
     "healthmonitors.create": Writer.create_monitor,
     "healthmonitors.update": Writer.update_monitor,
     "healthmonitors.delete": Writer.delete_child,
@@ -330,6 +348,25 @@ def _noted(listener: Json) -> dict[str, str]:
     """Tags and headers of a listener as outputs, as far as a document has them."""
     named = {"tags": listener.get("tags"), "headers": listener.get("insert_headers")}
     return {name: json.dumps(value) for name, value in named.items() if value is not None}
+
+
+def _member(action: Action) -> Member:
+    assert isinstance(action.payload, Member)
+    return action.payload
+
+
+def _with_member(scope: Observed, resource: Resource, member: Member, member_id: str) -> Outputs:
+    """The members of a pool after one has come, or has gone when it has no id any more."""
+    seen = scope[resource.key]
+    members = seen.resource.fields["members"]
+    assert isinstance(members, frozenset)
+    ids = {place: known for place, known in json.loads(seen.outputs["ids"]).items() if place != member.place}
+    kept = members - {member}
+    if member_id:
+        ids[member.place] = member_id
+        kept |= {member}
+    known = replace(resource, fields={"members": kept})
+    return Outputs((Seen(known, {**seen.outputs, "ids": json.dumps(ids)}),))
 
 
 def _in_flight(seen: Seen) -> Seen:

@@ -53,6 +53,7 @@ class FactReader:
     def __init__(self, client: Client, clock: Clock, balancing: Balancing) -> None:
         self._client = client
         self._managed = balancing.manage_security_groups
+        self._has_barbican = balancing.container_store == "barbican"
         self._cache = Cache(clock)
         self._version: Version | None = None
 
@@ -133,7 +134,7 @@ class FactReader:
         return matching
 
     def _missing_secret(self, ref: str) -> str:
-        path = secret_path(ref)
+        path = secret_path(ref) if self._has_barbican else ""
         if not path:
             return ""
         return self._cache.get(path, lambda: "" if self._client.find(SECRETS, path) else f"{ref} does not exist")

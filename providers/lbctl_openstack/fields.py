@@ -28,6 +28,11 @@ class Member(NamedTuple):
     subnet: str = ""
     weight: int = 1
 
+    @property
+    def place(self) -> str:
+        """What Octavia tells members apart by."""
+        return f"{self.address}/{self.port}"
+
 
 def member_body(member: Member) -> Json:
     """A member as Octavia wants it."""

@@ -264,10 +264,12 @@ class _Observer:
         needs = frozenset({names.BALANCER_KEY})
         resource = Resource(pool, body["name"], pool_fields(body) | {"name": body["name"]}, owners, needs)
         yield Seen(resource, {"id": body["id"], "tags": json.dumps(body.get("tags") or [])}, ours=ours)
-        members = frozenset(member_of(member) for member in self.reading.members.get(body["id"], ()))
+        listed = self.reading.members.get(body["id"], ())
+        members = frozenset(member_of(member) for member in listed)
+        ids = {member_of(member).place: member["id"] for member in listed if "id" in member}
         yield Seen(
             Resource(Key("members", part), "", {"members": members}, owners, frozenset({pool})),
-            {"pool": body["id"]},
+            {"pool": body["id"], "ids": json.dumps(ids)},
             ours=ours,
         )
         for monitor in self.reading.monitors:

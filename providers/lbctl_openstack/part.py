@@ -276,10 +276,18 @@ class Part:
         health_port = self.health_port(port)
         addresses = self.world.nodes.project(NODE_ADDRESSES[self.intent.families[0]])
         return frozenset(
-            Member(node.metadata.name, address, port.node_port, health_port, self.member_subnet(address))
+            Member(
+                self.member_name(node, address, port), address, port.node_port, health_port, self.member_subnet(address)
+            )
             for node, address in addresses
             if self.is_selected(node)
         )
+
+    def member_name(self, node: Node, address: str, port: Port) -> str:
+        """The node's name, or the longer one that upstream uses where members are made one by one."""
+        if self.balancing.provider_requires_serial_api_calls:
+            return names.serial_member_name(node.metadata.name, address, port.node_port)
+        return node.metadata.name
 
     def is_selected(self, node: Node) -> bool:
         """True when the node has all labels of the selector; a label without value only has to be there."""

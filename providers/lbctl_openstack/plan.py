@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lbctl.driver import World
-from lbctl.model.resource import Desired, Identity, Observed, Seen, State
+from lbctl.model.resource import Desired, Identity, Observed, Resource, Seen, State
 from lbctl.naming import default_balancer_name
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
@@ -21,6 +21,7 @@ from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
 from lbctl_openstack import groups, names
 from lbctl_openstack.annotations import ADDRESS, BALANCER_ID, KEEP_FLOATING
+from lbctl_openstack.fields import Member
 
 
 def _whatever(_old: Hashable, _new: Hashable) -> bool:
@@ -88,6 +89,7 @@ REPLACE = "loadbalancers.replace"
 ATTACH, KEEP, GIVE_UP = "floatingips.attach", "floatingips.keep", "floatingips.give-up"
 ANNOTATE = "service.annotate"
 RELEASE = "loadbalancers.release"
+ADD_MEMBER, DROP_MEMBER = "members.create", "members.delete"
 NEUTRON_KINDS = frozenset({"floating"}) | groups.KINDS
 MAKE_GROUP, DROP_GROUP = "security-groups.create", "security-groups.delete"
 ADD_RULES, DROP_RULE = "security-group-rules.create", "security-group-rules.delete"
@@ -185,7 +187,7 @@ def _balancing(
     elif seen.state is State.FAILED:
         yield from _second_try(seen, observed, manner)
     else:
-        yield from _changes(steps)
+        yield from _changes(steps, serial=manner.serial)
 
 
 def _is_double(step: Step) -> bool:
@@ -197,7 +199,7 @@ def _creation(steps: list[Step], manner: Manner) -> Iterator[Action]:
         return
     if manner.serial:
         yield from (_action(CREATE, (step,)) for step in steps if step.key == names.BALANCER_KEY)
-        yield from _changes([step for step in steps if step.key != names.BALANCER_KEY])
+        yield from _changes([step for step in steps if step.key != names.BALANCER_KEY], serial=True)
     elif any(step.key == names.BALANCER_KEY for step in steps):
         yield _action(CREATE, tuple(steps))
 
@@ -254,7 +256,7 @@ RENAMES = {"monitor": 75, "pool": 76, "listener": 77, "balancer": 78}
 PATHS = {"listener": "listeners", "pool": "pools", "members": "members", "monitor": "healthmonitors"}
 
 
-def _changes(steps: list[Step]) -> Iterator[Action]:
+def _changes(steps: list[Step], *, serial: bool = False) -> Iterator[Action]:
     """Changes of a living balancer, in an order in which each prefix serves."""
     leaving = {step.key.id for step in steps if step.key.kind == "pool" and step.verb is Verb.DELETE}
     arriving = {step.key.id for step in steps if step.key.kind == "pool" and step.verb is Verb.CREATE}
@@ -267,7 +269,7 @@ def _changes(steps: list[Step]) -> Iterator[Action]:
             alone.append(step)
     for step in sorted(map(_unbound, alone), key=lambda step: (_rank(step), step.key)):
         extra = with_pool.get(step.key.id, []) if step.key.kind == "pool" else []
-        yield from _calls(step, extra)
+        yield from _one_by_one(step) if serial and step.key.kind == "members" else _calls(step, extra)
 
 
 def _rank(step: Step) -> int:
@@ -307,6 +309,22 @@ def _calls(step: Step, extra: Iterable[Step]) -> Iterator[Action]:
         yield _action("members.put", (step,))
     else:
         yield _action(f"{PATHS[step.key.kind]}.{step.verb}", (step, *extra))
+
+
+def _one_by_one(step: Step) -> Iterator[Action]:
+    """Members for a provider that takes no batch: what goes or changes first, then what comes."""
+    old = _members(step.seen.resource if step.seen is not None else None)
+    new = _members(step.desired)
+    for member in sorted(old - new):
+        yield Action(f"{DROP_MEMBER} {step.key.id} {member.place}", DROP_MEMBER, (step,), payload=member)
+    for member in sorted(new - old):
+        yield Action(f"{ADD_MEMBER} {step.key.id} {member.place}", ADD_MEMBER, (step,), payload=member)
+
+
+def _members(resource: Resource | None) -> frozenset[Member]:
+    members = resource.fields["members"] if resource is not None else frozenset()
+    assert isinstance(members, frozenset)
+    return members
 
 
 def _action(call: str, steps: tuple[Step, ...]) -> Action:

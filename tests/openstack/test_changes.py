@@ -147,3 +147,41 @@ def test_two_families_share_one_balancer(scene: Scene):
     (more,) = balancer["additional_vips"]
     assert scene.addresses() == [balancer["vip_address"], more["ip_address"]]
     assert scene.plans() == []
+
+
+@pytest.mark.spec("OS-091")
+def test_a_serial_provider_gets_everything_one_by_one(build, cloud: Cloud):
+    """With provider-requires-serial-api-calls nothing is nested, no batch is sent, and the end is the same."""
+    scene = build(conf="provider-requires-serial-api-calls = true")
+    with cloud.octavia.counted() as calls:
+        scene.apply(service())
+    assert writes(calls) == [
+        "POST loadbalancers",
+        "POST pools",
+        "POST pools/members",
+        "POST pools/members",
+        "POST listeners",
+    ]
+    assert not any("listeners" in (call.body or {}).get("loadbalancer", {}) for call in calls)
+    (pool,) = scene.children("pools")
+    assert len(scene.members(pool)) == 2
+    assert scene.plans() == []
+    with cloud.octavia.counted() as calls:
+        scene.see_node(None, "node0")
+        scene.settle(40)
+    assert writes(calls) == ["DELETE pools/members"]
+    scene.delete("web")
+    assert scene.leftovers() == []
+
+
+@pytest.mark.spec("OS-035")
+def test_tls_ends_at_the_listener(build, cloud: Cloud):
+    """A certificate reference makes a TERMINATED_HTTPS listener, and another reference is put in place."""
+    scene = build(conf="container-store = external")
+    scene.apply(service(ports=(443,), annotations={PREFIX + "default-tls-container-ref": "store/one"}))
+    (before,) = scene.children("listeners")
+    assert (before["protocol"], before["default_tls_container_ref"]) == ("TERMINATED_HTTPS", "store/one")
+    annotated(scene, default_tls_container_ref="store/two")
+    (after,) = scene.children("listeners")
+    assert (after["id"], after["default_tls_container_ref"]) == (before["id"], "store/two")
+    assert scene.plans() == []

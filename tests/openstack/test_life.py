@@ -51,3 +51,44 @@ def test_a_node_that_joins_costs_one_call_a_pool(scene: Scene, cloud: Cloud):
         assert [member["name"] for member in scene.members(pool)] == ["node0", "node1", "node2"]
     scene.delete("web")
     assert scene.leftovers() == []
+
+
+@pytest.mark.spec("OS-085", "OS-086")
+def test_a_restart_writes_nothing_and_repairs_what_was_changed_by_hand(scene: Scene, cloud: Cloud):
+    """A new process that finds all as it should be makes no write; a time-out changed by hand is put right."""
+    scene.apply(service())
+    scene.crash()
+    with cloud.octavia.counted() as octavia, cloud.neutron.counted() as neutron:
+        scene.settle()
+    assert [str(call) for call in (*octavia, *neutron) if call.is_write] == []
+    (listener,) = scene.children("listeners")
+    by_hand = {"listener": {"timeout_client_data": 1234}}
+    scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=by_hand)
+    scene.clock.wait(5)
+    scene.crash()
+    with cloud.octavia.counted() as octavia:
+        scene.settle()
+    assert [call.body for call in octavia if call.is_write] == [
+        {
+            "listener": {
+                "timeout_client_data": 50000,
+                "timeout_member_connect": 5000,
+                "timeout_member_data": 50000,
+                "timeout_tcp_inspect": 0,
+            }
+        }
+    ]
+    assert scene.plans() == []
+
+
+def test_a_retained_balancer_stays_without_our_mark(scene: Scene):
+    """With deletion-policy retain the Service goes and its balancer serves on, as upstream would have made it."""
+    scene.apply(service(annotations={"lbctl.io/deletion-policy": "retain"}))
+    scene.delete("web")
+    assert not scene.exists()
+    balancer = scene.balancer()
+    assert balancer["tags"] == [balancer["name"]]
+    (floating,) = scene.floating()
+    assert floating["port_id"] == balancer["vip_port_id"]
+    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer['id']}?cascade=true")
+    scene.admin.network.delete(f"/floatingips/{floating['id']}")
