@@ -294,11 +294,12 @@ class World:
         policy: Policy | None = None,
         cluster: Cluster | None = None,
         seed: int = 1,
+        clock: Any = None,
     ) -> None:
         self.info = info
         self.settings = settings
         self.kube: Backend = kube or MemoryKube()
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.cluster = cluster or Cluster("kubernetes", "cluster-1")
         self.policy = policy or Policy()
         self.rules = rules or ClaimRules("main", dict.fromkeys((*info.classes, f"lbctl.io/{info.name}"), "main"))

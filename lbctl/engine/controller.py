@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
-from lbctl.engine.claim import ClaimRules
+from lbctl.engine.claim import ClaimRules, Standing
 from lbctl.engine.intake import Intake
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
@@ -340,9 +340,22 @@ class Controller:
             for service in self.intake:
                 self.intake.consider(service)
             dirty |= account.all_scopes()
+        dirty |= self._rescope(account)
         account.orphan_watch.look(account.strangers(), now=started)
         for scope in sorted(dirty):
             self._touch(account, scope, Priority.DRIFT)
+
+    def _rescope(self, account: Account) -> set[Scope]:
+        """Ask again which scopes Services take part in: what was seen may tell whose objects they share."""
+        known = [t for t in account.services.values() if t.standing is Standing.WANTED and t.intent is not None]
+        world = build_world(account, known, cluster=self._shared.cluster, now=self._shared.clock.now())
+        changed: set[Scope] = set()
+        for tracked in known:
+            assert tracked.intent is not None
+            scopes = account.driver.scopes(tracked.intent, world)
+            if scopes != tracked.scopes:
+                changed |= account.track(tracked, scopes)
+        return changed
 
     def _schedule_poll(self, account: Account) -> None:
         due = min((flight.due for flight in list(account.in_flight.values())), default=None)
