@@ -11,7 +11,7 @@ MIGRATE = {"lbctl.io/gce-target-pool": "migrate"}
 
 
 def test_a_target_pool_is_exchanged_for_a_backend_service_with_the_same_address(build: Build) -> None:
-    """The pool, its check and its firewall rules are gone; taking the wish back changes nothing; deletion leaves nothing."""
+    """The pool, its check and its rules are gone; taking the wish back changes nothing; deletion leaves nothing."""
     world = build(backend_service_default=False)
     before = world.state()
     world.apply(service())
