@@ -6,7 +6,7 @@ the API.
 
 from __future__ import annotations
 
-from lbctl.annotations import Annotation, AnnotationTable, Choice, ListOf, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Choice, ListOf, Text
 
 GKE = "networking.gke.io/"
 CLOUD = "cloud.google.com/"
@@ -20,6 +20,7 @@ SUBNET = f"{GKE}load-balancer-subnet"
 ADDRESSES = f"{GKE}load-balancer-ip-addresses"
 WEIGHTED = f"{GKE}weighted-load-balancing"
 STRONG_AFFINITY = f"{GKE}l4-strong-session-affinity"
+MIGRATE = f"{OUR_PREFIX}gce-target-pool"
 LEGACY, L4 = "cloud-provider-gcp", "ingress-gce"
 INTERNAL = ("ilb-ig", "ilb-neg")
 L4_MODES = ("netlb-rbs", "netlb-neg", "ilb-neg")
@@ -122,6 +123,16 @@ ANNOTATIONS = AnnotationTable(
             default="",
             modes=("netlb-rbs", "netlb-neg"),
             source=L4,
+        ),
+        Annotation(
+            MIGRATE,
+            "target_pool",
+            Choice(("migrate",)),
+            "Gives a balancer that has a target pool a backend service instead; the address is kept.",
+            default="",
+            on_change="recreates the forwarding rule",
+            modes=("netlb-tp",),
+            source="lbctl",
         ),
     ),
     prefixes=(GKE, CLOUD),

@@ -89,7 +89,10 @@ class GceDriver:
         """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
         reading = self._read()
         self._book.take_addresses(reading.bodies[ADDRESS])
-        self._existing = {body["name"]: _mode_of(body) for body in reading.bodies[RULE]}
+        self._existing = {
+            body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
+            for body in reading.bodies[RULE]
+        }
         return self._with_manual(observe_all(reading, world.services, self._place))
 
     def observe(self, scope: Scope, world: World) -> Observed:
@@ -103,11 +106,18 @@ class GceDriver:
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
         """One call."""
-        return self._writer.apply(action, refs)
+        result = self._writer.apply(action, refs)
+        if isinstance(result, Outputs):
+            self._note_modes(result)
+        return result
 
     def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
         """What became of the operations."""
-        return self._writer.poll(pending)
+        outcomes = self._writer.poll(pending)
+        for outcome in outcomes.values():
+            if isinstance(outcome, Outputs):
+                self._note_modes(outcome)
+        return outcomes
 
     def status(self, identity: Identity, world: World) -> Status:
         """The addresses of the forwarding rules, always as `ip`."""
@@ -135,6 +145,13 @@ class GceDriver:
         """Let go of connections."""
         self._client.close()
 
+    def _note_modes(self, outputs: Outputs) -> None:
+        """Remember what forwarding rules point at now, which decides the mode of a Service with two finalizers."""
+        for seen in outputs.seen:
+            if seen.key.kind == RULE:
+                fields = seen.resource.fields
+                self._existing[seen.key.id] = existing_mode(str(fields["backend"]), str(fields["scheme"]))
+
     def _read(self) -> Reading:
         try:
             return read_cloud(self._client, self._place, read_at=self._clock.monotonic())
@@ -160,7 +177,8 @@ class GceDriver:
         return found
 
 
-def _mode_of(rule: Mapping[str, str]) -> Mode:
-    if rule.get("target"):
+def existing_mode(points_at: str, scheme: str) -> Mode:
+    """The kind of balancer that a forwarding rule of our name belongs to."""
+    if "/targetPools/" in points_at:
         return Mode.TARGET_POOL
-    return Mode.INTERNAL_GROUPS if rule.get("loadBalancingScheme") == "INTERNAL" else Mode.EXTERNAL_GROUPS
+    return Mode.INTERNAL_GROUPS if scheme == "INTERNAL" else Mode.EXTERNAL_GROUPS

@@ -100,14 +100,16 @@ def type_annotation(service: Service) -> str:
 
 
 def _internal(service: Service, defaults: Defaults, existing: Mode | None) -> Mode:
-    marked = _marked(service, (Mode.INTERNAL_GROUPS, Mode.INTERNAL_ENDPOINTS))
+    marked = _marked(service, (Mode.INTERNAL_GROUPS, Mode.INTERNAL_ENDPOINTS), existing)
     if marked is not None:
         return marked
     return existing if existing is not None and existing.is_internal else defaults.internal
 
 
 def _external(service: Service, defaults: Defaults, existing: Mode | None) -> Mode:
-    marked = _marked(service, (Mode.TARGET_POOL, Mode.EXTERNAL_GROUPS, Mode.EXTERNAL_ENDPOINTS))
+    marked = _marked(service, (Mode.TARGET_POOL, Mode.EXTERNAL_GROUPS, Mode.EXTERNAL_ENDPOINTS), existing)
+    if marked is Mode.TARGET_POOL and service.metadata.annotations.get(keys.MIGRATE, "").strip() == "migrate":
+        return Mode.EXTERNAL_GROUPS
     if marked is not None:
         return marked
     if service.metadata.annotations.get(keys.BACKENDS) == "enabled":
@@ -115,8 +117,10 @@ def _external(service: Service, defaults: Defaults, existing: Mode | None) -> Mo
     return existing if existing is not None and not existing.is_internal else defaults.external
 
 
-def _marked(service: Service, modes: tuple[Mode, ...]) -> Mode | None:
-    return next((mode for mode in modes if FINALIZERS[mode] in service.metadata.finalizers), None)
+def _marked(service: Service, modes: tuple[Mode, ...], existing: Mode | None) -> Mode | None:
+    """The mode that a finalizer names; after a migration there are two, and what exists tells which one holds."""
+    marks = [mode for mode in modes if FINALIZERS[mode] in service.metadata.finalizers]
+    return existing if existing in marks else next(iter(marks), None)
 
 
 def _conflict(mode: Mode, *, wants_internal: bool) -> tuple[Notice, ...]:

@@ -159,7 +159,7 @@ class Finder:
         if not claimed or not is_ours or not (body["name"].startswith("k8s2-") or pointed):
             return None
         namespace, _, name = claimed.partition("/")
-        return Identity(namespace, name, f"unknown:{body['name']}")
+        return Identity(namespace, name, "unknown")
 
     def _resources(self, kind: str, body: Json, owners: frozenset[Identity]) -> Iterator[Resource]:
         key = key_of(kind, body)

@@ -320,6 +320,9 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
     rule_gone = {f"{Verb.DELETE} {step.key}" for step in steps if step.key.kind == RULE and step.seen} & present
     rule_made = {f"{Verb.CREATE} {step.key}" for step in steps if step.key.kind == RULE and step.desired} & present
     holds = {f"hold {move.holder}" for move in moves} & present
+    opened = {
+        f"{Verb.CREATE} {step.key}" for step in steps if step.key.kind == FIREWALL and step.seen is None
+    } & present
     for action in actions:
         step = action.steps[0]
         extra: set[str] = set()
@@ -329,6 +332,8 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
             extra = {f"{Verb.DELETE} {step.key}"} & present
         elif step.key.kind == ADDRESS and f"hold {step.key}" not in holds:
             extra = rule_gone | rule_made
+        elif step.key.kind == FIREWALL and step.verb is Verb.DELETE:
+            extra = rule_gone | opened
         elif action.id in rule_made or _waits_for_rules(step):
             extra = rule_gone
         yield replace(action, after=action.after | (extra - {action.id}))
@@ -341,8 +346,6 @@ def _made_before(steps: Iterable[Step], present: set[str]) -> set[str]:
 
 
 def _waits_for_rules(step: Step) -> bool:
-    """Firewall rules go last; a backend service takes another protocol only while no rule points at it."""
-    if step.verb is Verb.DELETE:
-        return step.key.kind == FIREWALL
+    """True for a backend service that takes another protocol, which it may only while no rule points at it."""
     changes = step.changes if step.verb is Verb.UPDATE and step.key.kind == BACKEND else ()
     return any(change.field == "protocol" for change in changes)

@@ -23,8 +23,9 @@ def create(world: Google) -> None:
 def recreate(world: Google) -> None:
     """Change ports, so that the forwarding rule has to be made anew, and source ranges."""
     live = world.live()
-    wanted = service(ports=(80, 8443), load_balancer_source_ranges=("10.0.0.0/8",))
-    world.kube.put(change(live, spec=wanted.spec))
+    ports = service(ports=(80, 8443)).spec.ports
+    spec = change(live.spec, ports=ports, load_balancer_source_ranges=("10.0.0.0/8",))
+    world.kube.put(change(live, spec=spec))
 
 
 def make_local(world: Google) -> None:
@@ -53,11 +54,10 @@ SCENARIOS = {
     "delete-local": [create, make_local, delete],
     "type": [create, change_type],
 }
-MODES = {
-    "netlb-rbs": {},
-    "netlb-tp": {"backend_service_default": False},
-    "ilb-ig": {"annotations": {"networking.gke.io/load-balancer-type": "Internal"}},
-    "ilb-neg": {"annotations": {"networking.gke.io/load-balancer-type": "Internal"}, "subsetting": True},
+CLASSES = {
+    "netlb-tp": "networking.gke.io/l4-regional-external-legacy",
+    "ilb-ig": "networking.gke.io/l4-regional-internal-legacy",
+    "ilb-neg": "networking.gke.io/l4-regional-internal",
 }
 
 
@@ -106,6 +106,7 @@ def picture(world: Google):
 
 @pytest.mark.spec("GCE-020", "GCE-026", "GCE-082", "GCE-089")
 @pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_a_crash_at_every_write_converges_to_the_same_end(build: Build, scenario: str, before: bool) -> None:
     """Each run dies once, at another write; the next process ends where an undisturbed one ends, with an empty plan."""
@@ -123,6 +124,31 @@ def test_a_crash_at_every_write_converges_to_the_same_end(build: Build, scenario
         assert world.plans() == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", CLASSES)
+@pytest.mark.parametrize("scenario", ["create", "recreate", "delete-local"])
+def test_a_crash_after_every_write_converges_in_every_other_mode(build: Build, mode: str, scenario: str) -> None:
+    """Target pools, internal balancers with groups and with endpoints: the same end, and an empty plan."""
+    steps = [lambda world: world.kube.put(classed(CLASSES[mode])), *SCENARIOS[scenario][1:]]
+    undisturbed = Counter()
+    first = build()
+    play(first, steps, undisturbed)
+    wanted = picture(first)
+    assert undisturbed.count > 2
+    for at in range(1, undisturbed.count + 1):
+        counter = Counter(at, before=False)
+        world = build()
+        play(world, steps, counter)
+        assert counter.fired
+        assert picture(world) == wanted, f"after a crash at write {at}"
+        assert world.plans() == []
+
+
+def classed(load_balancer_class: str):
+    """A Service of one class."""
+    return service(ports=(80, 443), load_balancer_class=load_balancer_class)
+
+
 FAULTS = {
     "lost": {"lost": True},
     "throttled": {"refusal": Refusal(403, "rateLimitExceeded", "Rate Limit Exceeded")},
@@ -133,6 +159,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["create", "recreate", "delete"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_answer_at_every_write_changes_nothing_in_the_end(build: Build, scenario: str, fault: str) -> None:

@@ -25,6 +25,8 @@ HOLDERS = (
     "networkEndpointGroups",
 )
 
+GROUPS = ("instanceGroups", "networkEndpointGroups", "targetPools")
+
 Body = dict[str, Any]
 
 
@@ -57,6 +59,8 @@ class Store:
         if place[2] in ("regions", "zones"):
             filled[place[2][:-1]] = ROOT + "/".join(place[:4])
         self.objects[path] = {"kind": kind, **body, "name": name, "selfLink": ROOT + path, **filled}
+        if collection in GROUPS:
+            self.members.setdefault(path, [path_of(link) for link in body.get("instances", ())])
         return self.objects[path]
 
     def get(self, path: str) -> Body | None:
