@@ -36,7 +36,7 @@ ANNOTATIONS = AnnotationTable(
             name="hostname",
             kind=Text(what="a host name"),
             default="",
-            doc="Published in the status instead of the address, so that traffic from inside goes through the balancer.",
+            doc="Published instead of the address, so that traffic from inside goes through the balancer too.",
             source="upstream 1.1",
         ),
         Annotation(

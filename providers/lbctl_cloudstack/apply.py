@@ -119,19 +119,16 @@ class Writer:
     # -- tags -------------------------------------------------------------------------------------------------------
 
     def _tag(self, action: Action, refs: Refs) -> Reply:
-        ids = [refs.get(Ref(step.key)) for step in action.steps]
         is_address = action.steps[0].key == ADDRESS
-        kind, tags = "LoadBalancer", self._tags_of(action.steps[0])
-        if is_address:
-            kind, tags = "PublicIpAddress", self._address_tags(refs)
+        keys = [ADDRESS if is_address else part_key("rule", step.key) for step in action.steps]
+        ids = [refs.get(Ref(key)) for key in keys]
+        kind = "PublicIpAddress" if is_address else "LoadBalancer"
+        tags = self._address_tags(refs) if is_address else owner_tags(self.cluster, _owner(action.steps[0]))
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
         reply = self.api.write(plan.TAG, resourceids=ids, resourcetype=kind, tags=pairs)
-        seen = tuple(_with(refs.scope[step.key], "tagged", value=True) for step in action.steps)
+        seen = tuple(_with(refs.scope[key], "tagged", value=True) for key in keys)
         marked = tuple(replace(s, outputs={**s.outputs, "tags": "true"}) for s in seen) if is_address else seen
         return self.jobs.accepted(plan.TAG, reply, lambda _: Outputs(marked))
-
-    def _tags_of(self, step: Step) -> dict[str, str]:
-        return owner_tags(self.cluster, _owner(step))
 
     def _address_tags(self, refs: Refs) -> dict[str, str]:
         """In a shared scope the address is nobody's in particular: only who took it is noted."""
@@ -254,7 +251,8 @@ class Writer:
         known = refs.scope.get(step.key)
         outputs = {**(known.outputs if known else {}), new_id: ",".join(sorted(cidrs))}
         fields = {**step.desired.fields, "cidrs": _union(known, cidrs)}
-        return lambda _: Outputs((Seen(replace(step.desired, fields=fields), outputs),))  # type: ignore[type-var]  # asserted above
+        seen = Seen(replace(step.desired, fields=fields), outputs)
+        return lambda _: Outputs((seen,))
 
     def _close(self, action: Action, refs: Refs) -> Reply:
         return self._drop(plan.CLOSE, action, refs)

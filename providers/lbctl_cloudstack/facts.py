@@ -25,6 +25,7 @@ from lbctl_cloudstack.settings import CloudStackSettings
 from lbctl_cloudstack.targets import moving_away, staying
 
 CACHE_SECONDS = 600.0
+CANDIDATE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class FactReader:
         self._machines: tuple[float, tuple[Machine, ...]] = (0.0, ())
         self._matched: tuple[NodeSet, Matched] | None = None
         self._reserved: dict[str, str] = {}
+        self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
 
     def read(self, scope: Scope, world: World) -> Facts:
         """The facts for one scope: no call while caches hold, one more for a new address, four before a release."""
@@ -56,6 +58,8 @@ class FactReader:
         matched = self._match(world)
         here = staying(scope, world)
         is_new = bool(here) and observed.get(ADDRESS) is None
+        if not is_new:
+            self._candidates_of.pop(scope, None)
         is_over = not here and not moving_away(scope, world)
         return Facts(
             networks=self.networks(),
@@ -98,6 +102,7 @@ class FactReader:
         """Never choose this address again: somebody else was faster."""
         with self._lock:
             self._reserved[ip] = "lost"
+            self._candidates_of.clear()
 
     def _match(self, world: World) -> Matched:
         with self._lock:
@@ -130,7 +135,18 @@ class FactReader:
         return any(parameter["name"] == "cidrlist" for parameter in api.get("params", ()))
 
     def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
-        """The address that is named or on record, as it is now; else a free one, none when none is shown."""
+        """The address that is named or on record, as it is now; else a free one, none when none is shown.
+
+        Kept for a minute: while the address is being associated, a scope may be planned several times.
+        """
+        with self._lock:
+            read_at, found = self._candidates_of.get(scope, (0.0, ()))
+            if not found or self._clock.monotonic() - read_at > CANDIDATE_SECONDS:
+                found = self._find_candidates(scope, world)
+                self._candidates_of[scope] = (self._clock.monotonic(), found)
+            return found
+
+    def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
         if not is_own(scope):
             return self._look_up(scope.name)
         with self._lock:

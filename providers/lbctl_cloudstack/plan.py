@@ -154,13 +154,12 @@ class _Folding:
     def _associate(self, step: Step) -> Iterator[Action]:
         """The choice is written to the Service first: after a crash the same address is taken, not a second one."""
         assert step.desired is not None
+        fields = step.desired.fields
         step = replace(step, owners=frozenset(self._world.intents))
-        if step.desired.fields["id"]:
+        if fields["id"]:
             yield Action(USE, USE, (step,))
             return
-        key, value = ASSOCIATED_ANNOTATION, "true"
-        if is_own(self._scope):
-            key, value = CHOSEN_ANNOTATION, str(step.desired.fields["ip"])
+        key, value = (CHOSEN_ANNOTATION, str(fields["ip"])) if is_own(self._scope) else (ASSOCIATED_ANNOTATION, "true")
         news = {
             identity: {key: value}
             for identity, service in self._world.services.items()
@@ -210,31 +209,26 @@ class _Folding:
         """Open first, close last; a rule that also lets in who shall stay is made again with the rest."""
         if self._is_with_rule(step):
             return
-        old, new = _cidrs(step, old=True), _cidrs(step, old=False)
+        old, new = _cidrs(step, old=True), frozenset() if _moves_list(step) else _cidrs(step, old=False)
         parts = [(key, cidrs_of(text)) for key, text in sorted(step.seen.outputs.items())] if step.seen else []
-        if new - old:
-            yield Action(f"{OPEN} {step.key.id}", OPEN, (_rest(step),), payload=Part(cidrs=new - old))
-        for rule_id, cidrs in parts:
-            if cidrs <= new:
-                continue
-            close = f"{CLOSE} {step.key.id} {rule_id}"
-            yield Action(close, CLOSE, (_narrowed(step, new),), payload=Part(id=rule_id, cidrs=cidrs))
-            if cidrs & new:
-                again = f"{OPEN} {step.key.id} again {rule_id}"
-                yield Action(again, OPEN, (_rest(step),), frozenset({close}), Part(cidrs=cidrs & new))
-        if step.seen is not None and not parts and old - new:
-            # Opened together with its rule, so its id was never told: the first close finds it out by a new look.
+        if step.seen is not None and not parts:
+            # Opened together with its rule, so its id was never told: this action only brings about a new look.
             yield Action(f"{CLOSE} {step.key.id}", CLOSE, (step,), payload=Part(cidrs=old))
+            return
+        yield from _in_turn(_firewall_actions(step, old, new, parts))
 
     def _acl(self, step: Step) -> Iterator[Action]:
         """The new entry before the old ones go: two entries for one port do not clash."""
-        new = _cidrs(step, old=False)
-        allow = f"{ALLOW} {step.key.id}"
-        if new:
-            yield Action(allow, ALLOW, (_rest(step),), payload=Part(cidrs=new))
-        for item_id in sorted(step.seen.outputs) if step.seen is not None else ():
-            after = frozenset({allow}) if new else frozenset()
-            yield Action(f"{DISALLOW} {step.key.id} {item_id}", DISALLOW, (step,), after, Part(id=item_id))
+        new = frozenset() if _moves_list(step) else _cidrs(step, old=False)
+        parts = [(key, cidrs_of(text)) for key, text in sorted(step.seen.outputs.items())] if step.seen else []
+        kept = frozenset(cidr for _, cidrs in parts if cidrs <= new for cidr in cidrs)
+        actions = []
+        if new - kept:
+            part = Part(cidrs=new - kept)
+            actions.append(Action(f"{ALLOW} {step.key.id}", ALLOW, (_rest(step),), payload=part))
+        for item_id, _ in (entry for entry in parts if not entry[1] <= new):
+            actions.append(Action(f"{DISALLOW} {step.key.id} {item_id}", DISALLOW, (step,), payload=Part(id=item_id)))
+        yield from _in_turn(actions)
 
     def _stickiness(self, step: Step) -> Iterator[Action]:
         if self._is_with_rule(step):
@@ -261,8 +255,35 @@ class _Folding:
         steps = [self._steps[key] for key in self._keys("rule")]
         untagged = tuple(map(_tagging, filter(_needs_tags, steps)))
         if untagged:
-            made = frozenset(f"{CREATE_RULE} {s.key.id}" for s in steps if s.verb in (Verb.CREATE, Verb.REPLACE))
-            yield Action(f"{TAG} rules", TAG, untagged, after=made)
+            yield Action(f"{TAG} rules", TAG, untagged)
+
+
+def _firewall_actions(
+    step: Step, old: frozenset[str], new: frozenset[str], parts: list[tuple[str, frozenset[str]]]
+) -> Iterator[Action]:
+    if new - old:
+        yield Action(f"{OPEN} {step.key.id}", OPEN, (_rest(step),), payload=Part(cidrs=new - old))
+    for rule_id, cidrs in parts:
+        if cidrs <= new:
+            continue
+        close = f"{CLOSE} {step.key.id} {rule_id}"
+        yield Action(close, CLOSE, (_narrowed(step, cidrs & new),), payload=Part(id=rule_id, cidrs=cidrs))
+        if cidrs & new:
+            again = f"{OPEN} {step.key.id} again {rule_id}"
+            yield Action(again, OPEN, (_rest(step),), payload=Part(cidrs=cidrs & new))
+
+
+def _in_turn(actions: Iterable[Action]) -> Iterator[Action]:
+    """Each after the one before: what a reply confirms of a filter is only right when nothing else changes it."""
+    before: frozenset[str] = frozenset()
+    for action in actions:
+        yield replace(action, after=before)
+        before = frozenset({action.id})
+
+
+def _moves_list(step: Step) -> bool:
+    """True when a filter is in another list or for another protocol: it goes first, and is made anew after that."""
+    return step.verb is Verb.REPLACE and any(change.field in ("acl", "protocol") for change in step.changes)
 
 
 def _may_open(rule: Step, firewall: Step) -> bool:
@@ -277,17 +298,21 @@ def _needs_tags(step: Step) -> bool:
 
 
 def _tagging(step: Step) -> Step:
+    """A step of its own, so that what waits for the rule does not wait for its tags."""
+    assert step.desired is not None
+    desired = replace(step.desired, needs=frozenset({step.key}))
     change = Change("tagged", old=False, new=True)
-    return replace(step, verb=Verb.UPDATE, changes=(change,), hazard=Hazard.NONE, unasked=Hazard.NONE, why="untagged")
+    key, owners = part_key("tags", step.key), step.owners
+    return Step(Verb.UPDATE, key, step.name, (change,), why="untagged", owners=owners, desired=desired)
 
 
 def _rest(step: Step) -> Step:
     return replace(step, hazard=Hazard.NONE)
 
 
-def _narrowed(step: Step, new: frozenset[str]) -> Step:
+def _narrowed(step: Step, kept: frozenset[str]) -> Step:
     """Between closing and opening again, those who stay wait for one job."""
-    return replace(step, hazard=Hazard.INTERRUPTS) if new else step
+    return replace(step, hazard=Hazard.INTERRUPTS) if kept else step
 
 
 def _cidrs(step: Step, *, old: bool) -> frozenset[str]:

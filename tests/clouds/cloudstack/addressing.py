@@ -81,7 +81,7 @@ def disassociate(cloud: Cloud, args: Arguments) -> Row:
             for key in [key for key, thing in things.items() if thing.address_id == address.id]:  # type: ignore[attr-defined]  # all have it
                 del things[key]  # type: ignore[attr-defined]  # a dict of each kind
         address.state, address.network_id, address.vpc_id = "Free", "", ""
-        address.tags, address.account, address.project_id, address.allocated = {}, "", "", 0.0
+        address.tags, address.project_id, address.allocated = {}, "", 0.0
         address.is_static_nat = False
         return {"success": True}
 
@@ -104,7 +104,7 @@ def create_tags(cloud: Cloud, args: Arguments) -> Row:
     def effect() -> Row:
         for thing in things:
             if set(thing.tags) & set(new):
-                raise invalid(f"tag {sorted(set(thing.tags) & set(new))[0]} already on {args['resourcetype']}")
+                raise invalid(f"tag {min(set(thing.tags) & set(new))} already on {args['resourcetype']}")
         for thing in things:
             thing.tags.update(new)
         return {"success": True}

@@ -304,7 +304,8 @@ def create_health(cloud: Cloud, args: Arguments) -> Row:
     network = cloud.networks[rule.network_id]
     if "HealthCheckPolicy" not in network.capabilities.get("Lb", {}):
         raise invalid(
-            f"Failed to create HealthCheck policy: Validation Failed (HealthCheck Policy is not supported by LB Provider for the LB rule id :{rule.id})"
+            "Failed to create HealthCheck policy: Validation Failed (HealthCheck Policy is not supported by LB "
+            f"Provider for the LB rule id :{rule.id})"
         )
     policy: dict[str, Any] = {name: args[name] for name in args if name != "lbruleid"}
     rule.health = policy | {"id": cloud.new_id(), "state": "Active"}

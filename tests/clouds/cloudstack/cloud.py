@@ -30,7 +30,7 @@ class Cloud:
         self.catalog = Catalog(release)
         self.release = release
         self.faults = Faults()
-        self.jobs = Jobs(lambda: self.now())
+        self.jobs = Jobs(lambda: self.now())  # noqa: PLW0108 - tests set another clock later
         self.lock = threading.RLock()
         self.page_limit = LISTS_EVERYTHING_BY_DEFAULT
         self.address_limit = 1000

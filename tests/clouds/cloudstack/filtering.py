@@ -1,4 +1,4 @@
-"""Firewall rules of isolated networks, network ACLs of VPC tiers, port forwarding: what filters and what is in the way."""
+"""Firewall rules of isolated networks, network ACLs of VPC tiers, port forwarding: what filters, what is in the way."""
 
 from __future__ import annotations
 

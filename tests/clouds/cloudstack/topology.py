@@ -97,7 +97,7 @@ def _named(value: Any, names: dict[str, str]) -> Any:
 
 
 def served(cloud: Cloud, ip: str) -> dict[int, dict[str, Any]]:
-    """What clients of an address reach: by port, as the router has it, with the sources that get through all filters."""
+    """What clients of an address reach: by port, as the router has it, with the sources that the filters admit."""
     address = next(a for a in cloud.addresses.values() if a.ip == ip)
     listening = {r.public_port: r for r in cloud.rules_of(address.id) if r.served is not None}
     return {port: (r.served or {}) | {"admits": _admitted(cloud, r)} for port, r in sorted(listening.items())}
