@@ -200,7 +200,8 @@ class Writer:
         return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs((seen,)))
 
     def _release_rule(self, action: Action, refs: Refs) -> Reply:
-        reply = self.api.write(plan.UPDATE_RULE, id=refs.get(Ref(action.steps[0].key)), description=RELEASED)
+        rule = part_key("rule", action.steps[0].key)
+        reply = self.api.write(plan.UPDATE_RULE, id=refs.get(Ref(rule)), description=RELEASED)
         gone = tuple(step.key for step in action.steps)
         return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs(gone=gone))
 

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 READ_ATTEMPTS = 3
 SHARE_OF_LIMIT = 0.8
 LONGEST_PACE = 10.0
+ROUNDING = 0.001
 POOL_SIZE = 8
 TOLERATED_SKEW_SECONDS = 60.0
 
@@ -57,7 +58,7 @@ class Pace:
         if self._tokens >= 1:
             self._tokens -= 1
             return 0.0
-        return (1 - self._tokens) * 2 * self.seconds / self.calls
+        return (1 - self._tokens) * 2 * self.seconds / self.calls + ROUNDING
 
 
 class Api:
@@ -174,14 +175,14 @@ class Api:
         return (server - self._clock.now()).total_seconds()
 
     def _keep_pace(self, command: str) -> None:
+        while wait := self._take_token():
+            if wait > LONGEST_PACE or not command.startswith(("list", "query")):
+                raise Throttled(f"{command}: as many calls as the server allows were made", after_seconds=wait)
+            self._wait(wait)
+
+    def _take_token(self) -> float:
         with self._lock:
-            wait = self.pace.take()
-        if not wait:
-            return
-        if wait > LONGEST_PACE or not command.startswith(("list", "query")):
-            raise Throttled(f"{command}: as many calls as the server allows were made", after_seconds=wait)
-        self._wait(wait)
-        self._keep_pace(command)
+            return self.pace.take()
 
     def _wait(self, seconds: float) -> None:
         self._clock.wait(seconds)

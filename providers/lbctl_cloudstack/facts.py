@@ -1,7 +1,7 @@
 """Cached reads that modelling and observing need: features, networks, machines, free addresses, guests of an address.
 
-Networks and machines are kept for ten minutes, machines also only as long as the set of nodes is the same; losing the
-cache costs calls. What decides about a release is read afresh each time.
+Networks and machines are kept for ten minutes, machines also only as long as every node is among them; losing the cache
+costs calls. What decides about a release is read afresh each time.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lbctl.annotations import DELETION_POLICY
 from lbctl.clock import Clock
 from lbctl.driver import World
-from lbctl.errors import PermissionDenied
+from lbctl.errors import NotReady, PermissionDenied
 from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, Scope
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.model import Candidate, Facts
 from lbctl_cloudstack.names import ADDRESS, CHOSEN_ANNOTATION, KEEP_IP_ANNOTATION, OWNER_TAG, is_own
 from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
+from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
 from lbctl_cloudstack.targets import moving_away, staying
 
@@ -105,13 +107,14 @@ class FactReader:
             self._candidates_of.clear()
 
     def _match(self, world: World) -> Matched:
+        """The machines of the nodes; the list is read again when it is old, or a node is not in it."""
         with self._lock:
-            if self._matched is None or self._matched[0] is not world.nodes:
-                if self._matched is not None:
+            if self._matched is None or self._matched[0] is not world.nodes or self._is_old(self._machines[0]):
+                matched = match_nodes(world.nodes, self.machines())
+                if matched.notices and self._machines[0] < self._clock.monotonic():
                     self._machines = (0.0, ())
-                self._matched = (world.nodes, match_nodes(world.nodes, self.machines()))
-            elif self._is_old(self._machines[0]):
-                self._matched = (world.nodes, match_nodes(world.nodes, self.machines()))
+                    matched = match_nodes(world.nodes, self.machines())
+                self._matched = (world.nodes, matched)
             return self._matched[1]
 
     def _read_features(self) -> Features:
@@ -163,6 +166,8 @@ class FactReader:
     def _look_up(self, ip: str) -> tuple[Candidate, ...]:
         scoped = self._api.scoped()
         rows = self._api.rows("listPublicIpAddresses", "publicipaddress", ipaddress=ip, allocatedonly=False, **scoped)
+        if any(row.get("state") in CHANGING for row in rows):
+            raise NotReady(f"the public address {ip} changes hands", after_seconds=3.0)
         return tuple(map(read_candidate, rows))
 
     def _is_unused(self, candidate: Candidate, scope: Scope) -> bool:
@@ -265,7 +270,9 @@ def read_candidate(row: Row) -> Candidate:
 
 
 def _keeps_address(service: Any) -> bool:  # noqa: ANN401 - a Service
-    return service.metadata.annotations.get(KEEP_IP_ANNOTATION, "").strip().lower() in {"true", "1", "t"}
+    annotations = service.metadata.annotations
+    keeps = annotations.get(KEEP_IP_ANNOTATION, "").strip().lower() in {"true", "1", "t"}
+    return keeps or annotations.get(DELETION_POLICY, "").strip() == "retain"
 
 
 def _ids(outputs: Mapping[str, str]) -> tuple[str, ...]:

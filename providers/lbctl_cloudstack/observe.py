@@ -13,7 +13,7 @@ from typing import Any
 
 from lbctl.driver import World
 from lbctl.model.objects import Service
-from lbctl.model.resource import Identity, Key, Observed, Resource, Scope, Seen, nothing
+from lbctl.model.resource import Identity, Key, Observed, Resource, Scope, Seen, State, nothing
 from lbctl_cloudstack.names import (
     ADDRESS,
     ASSOCIATED_ANNOTATION,
@@ -34,6 +34,7 @@ from lbctl_cloudstack.names import (
 from lbctl_cloudstack.parse import ALL, named_address
 
 Row = Mapping[str, Any]
+CHANGING = frozenset({"Allocating", "Releasing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,8 @@ class _Observer:
             # What upstream took has no tags, and gets none from us: adopting writes nothing.
             fields["tagged"] = OWNER_TAG in tags or (all(not rule.get("description") for rule in rules) and bool(rules))
         owners = frozenset(self._owner_by_scope(scope, row)) if is_ours else frozenset()
-        return Seen(Resource(ADDRESS, "", fields, owners), address_outputs(row), ours=is_ours)
+        state = State.PENDING if row.get("state") in CHANGING else State.ACTIVE
+        return Seen(Resource(ADDRESS, "", fields, owners), address_outputs(row), state, ours=is_ours)
 
     def _owner_by_scope(self, scope: Scope, row: Row) -> Iterator[Identity]:
         identity = self._by_balancer.get(scope.name)

@@ -10,8 +10,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lbctl.driver import World
-from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Seen
-from lbctl.plan.actions import Action, Change, Hazard, Plan, Step, Verb
+from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Seen, State
+from lbctl.plan.actions import Action, Change, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
@@ -21,6 +21,7 @@ from lbctl_cloudstack.parse import ALL
 
 RECREATES = FieldRule(hazard=Hazard.INTERRUPTS, replaces=True)
 EVERYBODY = frozenset({ALL})
+WAIT_SECONDS = 3.0
 
 RULES = Rules(
     {
@@ -65,6 +66,9 @@ class Part:
 
 def build_actions(desired: Desired, observed: Observed, world: World, *, updates_cidrs: bool) -> Plan:
     """The plan for one scope; raises `OwnedByOther` as the differ does."""
+    address = observed.get(ADDRESS)
+    if address is not None and address.state is State.PENDING:
+        return build_plan(desired.scope, (), waits=(Wait(f"{address.outputs['ip']} changes hands", WAIT_SECONDS),))
     steps = tuple(_settled(step, updates_cidrs=updates_cidrs) for step in diff(desired, observed, rules=RULES))
     return build_plan(desired.scope, _Folding(steps, observed, world).actions())
 

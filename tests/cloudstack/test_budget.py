@@ -33,6 +33,7 @@ def test_a_service_costs_ten_calls_nothing_and_six(stage: Stage):
 def test_deletion_costs_the_same_for_any_number_of_ports(stage: Stage):
     """Five ports go with at most 6 calls, because the release takes all rules along."""
     stage.apply(service(ports=(80, 81, 82, 83, 84)))
+    stage.settle(120)
     stage.cloud.faults.clear()
     stage.delete("web")
     assert calls(stage) <= 6, stage.cloud.faults.counts()
@@ -43,12 +44,11 @@ def test_deletion_costs_the_same_for_any_number_of_ports(stage: Stage):
 def test_a_pass_over_many_services_is_three_lists(stage: Stage):
     """The drift pass over 200 Services reads rules, addresses and firewall rules, one page each, and changes nothing."""
     add_pool(stage.cloud, 250)
+    stage.cloud.jobs.seconds = 0.1
     for number in range(200):
         stage.kube.put(service(f"web{number}"))
     stage.settle(400)
-    assert len([a for a in stage.cloud.addresses.values() if a.state == "Allocated"]) >= 200
-    stage.cloud.jobs.purge()
-    stage.controller.resync  # noqa: B018 - the pass itself is due by time
+    assert all(stage.condition(f"web{number}").reason == "Ready" for number in range(200))
     stage.cloud.faults.clear()
     stage.settle(700)
     counts = stage.cloud.faults.counts()
@@ -65,7 +65,7 @@ def test_a_pass_over_many_services_is_three_lists(stage: Stage):
 
 @pytest.mark.spec("CS-047")
 def test_a_node_costs_one_call_a_rule(stage: Stage):
-    """A node that joins costs one list of machines and one assign a rule; one that leaves, one removal a rule."""
+    """A node that joins costs one list of machines and one assign a rule; one that leaves, only one removal a rule."""
     stage.apply(service(ports=(80, 443)))
     stage.cloud.faults.clear()
     stage.join("n3")
@@ -75,7 +75,7 @@ def test_a_node_costs_one_call_a_rule(stage: Stage):
     stage.cloud.faults.clear()
     stage.see_node(None, "n3")
     stage.settle(120)
-    assert stage.cloud.faults.counts() == {"listVirtualMachines": 1, "removeFromLoadBalancerRule": 2}
+    assert stage.cloud.faults.counts() == {"removeFromLoadBalancerRule": 2}
     assert stage.served()[443]["members"] == stage.machine_ids("n1", "n2")
 
 
@@ -84,7 +84,7 @@ def test_many_jobs_are_asked_for_together(stage: Stage):
     """While three or more jobs run, each tick is one listAsyncJobs and no queryAsyncJobResult."""
     for number in range(6):
         stage.kube.put(service(f"web{number}", ports=(80, 443)))
-    stage.settle()
+    stage.settle(300)
     assert all(stage.addresses(f"web{n}") for n in range(6))
     polls = [name for name, _ in stage.cloud.faults.calls if name in {"listAsyncJobs", "queryAsyncJobResult"}]
     assert polls.count("listAsyncJobs") > polls.count("queryAsyncJobResult")

@@ -46,9 +46,10 @@ def add_address(cloud: Cloud, ip: str, **fields: Any) -> Address:
 
 
 def add_pool(cloud: Cloud, count: int = 8) -> None:
-    """Free addresses 203.0.113.10 and up."""
+    """Free addresses 203.0.113.10 and up, beyond a hundred in 198.18.0.0/15."""
     for number in range(count):
-        add_address(cloud, f"203.0.113.{10 + number}")
+        is_near = number < 100
+        add_address(cloud, f"203.0.113.{10 + number}" if is_near else f"198.18.{number // 200}.{number % 200 + 1}")
 
 
 def add_bystanders(cloud: Cloud, network: Network) -> None:

@@ -30,7 +30,9 @@ def provision(
     balancer = ("a" + uid.replace("-", ""))[:32]
     for port, node_port in ports:
         rule_name = name.format(balancer=balancer, port=port)
-        rule = Rule(cloud.new_id(), rule_name, address.id, network.id, port, node_port, "roundrobin", "tcp", cidrs=cidrs)
+        rule = Rule(
+            cloud.new_id(), rule_name, address.id, network.id, port, node_port, "roundrobin", "tcp", cidrs=cidrs
+        )
         rule.members = [m.id for m in cloud.machines.values() if network.id in m.networks]
         rule.state = "Active"
         cloud.rules[rule.id] = rule
