@@ -51,36 +51,13 @@ from typing import Any, Protocol
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
 from lbctl.errors import CloudError, NotReady
+from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import EndpointSlice, Node, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
-
-
-class Affinity(enum.StrEnum):
-    """How much of session affinity a cloud can do."""
-
-    NONE = "none"
-    CLIENT_IP = "client-ip"
-    CLIENT_IP_WITH_TIMEOUT = "client-ip+timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a cloud can do, as data: `read_intent` refuses the rest with a sentence, the support matrix shows it."""
-
-    protocols: frozenset[str] = frozenset({"TCP"})
-    mixed_protocols: bool = False
-    families: tuple[str, ...] = ("IPv4",)
-    dual_stack: bool = False
-    source_ranges: bool = True
-    affinity: Affinity = Affinity.NONE
-    needs_node_ports: bool = True
-    proxy_protocol: bool = False
-    shared_address: bool = False
-    requested_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +217,8 @@ class DriverInfo:
     the cloud. `watches` names further resources (`endpointslices`). `settings` is a msgspec struct or dataclass type.
     `classes` are the loadBalancerClass values that this driver's upstream answers to. `finalizers` are upstream's own
     mode finalizers, set and removed together with ours. `min_node_sync_seconds` is the least time between two target
-    updates of one scope for joining nodes.
+    updates of one scope for joining nodes. `tear_down` ends what outlives the process on this host, and removes its
+    state; it takes the decoded settings, and only sandboxes call it.
     """
 
     name: str
@@ -260,3 +238,4 @@ class DriverInfo:
     own_finalizers: frozenset[str] = frozenset()
     min_node_sync_seconds: float = 10.0
     event_reasons: tuple[str, ...] = ()
+    tear_down: Callable[[Any], None] = lambda _settings: None

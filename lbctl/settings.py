@@ -7,6 +7,7 @@ names the nearest known one. What a driver needs is decoded by the driver's own 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ import yaml
 from lbctl.errors import InvalidSettings
 
 ENV_PREFIX = "LBCTL_"
-CONFIG_VARIABLE = "LBCTL_CONFIG"
 REDACTED = "(secret)"
 SECRET_WORDS = ("secret", "password", "token", "api_key", "private")
 
@@ -174,7 +174,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     for name in sorted(environ):
         if name in known:
             found[known[name]] = (name, environ[name])
-        elif name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+        elif name.startswith(ENV_PREFIX):
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else "see `lbctl config show` for the known ones"
             raise InvalidSettings(f"the variable {name} is unknown", hint=hint)
@@ -190,7 +190,7 @@ def _convert(data: Any, kind: type, *, where: str) -> Any:  # noqa: ANN401 - any
 
 
 def _check_keys(data: Any, kind: Any, where: str) -> None:  # noqa: ANN401 - walks any settings type
-    if isinstance(data, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if isinstance(data, dict) and _has_fields(kind):
         hints = get_type_hints(kind)
         for key, value in data.items():
             if key not in hints:
@@ -201,6 +201,10 @@ def _check_keys(data: Any, kind: Any, where: str) -> None:  # noqa: ANN401 - wal
     elif isinstance(data, dict) and get_origin(kind) is dict:
         for key, value in data.items():
             _check_keys(value, get_args(kind)[1], f"{where}.{key}")
+
+
+def _has_fields(kind: Any) -> bool:  # noqa: ANN401 - as above
+    return isinstance(kind, type) and (issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind))
 
 
 def _paths(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from lbctl.driver import Finding
+    from lbctl.engine.summary import Summary
     from lbctl.engine.tracked import Account, Tracked
 
 SERVICE_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "PROVIDER", "REASON")
@@ -58,3 +61,136 @@ def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
 def wants_colour() -> bool:
     """True on a terminal unless NO_COLOR is set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+SUMMARY_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "SINCE", "REASON")
+REASON_WIDTH = 80
+
+
+def summary_rows(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> Iterator[tuple[str, ...]]:
+    """One row a Service; the reason is cut unless `wide`."""
+    for one in summaries:
+        reason = "" if one.reason == "Ready" else f"{one.reason}: {one.message}" if one.message else one.reason
+        shown = reason if wide or len(reason) <= REASON_WIDTH else reason[: REASON_WIDTH - 1] + "…"
+        addresses, ports = ",".join(one.addresses), ",".join(one.ports)
+        yield one.namespace, one.name, one.state.value, addresses, ports, age(one.since, now=now), shown
+
+
+def summary_table(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> str:
+    """One line a Service."""
+    return table(SUMMARY_COLUMNS, summary_rows(summaries, now=now, wide=wide))
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """One Service as plain data."""
+    return {
+        "namespace": summary.namespace,
+        "name": summary.name,
+        "state": summary.state.value,
+        "addresses": list(summary.addresses),
+        "ports": list(summary.ports),
+        "reason": summary.reason,
+        "message": summary.message,
+        "since": summary.since,
+    }
+
+
+def age(since: str, *, now: dt.datetime) -> str:
+    """How long ago an API timestamp is, as kubectl says it; empty when there is none."""
+    if not since:
+        return ""
+    seconds = max(0, int((now - dt.datetime.fromisoformat(since)).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+LEVEL_SIGNS = {"ok": "+", "warning": "!", "failed": "x"}
+
+
+def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """A line a finding, and below it what to do."""
+    for finding in findings:
+        yield f"  {LEVEL_SIGNS[finding.level]} {finding.subject}: {finding.message}"
+        if finding.hint:
+            yield f"      do this: {finding.hint}"
+
+
+def finding_document(finding: Finding) -> dict[str, str]:
+    """A finding as plain data."""
+    return {
+        "level": finding.level.value,
+        "subject": finding.subject,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+class Silence:
+    """A screen that shows nothing, for those who want one document at the end."""
+
+    def say(self, line: str = "") -> None:
+        """Nothing."""
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """A screen for pipes and files: lines as they come, and the table each time that a line of it has a new state."""
+
+    def __init__(self) -> None:
+        self._shown: list[str] = []
+
+    def say(self, line: str = "") -> None:
+        """Print a line."""
+        print(line, flush=True)  # noqa: T201 - this is the output
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print the table when one of its first three columns is new."""
+        lines = [list(map(str, row)) for row in rows]
+        states = [" ".join(line[:3]) for line in lines]
+        if states != self._shown and lines:
+            self.say(_indented(table(columns, lines)))
+        self._shown = states
+
+
+class LiveTable:
+    """A screen for terminals: lines scroll above a table that stays; use it as a context manager."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - rich costs 40 ms and most commands need none
+        from rich.live import Live  # noqa: PLC0415 - as above
+
+        self._live = Live(console=Console(highlight=False, no_color=not wants_colour()), auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, line: str = "") -> None:
+        """Print a line above the table."""
+        self._live.console.print(line, markup=False, soft_wrap=True)
+
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Redraw the table."""
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            drawn.add_column(column)
+        for row in rows:
+            drawn.add_row(*(Text(str(cell) or "-", style=STYLES.get(str(cell), "")) for cell in row))
+        self._live.update(drawn, refresh=True)
+
+
+STYLES = {"ready": "green", "pending": "yellow", "failed": "red", "held": "magenta", "foreign": "dim"}
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import click
 
+from lbctl.cli.progress import progress
 from lbctl.clock import SystemClock
 from lbctl.engine.assembly import Assembly, assemble
 from lbctl.engine.controller import Task
 from lbctl.engine.runner import exhaust
 from lbctl.engine.tracked import Account, Tracked
-from lbctl.errors import InvalidSettings
 from lbctl.kube.access import Access
 from lbctl.kube.events import Recorder
 from lbctl.kube.fence import NoLease
@@ -22,19 +23,40 @@ from lbctl.obs.log import set_up
 from lbctl.settings import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An assembly that has read the cluster, and the connection that it reads by."""
+
+    assembly: Assembly
+    rest: Rest
+
+    def read_clouds(self) -> None:
+        """Read what every account holds; raises the first account's error."""
+        with progress("reading what the clouds hold"):
+            _read(self.assembly)
+        for account in self.assembly.accounts.values():
+            if account.last_snapshot_error is not None:
+                raise account.last_snapshot_error
+
+
+def connect(settings: Settings) -> Rest:
+    """A connection to the API server; makes no call."""
+    access = Access(kubeconfig=settings.kube.kubeconfig, context=settings.kube.context)
+    return Rest(access, SystemClock(), rate=Rate(settings.kube.qps, settings.kube.burst))
+
+
 @contextlib.contextmanager
-def desk(settings: Settings) -> Iterator[Assembly]:
-    """An assembly that has read cluster and cloud once and is about to work; Events are sent at the end."""
+def desk(settings: Settings) -> Iterator[Desk]:
+    """A desk that has read the cluster and is about to work; Events are sent at the end."""
     set_up(form=settings.obs.log_format, verbosity=settings.obs.verbosity)
     clock = SystemClock()
-    access = Access(kubeconfig=settings.kube.kubeconfig, context=settings.kube.context)
-    rest = Rest(access, clock, rate=Rate(settings.kube.qps, settings.kube.burst))
+    rest = connect(settings)
     recorder = Recorder(rest, clock)
     assembly = assemble(settings, rest=rest, recorder=recorder, clock=clock, fence=NoLease())
     try:
-        assembly.start()
-        _read_clouds(assembly)
-        yield assembly
+        with progress("reading the cluster"):
+            assembly.start()
+        yield Desk(assembly, rest)
     finally:
         recorder.drain(clock.monotonic())
         assembly.close()
@@ -62,16 +84,20 @@ def _why_not(assembly: Assembly, name: str) -> str:
     return assembly.controller.claim_of(service).why
 
 
-def _read_clouds(assembly: Assembly) -> None:
+def _read(assembly: Assembly) -> None:
+    """Do the snapshots that are queued; work on scopes that becomes due meanwhile stays queued."""
     controller = assembly.controller
-    for account in assembly.accounts.values():
+    while any(_is_unread(account) for account in assembly.accounts.values()):
         work = controller.next_work()
-        while work is not None and work.task is not Task.SNAPSHOT:
-            controller.done(work)
-            work = controller.next_work()
-        if work is not None:
+        if work is None:
+            return
+        if work.task is Task.SNAPSHOT:
             exhaust(controller, work)
-        if account.last_snapshot_error is not None:
-            raise account.last_snapshot_error
-    if not assembly.accounts:
-        raise InvalidSettings("no account is configured")
+            continue
+        if work.scope is not None:
+            controller.resync(assembly.accounts[work.account], work.scope)
+        controller.done(work)
+
+
+def _is_unread(account: Account) -> bool:
+    return account.snapshot_at is None and account.last_snapshot_error is None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.answer import answer
+from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
+
+if TYPE_CHECKING:
+    from lbctl.settings import Loaded
 
 
 @click.command(
@@ -16,7 +20,7 @@ from lbctl.errors import Exit
 )
 @click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up.")
-@output_option("table", "json")
+@output_option("table", "json", "yaml")
 @settings_options
 def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: str) -> int:
     """Reconcile all Services, or those named, and leave.
@@ -28,18 +32,17 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
     from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
     from lbctl.text import service_document, service_table  # noqa: PLC0415 - as above
 
-    with desk(loaded.settings) as assembly:
+    with desk(loaded.settings) as at:
+        at.read_clouds()
+        assembly = at.assembly
         chosen = selected(assembly, services)
         scopes = {(account.name, scope) for account, tracked in chosen for scope in account.scopes_of(tracked)}
         if services:
             assembly.controller.limit_to(scopes)
         clock = assembly.clock
         in_time = run_until_idle(assembly.controller, clock, deadline=clock.monotonic() + timeout)
-        if output == "json":
-            documents = [service_document(account, tracked) for account, tracked in chosen]
-            click.echo(json.dumps({"version": 1, "services": documents}, indent=2))
-        else:
-            click.echo(service_table(chosen))
+        documents = [service_document(account, tracked) for account, tracked in chosen]
+        answer(output, {"services": documents}, text=lambda: service_table(chosen))
         failed = [tracked for _, tracked in chosen if tracked.worst.progress in (Progress.FAILED, Progress.INVALID)]
     if failed:
         return Exit.FAILURE

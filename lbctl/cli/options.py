@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from lbctl.settings import CONFIG_VARIABLE, Loaded, load
-
 F = TypeVar("F", bound=Callable[..., Any])
 
+CONFIG_VARIABLE = "LBCTL_CONFIG"
 FLAGS = {
     "kubeconfig": "kube.kubeconfig",
     "context": "kube.context",
@@ -58,12 +57,15 @@ def settings_options(command: F) -> F:
         assignments: tuple[str, ...],
         **options: Any,  # noqa: ANN401 - click's
     ) -> Any:  # noqa: ANN401 - the command's own
+        from lbctl.settings import load  # noqa: PLC0415 - help costs no YAML and no msgspec
+
         flags: dict[str, object] = {FLAGS[name]: options.pop(name) for name in FLAGS}
         if provider:
             flags[f"accounts.{provider}.provider"] = provider
         flags |= dict(_assignment(text) for text in assignments)
-        file = config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-        loaded = load(file=file, environ=os.environ, flags=flags)
+        environ = dict(os.environ)
+        named = environ.pop(CONFIG_VARIABLE, "")
+        loaded = load(file=config or (Path(named) if named else None), environ=environ, flags=flags)
         return command(loaded=loaded, **options)
 
     return wrapped  # type: ignore[return-value]  # the decorators change the signature
@@ -74,6 +76,3 @@ def _assignment(text: str) -> tuple[str, str]:
     if not found or not path:
         raise click.BadParameter(f"{text!r} is not PATH=VALUE", param_hint="--set")
     return path, value
-
-
-__all__ = ["Loaded", "output_option", "settings_options"]

@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import Loaded, output_option, settings_options
+from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lbctl.engine.plans import Result
+    from lbctl.settings import Loaded
 
 
 @click.command(
     short_help="Show what would be done.",
-    epilog="Examples:  lbctl plan --provider local    lbctl plan shop/web -o json",
+    epilog="Examples:  lbctl plan shop/web --provider local    lbctl plan -f service.yaml -o json",
 )
 @click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@click.option(
+    "-f", "--filename", "files", multiple=True, help="Plan the Services of this file or folder as if applied."
+)
+@click.option("--server-dry-run", is_flag=True, help="With -f: let the API server default and check them first.")
 @output_option("text", "json", "yaml")
 @settings_options
-def command(loaded: Loaded, services: tuple[str, ...], output: str) -> int:
-    """Show the difference between what Services ask for and what the cloud holds: exit code 2 when there is one.
+def command(
+    loaded: Loaded, services: tuple[str, ...], files: tuple[str, ...], *, server_dry_run: bool, output: str
+) -> int:
+    """Show the difference between what Services ask for and what the cloud holds.
 
-    Reads only: neither the cloud nor the API server is changed.
+    Reads only. Exit code 0 when there is nothing to do, 2 when there is, 1 when a Service cannot be planned.
     """
-    import yaml  # noqa: PLC0415 - loaded by the command, not by its help
-
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
-    from lbctl.cli.plans import plans_of  # noqa: PLC0415 - as above
+    from lbctl.cli.imagined import imagine_files  # noqa: PLC0415 - as above
+    from lbctl.engine.plans import plans_of  # noqa: PLC0415 - as above
     from lbctl.plan.render import plan_document, plan_lines  # noqa: PLC0415 - as above
 
-    with desk(loaded.settings) as assembly:
-        chosen = selected(assembly, services)
-        results = list(plans_of(assembly, chosen, everything=not services))
-    if output == "text":
-        for result in results:
-            click.echo("\n".join(result.lines(plan_lines)))
-    else:
-        document = {"version": 1, "plans": [result.document(plan_document) for result in results]}
-        click.echo(json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False))
+    if server_dry_run and not files:
+        raise click.UsageError("--server-dry-run needs -f FILE")
+    with desk(loaded.settings) as at:
+        at.read_clouds()
+        assembly = at.assembly
+        notes: tuple[str, ...] = ()
+        if files:
+            assembly, names, notes = imagine_files(at, files, server_dry_run=server_dry_run)
+            services = (*services, *names)
+        asked = bool(services or files)
+        chosen = selected(assembly, services) if services or not files else []
+        results = list(plans_of(assembly, chosen, everything=not asked))
+    for note in notes:
+        click.echo(note, err=True)
+    document = {"plans": [result.document(plan_document) for result in results]}
+    answer(output, document, text=lambda: "\n".join(line for r in results for line in r.lines(plan_lines)).rstrip())
+    return _exit(results)
+
+
+def _exit(results: Sequence[Result]) -> int:
     if any(result.problem for result in results):
         return Exit.FAILURE
     return Exit.OK if all(result.is_empty for result in results) else Exit.CHANGES

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import Loaded, settings_options
+from lbctl.cli.options import settings_options
+
+if TYPE_CHECKING:
+    from lbctl.settings import Loaded
 
 
 @click.command(

@@ -153,7 +153,7 @@ class Announcer:
     def _error(self, state: Pass, tracked: Tracked) -> LbctlError | None:
         if tracked.problems:
             return InvalidService(tracked.problems)
-        culprit = self._account.culprits.get(tracked.identity)
+        culprit = self._account.culprits.get((state.scope, tracked.identity))
         if culprit is not None and culprit[0] == tracked.intent:
             return culprit[1]
         return state.errors.get(tracked.identity)
@@ -172,7 +172,7 @@ class Announcer:
         plan = self._account.plans.get(state.scope)
         waits = plan is not None and bool(plan.waits)
         flights = any(tracked.identity in f.action.owners for f in self._account.in_flight_of(state.scope))
-        return state.stopped or waits or flights or state.scope in self._account.bisections
+        return state.stopped or state.unfinished or waits or flights or state.scope in self._account.bisections
 
     def _tell(self, state: Pass, tracked: Tracked, status: Status, *, before: Outcome | None, outcome: Outcome) -> None:
         self._tell_failure(tracked, outcome.error)

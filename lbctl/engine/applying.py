@@ -7,13 +7,14 @@ cache before the next action starts.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from lbctl.driver import Pending, Refs
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world
-from lbctl.engine.tracked import Account, InFlight
+from lbctl.engine.tracked import Account, Failure, InFlight
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -22,6 +23,7 @@ from lbctl.errors import (
     LostLease,
     NotAuthenticated,
     Rejected,
+    Retry,
     Throttled,
     Unreachable,
 )
@@ -44,13 +46,14 @@ class Applier:
 
     def run(self, state: Pass, planned: Planned) -> Steps:
         """Carry out every action whose predecessors succeeded; what is in flight already is left alone."""
+        state.complete = False
         if self._shared.policy.mode is Mode.OBSERVE:
             return
         present = {action.id for action in planned.plan.actions}
-        busy = frozenset(key for flight in self._account.in_flight_of(state.scope) for key in flight.action.keys)
+        flying = [flight.action for flight in self._account.in_flight_of(state.scope)]
         done: set[str] = set()
         for action in planned.plan.actions:
-            if not (action.after & present) <= done or not busy.isdisjoint(action.keys):
+            if not (action.after & present) <= done or _must_wait_for(action, flying) or self._rests(state, action):
                 continue
             if self._is_paused(state):
                 return
@@ -59,10 +62,9 @@ class Applier:
             if self._apply(state, action, planned):
                 done.add(action.id)
             if state.again or state.stopped:
-                break
-        else:
-            self._note_waits(state, planned.plan)
-        state.remaining = digest(tuple(a for a in planned.plan.actions if a.id not in done))
+                return
+        state.complete = len(done) == len(planned.plan.actions)
+        self._note_waits(state, planned.plan)
 
     def failed(self, state: Pass, action: Action, error: LbctlError) -> None:
         """Decide what the failure of an action means; also called for operations that fail after their reply."""
@@ -70,7 +72,7 @@ class Applier:
         if isinstance(error, Rejected):
             self._rejected(state, action, error)
         elif isinstance(error, Conflict):
-            self._conflict(state, owners, error)
+            self._conflict(state, action, error)
         elif isinstance(error, Throttled):
             self.pause(state, error.after_seconds)
         else:
@@ -78,6 +80,7 @@ class Applier:
             if isinstance(error, (Unreachable, CloudBug, NotAuthenticated)):
                 state.stopped = True
                 self.doubt(state.scope)
+            self._rest(state, action, error)
             state.blame(owners, error)
 
     def scope_failed(self, state: Pass, error: LbctlError) -> None:
@@ -96,8 +99,7 @@ class Applier:
         bisection = self._account.bisections.get(state.scope)
         if bisection is None:
             return
-        in_flight = next(self._account.in_flight_of(state.scope), None) is not None
-        if not (bisection.is_over or state.again or state.stopped or in_flight):
+        if state.complete and not bisection.is_over:
             bisection.passed()
             state.again = True
         if bisection.is_over:
@@ -114,6 +116,38 @@ class Applier:
         """Have a scope read again before anything is concluded from it."""
         self._see(self._account.look(scope).doubted())
 
+    def forgive(self, scope: Scope, plan: Plan) -> None:
+        """Forget the failures of actions that are not planned any more."""
+        failures = self._account.failures.get(scope)
+        if failures:
+            planned = {digest((action,)) for action in (*plan.actions, *plan.held)}
+            for name in failures.keys() - planned:
+                self._forget(scope, name)
+
+    def _rest(self, state: Pass, action: Action, error: LbctlError) -> None:
+        """Have a failed action rest until its error's time, or for a growing pause."""
+        name = digest((action,))
+        growing = error.retry is not Retry.AFTER
+        key = (self._account.name, state.scope, name)
+        pause = self._shared.backoff.failed(key) if growing else error.after_seconds
+        until = self._shared.clock.monotonic() + pause
+        self._account.failures[state.scope][name] = Failure(until, error)
+        state.comeback.not_later_than(until)
+
+    def _rests(self, state: Pass, action: Action) -> bool:
+        """True while just this action has failed and its pause is not over."""
+        failures = self._account.failures.get(state.scope)
+        failure = failures.get(digest((action,))) if failures else None
+        if failure is None or failure.until <= self._shared.clock.monotonic():
+            return False
+        state.blame(action.owners or self._everybody(state.scope), failure.error)
+        state.comeback.not_later_than(failure.until)
+        return True
+
+    def _forget(self, scope: Scope, name: str) -> None:
+        self._account.failures[scope].pop(name, None)
+        self._shared.backoff.reset((self._account.name, scope, name))
+
     def _apply(self, state: Pass, action: Action, planned: Planned) -> bool:
         """Carry out one action; True when what comes after it may go on."""
         self._shared.may_write()
@@ -129,11 +163,15 @@ class Applier:
             self._shared.on_bug(bug)
             self.failed(state, action, CloudBug(f"{action.call} failed inside lbctl: {type(bug).__name__}: {bug}"))
             return False
+        if self._account.failures.get(state.scope):
+            self._forget(state.scope, digest((action,)))
         state.changed.update(action.owners)
+        self._shared.on_applied(self._account, action)
         if isinstance(reply, Pending):
             self._accepted(state, action, reply)
             return False
         self._see(self._account.look(state.scope).with_outputs(reply))
+        state.acted = True
         return True
 
     def _call(self, state: Pass, action: Action, planned: Planned) -> Outputs | Pending:
@@ -189,47 +227,64 @@ class Applier:
             self._account.unauthenticated = error
             self._account.paused_until = self._shared.clock.monotonic() + error.after_seconds
 
-    def _conflict(self, state: Pass, owners: frozenset[Identity], error: Conflict) -> None:
+    def _conflict(self, state: Pass, action: Action, error: Conflict) -> None:
         self.doubt(state.scope)
         self._account.conflicts[state.scope] += 1
         if self._account.conflicts[state.scope] <= MAX_CONFLICTS:
             state.again = True
-            return
-        state.stopped = True
-        state.blame(owners, error)
+        else:
+            self._give_up(state, action, error)
 
     def _rejected(self, state: Pass, action: Action, error: Rejected) -> None:
         """Find the one Service to blame: halve the suspects until one is alone."""
         bisection = self._account.bisections.get(state.scope)
         state.again = True
         if bisection is not None and not bisection.is_over:
+            newcomers = action.owners.difference(bisection.groups[0])
+            if newcomers:
+                bisection.join(newcomers)
+                return
             culprit = bisection.failed()
             if culprit is not None:
-                self._condemn(state, culprit, error)
+                self._condemn(state, culprit, action, error)
         elif len(action.owners) > 1:
             self._account.bisections[state.scope] = Bisection.among(action.owners)
         elif action.owners:
-            self._condemn(state, next(iter(action.owners)), error)
+            self._condemn(state, next(iter(action.owners)), action, error)
         else:
-            state.again = False
-            state.stopped = True
-            state.blame(self._everybody(state.scope), error)
+            self._give_up(state, action, error)
 
-    def _condemn(self, state: Pass, culprit: Identity, error: Rejected) -> None:
+    def _condemn(self, state: Pass, culprit: Identity, action: Action, error: Rejected) -> None:
         tracked = self._account.services.get(culprit)
         if tracked is None or tracked.intent is None:
-            state.again = False
-            state.stopped = True
-            state.blame([culprit], error)
+            self._give_up(state, action, error)
             return
-        self._account.culprits[culprit] = (tracked.intent, rejection(error))
+        self._account.culprits[state.scope, culprit] = (tracked.intent, rejection(error))
         state.blame([culprit], rejection(error))
+
+    def _give_up(self, state: Pass, action: Action, error: LbctlError) -> None:
+        """End the pass: nobody in particular can mend it, so the action rests for a growing time."""
+        state.again = False
+        state.stopped = True
+        self._rest(state, action, error)
+        state.blame(action.owners or self._everybody(state.scope), error)
 
     def _everybody(self, scope: Scope) -> frozenset[Identity]:
         return frozenset(tracked.identity for tracked in self._account.members(scope))
 
     def _see(self, observed: Observed) -> None:
         self._account.see(observed, now=self._shared.clock.monotonic())
+
+
+def _must_wait_for(action: Action, flying: Iterable[Action]) -> bool:
+    """True while something is in flight that the action changes, needs, or takes away from under a pointer."""
+    needed = {need for step in action.steps if step.desired is not None for need in step.desired.needs}
+    removed = {step.key for step in action.steps if step.desired is None}
+    for other in flying:
+        pointed_at = {need for step in other.steps if step.seen is not None for need in step.seen.resource.needs}
+        if not other.keys.isdisjoint(action.keys | needed) or not pointed_at.isdisjoint(removed):
+            return True
+    return False
 
 
 def rejection(error: Rejected) -> InvalidService:

@@ -22,7 +22,7 @@ from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads
 from lbctl.kube.rest import Rest
 from lbctl.kube.writes import ServiceWriter
-from lbctl.plan.actions import Hazard
+from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
 from lbctl.registry import connect, find_provider
 from lbctl.settings import AccountSettings, Settings, decode
@@ -76,6 +76,7 @@ def assemble(
     find: FindProvider = find_provider,
     record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
     on_bug: Callable[[BaseException], None] = lambda _error: None,
+    on_applied: Callable[[Account, Action], None] = lambda _account, _action: None,
 ) -> Assembly:
     """Connect to API server and clouds; one GET for the cluster's id unless the settings name it."""
     reads = ClusterReads(rest)
@@ -98,6 +99,7 @@ def assemble(
         policy=read_policy(settings),
         may_write=fence.check,
         on_bug=on_bug,
+        on_applied=on_applied,
     )
     controller = Controller(
         accounts,

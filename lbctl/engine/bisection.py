@@ -34,6 +34,11 @@ class Bisection:
         """True when every suspect was either served or found guilty."""
         return not self.groups
 
+    def join(self, newcomers: frozenset[Identity]) -> None:
+        """Put Services that turned up in the present group's call without belonging to it at the end."""
+        known = {identity for group in self.groups for identity in group}
+        self.groups += _halves(tuple(sorted(newcomers - known)))
+
     def passed(self) -> None:
         """Take note that the cloud accepted the first group."""
         del self.groups[0]

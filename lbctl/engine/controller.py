@@ -20,7 +20,7 @@ from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Account, InFlight, Tracked
 from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -71,6 +71,7 @@ class Controller:
     ) -> None:
         self.accounts = dict(accounts)
         self.queue: ScopeQueue[Work] = ScopeQueue()
+        self.retried = 0
         self._rules = rules
         self._shared = shared
         self._random = source
@@ -182,10 +183,26 @@ class Controller:
         with self._lock:
             self._touch(account, scope, priority)
 
+    def twin(self, accounts: Mapping[str, Account]) -> Controller:
+        """A controller with the same rules over other accounts, to plan with."""
+        return Controller(
+            accounts,
+            rules=self._rules,
+            shared=self._shared,
+            source=self._random,
+            list_services=self._list_services,
+            list_nodes=self._list_nodes,
+            drift_seconds=self._drift_seconds,
+        )
+
     def limit_to(self, scopes: Iterable[tuple[str, Scope]]) -> None:
         """Work on these scopes only, given with the name of their account; what else is queued is dropped."""
         with self._lock:
             self._only = frozenset(scopes)
+
+    def approve(self, digests: Iterable[str]) -> None:
+        """Let held plans with these digests run, as their Services' annotation would."""
+        self._shared.approved |= frozenset(digests)
 
     def claim_of(self, service: Service) -> Claim:
         """Whose the Service is and why."""
@@ -198,6 +215,11 @@ class Controller:
                 return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
         return decision
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Every load balancer class that is served here."""
+        return tuple(sorted(self._rules.classes))
+
     def tracked(self, identity: Identity) -> tuple[Account, Tracked] | None:
         """What is remembered of a Service, and by which account."""
         for account in self.accounts.values():
@@ -205,9 +227,22 @@ class Controller:
                 return account, account.services[identity]
         return None
 
+    def foreign(self) -> list[tuple[Service, Claim]]:
+        """The Services that were seen and are not ours, with the reason; looks at every Service."""
+        with self._lock:
+            known = list(self._services.values())
+        claims = ((service, self.claim_of(service)) for service in known if self.tracked(identity_of(service)) is None)
+        return [(service, claim) for service, claim in claims if claim.standing is Standing.FOREIGN]
+
+    def waiting(self, now: float) -> tuple[int, float]:
+        """How many pieces of work are due, and for how many seconds the oldest has been."""
+        with self._lock:
+            return self.queue.overdue(now)
+
     def retry(self, work: Work) -> None:
         """Queue a piece of work again after it ended with an error that it did not handle itself."""
         with self._lock:
+            self.retried += 1
             self.queue.later(work, at=self._now() + self._shared.backoff.failed(work))
 
     @property
@@ -319,7 +354,7 @@ class Controller:
             return
         remaining = {node.metadata.uid for node in account.nodes.current}
         removed = any(node.metadata.uid not in remaining for node in before)
-        for scope in account.all_scopes():
+        for scope in sorted(account.all_scopes()):
             if scope.kind in account.info.node_kinds:
                 earliest = account.node_updates.get(scope, 0.0) + account.info.min_node_sync_seconds
                 at = now if removed else max(now, earliest)
@@ -370,6 +405,7 @@ class Controller:
             if account.paused_until <= self._now():
                 account.unauthenticated = None
             if comeback.at is not None:
+                self.retried += 1
                 self.queue.later(work, at=comeback.at)
             self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
@@ -431,7 +467,8 @@ class Controller:
             for service in list(self._services.values()):
                 self._consider(service)
             dirty |= account.all_scopes()
-        for scope in dirty:
+        account.orphan_watch.look(account.strangers(), now=started)
+        for scope in sorted(dirty):
             self._touch(account, scope, Priority.DRIFT)
 
     def _schedule_poll(self, account: Account) -> None:
@@ -458,11 +495,21 @@ class Controller:
                 if isinstance(outcome, Outputs):
                     account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
                 else:
+                    # What the reply had confirmed early may not have come to be.
+                    account.see(account.look(flight.scope).doubted(), now=self._now())
                     account.arrived[flight.scope].append((flight.action, outcome))
                 self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
+                self._touch_others(account, flight)
             if account.in_flight:
                 pause = min(flight.pending.poll_after for flight in account.in_flight.values())
                 self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
+
+    def _touch_others(self, account: Account, flight: InFlight) -> None:
+        """What an operation brought, such as an address, is what other scopes of its Services may have waited for."""
+        owners = (account.services[owner] for owner in flight.action.owners if owner in account.services)
+        others = {scope for tracked in owners for scope in account.scopes_of(tracked)}
+        for scope in others - {flight.scope}:
+            self._touch(account, scope, Priority.USER)
 
     def _now(self) -> float:
         return self._shared.clock.monotonic()

@@ -40,7 +40,8 @@ class _Known:
 class NodeTracker:
     """The nodes of one driver account.
 
-    `ready_node` and `identity` are the driver's. `current` is the set that plans use.
+    `ready_node` and `identity` are the driver's. `current` is the set that plans use, `began` when the first event of
+    the change behind it came.
     """
 
     def __init__(self, *, ready_node: Callable[[Node], bool], identity: Callable[[Node], object]) -> None:
@@ -51,6 +52,7 @@ class NodeTracker:
         self._first_event: float | None = None
         self._held_since: float | None = None
         self.current = NodeSet()
+        self.began = 0.0
 
     def load(self, nodes: list[Node], *, now: float) -> None:
         """Start with a full list; these nodes count as having been ready, so that a restart drops none."""
@@ -88,6 +90,7 @@ class NodeTracker:
         if not confirmed and self._shrinks_too_much(len(nodes)):
             return self._hold(now)
         self._held_since = None
+        self.began = now if self._first_event is None else self._first_event
         self._first_event = None
         self._due = self._next_gate(now)
         if self._effective(nodes) == self._effective(list(self.current)):

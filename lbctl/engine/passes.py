@@ -10,12 +10,13 @@ from lbctl.clock import Clock
 from lbctl.driver import Cluster
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
-from lbctl.engine.tracked import Tracked
+from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
+from lbctl.plan.actions import Action
 from lbctl.plan.policy import Policy
 
 Steps = Generator[str, None, None]
@@ -61,7 +62,11 @@ class Recorder(Protocol):
 
 @dataclass(slots=True)
 class Shared:
-    """What all reconcilers of a process use; `may_write` raises `LostLease` when this process must not write."""
+    """What all reconcilers of a process use.
+
+    `may_write` raises `LostLease` when this process must not write. `approved` are digests of held plans that the
+    person at the desk lets run.
+    """
 
     writer: Writer
     reads: Reads
@@ -72,6 +77,8 @@ class Shared:
     policy: Policy
     may_write: Callable[[], None]
     on_bug: Callable[[BaseException], None] = lambda _error: None
+    on_applied: Callable[[Account, Action], None] = lambda _account, _action: None
+    approved: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -92,8 +99,7 @@ class Pass:
     """The notes of one pass, dropped at its end.
 
     `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
-    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass;
-    `rested` means that what failed before was not tried again yet.
+    was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
     """
 
     scope: Scope
@@ -106,15 +112,11 @@ class Pass:
     changed: set[Identity] = field(default_factory=set)
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
-    remaining: str = ""
+    acted: bool = False
+    complete: bool = False
+    unfinished: bool = False
     again: bool = False
     stopped: bool = False
-    rested: bool = False
-
-    def blame_all(self, errors: Mapping[Identity, LbctlError]) -> None:
-        """Remember the errors of an earlier pass."""
-        for owner, error in errors.items():
-            self.blame([owner], error)
 
     def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
         """Remember the first error of each owner."""

@@ -62,8 +62,12 @@ def plan_scope(
     policy: Policy,
     now: datetime,
     extra_frozen: frozenset[Identity] = frozenset(),
+    approved: frozenset[str] = frozenset(),
 ) -> Planned:
-    """The plan for a scope as it is known now; may read facts. Raises any error of the driver's stages."""
+    """The plan for a scope as it is known now; may read facts. Raises any error of the driver's stages.
+
+    `approved` are digests of held plans that may run besides those that Services name.
+    """
     members = account.members(scope)
     observed = account.look(scope)
     frozen = frozen_members(account, scope, members) | extra_frozen
@@ -74,7 +78,7 @@ def plan_scope(
     wanted = desired.frozen_for(frozen, observed)
     full = account.driver.plan(wanted, observed, world)
     leaving = frozenset(m.identity for m in members if m.standing is Standing.LEAVING)
-    allowed = allow(full, policy, leaving=leaving, approved=_approval(members))
+    allowed = allow(full, policy, leaving=leaving, approved=_approval(members, approved))
     return Planned(allowed, full, desired, observed, frozen)
 
 
@@ -97,10 +101,10 @@ def _is_frozen(account: Account, scope: Scope, tracked: Tracked) -> bool:
         return any(account.rank(other) > rank for other in account.scopes_with(tracked.identity))
     if tracked.intent is None:
         return True
-    culprit = account.culprits.get(tracked.identity)
+    culprit = account.culprits.get((scope, tracked.identity))
     return culprit is not None and culprit[0] == tracked.intent
 
 
-def _approval(members: tuple[Tracked, ...]) -> Approval:
+def _approval(members: tuple[Tracked, ...], approved: frozenset[str]) -> Approval:
     digests = {member.service.metadata.annotations.get(APPROVE, "") for member in members} - {""}
-    return Approval(frozenset(digests))
+    return Approval(approved | digests)

@@ -18,6 +18,8 @@ from lbctl import __version__
 from lbctl.clock import Clock
 from lbctl.engine.assembly import FindProvider, assemble
 from lbctl.engine.controller import Work
+from lbctl.engine.measure import measure
+from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
 from lbctl.errors import LostLease
 from lbctl.kube.access import Access
@@ -29,8 +31,9 @@ from lbctl.kube.resources import ENDPOINT_SLICE_RESOURCE, NODE_RESOURCE, Resourc
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.kube.watch import Reflector
+from lbctl.obs.figures import Figures
 from lbctl.obs.health import Endpoints
-from lbctl.obs.metrics import Metrics
+from lbctl.obs.metrics import QUEUE, Metrics
 from lbctl.registry import find_provider
 from lbctl.settings import Settings
 
@@ -69,17 +72,22 @@ class Process:
         access = Access(kubeconfig=settings.kube.kubeconfig, context=settings.kube.context)
         self._rest = Rest(access, clock, rate=Rate(settings.kube.qps, settings.kube.burst))
         self._recorder = Recorder(self._rest, clock)
+        self._meter = Meter(self.metrics, clock)
+        events = CountedEvents(self._recorder, self.metrics, clock)
         self._fence: Fence = LeaseFence(clock) if settings.lease.enabled else NoLease()
         self.assembly = assemble(
             settings,
             rest=self._rest,
-            recorder=self._recorder,
+            recorder=events,
             clock=clock,
             fence=self._fence,
             find=find,
             record_call=self.metrics.record_call,
             on_bug=self._note_bug,
+            on_applied=self._meter.applied,
         )
+        events.controller = self.assembly.controller
+        self.assembly.controller.queue.on_pop = self.metrics.queue_seconds.labels(QUEUE).observe
         self._workers = Workers(
             self.assembly.controller,
             clock,
@@ -92,6 +100,7 @@ class Process:
         self._threads: list[threading.Thread] = []
         self._endpoints: Endpoints | None = None
         self._working = False
+        self.metrics.look = self._look
 
     def stop(self) -> None:
         """Ask the process to end; returns at once."""
@@ -192,7 +201,6 @@ class Process:
 
     def _begin(self) -> None:
         services, nodes, *_ = self._reflectors
-        self.metrics.leader.set(1)
         self.assembly.controller.start(services.store, nodes.store)
         self._workers.start()
         self._working = True
@@ -219,7 +227,12 @@ class Process:
         self.metrics.panics.inc()
 
     def _note_result(self, work: Work, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the worker's signature
-        provider = self.assembly.accounts[work.account].info.name
-        self.metrics.reconcile_seconds.labels(provider, "ok" if ok else "error").observe(seconds)
-        if ok:
-            self.metrics.last_success.labels(provider).set(self._clock.now().timestamp())
+        self._meter.passed(self.assembly.accounts[work.account], work, seconds, ok=ok)
+
+    def _look(self) -> Figures:
+        clock = self._clock
+        running = self._workers.running_seconds()
+        figures = measure(self.assembly.controller, now=clock.now(), monotonic=clock.monotonic(), running=running)
+        figures.leading = self._working
+        figures.watch_restarts = {r.resource_name: r.stats.failures for r in self._reflectors}
+        return figures

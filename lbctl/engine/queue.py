@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import heapq
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,9 +35,14 @@ class _Entry:
 
 
 class ScopeQueue(Generic[K]):
-    """Keys with a priority and a time before which they are not due."""
+    """Keys with a priority and a time before which they are not due.
+
+    `added` counts the keys that ever came in; `on_pop` is told how long each was overdue when it was handed out.
+    """
 
     def __init__(self) -> None:
+        self.added = 0
+        self.on_pop: Callable[[float], None] = lambda _seconds: None
         self._entries: dict[K, _Entry] = {}
         self._waiting: list[tuple[float, int, K]] = []
         self._ready: list[tuple[Priority, int, K]] = []
@@ -88,6 +93,7 @@ class ScopeQueue(Generic[K]):
         if not self._ready:
             return None
         _, _, key = heapq.heappop(self._ready)
+        self.on_pop(max(0.0, now - self._entries[key].due))
         del self._entries[key]
         self._working.add(key)
         return key
@@ -106,9 +112,10 @@ class ScopeQueue(Generic[K]):
         heads = [self._entries[heap[0][2]].due for heap in (self._ready, self._waiting) if heap]
         return min(heads, default=None)
 
-    def oldest_due(self) -> float | None:
-        """The earliest time at which a waiting key became due; looks at every key."""
-        return min((entry.due for entry in self._entries.values()), default=None)
+    def overdue(self, now: float) -> tuple[int, float]:
+        """How many keys are due, and for how many seconds the oldest has been; looks at every key."""
+        dues = [entry.due for entry in self._entries.values() if entry.due <= now]
+        return len(dues), now - min(dues, default=now)
 
     def _drop_stale(self, heap: list[Any]) -> None:
         while heap and self._live(heap[0][2], heap[0][1]) is None:
@@ -123,8 +130,10 @@ class ScopeQueue(Generic[K]):
 
     def _put(self, key: K, entry: _Entry) -> None:
         if key in self._working:
+            self.added += key not in self._again
             self._again[key] = entry
             return
+        self.added += key not in self._entries
         self._entries[key] = entry
         heapq.heappush(self._waiting, (entry.due, entry.number, key))
 

@@ -14,7 +14,7 @@ from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
 from lbctl.engine.passes import ComeBack, Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world, plan_scope
-from lbctl.engine.tracked import Account, Failure, Tracked
+from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import InvalidService, LbctlError, Retry
 from lbctl.model.resource import Desired, Identity, Scope
 from lbctl.plan.order import build_plan
@@ -52,36 +52,31 @@ class Reconciler:
             self._applier.failed(state, action, error)
 
     def _rounds(self, state: Pass) -> Steps:
+        """Plan and apply until the plan is empty, waits, or fails; a plan may so have several stages."""
         for _ in range(MAX_ROUNDS):
             if state.stopped:
                 return
-            state.again = False
+            before = state.planned if state.acted and not state.again else None
+            state.again = state.acted = False
             try:
                 yield from self._observe_if_doubted(state)
                 state.planned = self._plan(state)
             except LbctlError as error:
                 self._applier.scope_failed(state, error)
                 return
-            if self._is_resting(state, state.planned):
+            if before is not None and self._is_same(before, state.planned) and not state.errors:
+                state.unfinished = True
                 return
             for call in self._applier.run(state, state.planned):
                 self._announcer.begin(state)
                 yield call
             self._applier.advance_bisection(state)
-            if not state.again:
+            if not (state.again or (state.acted and not state.errors)):
                 return
 
-    def _is_resting(self, state: Pass, planned: Planned) -> bool:
-        """True when just what failed last time is planned again, and its pause is not over."""
-        failure = self._account.failures.get(state.scope)
-        if failure is None or failure.digest != planned.plan.digest:
-            return False
-        if failure.until <= self._shared.clock.monotonic():
-            return False
-        state.blame_all(failure.errors)
-        state.comeback.not_later_than(failure.until)
-        state.rested = True
-        return True
+    def _is_same(self, before: Planned, after: Planned) -> bool:
+        """True when what was just carried out is planned again: the cloud took it and did not do all of it."""
+        return bool(after.plan.actions) and before.plan.digest == after.plan.digest and before.frozen == after.frozen
 
     def _observe_if_doubted(self, state: Pass) -> Steps:
         account = self._account
@@ -109,10 +104,12 @@ class Reconciler:
             policy=self._shared.policy,
             now=self._shared.clock.now(),
             extra_frozen=frozenset(state.unmarked) | self._retained(state.scope),
+            approved=self._shared.approved,
         )
         for identity, problems in planned.desired.rejected.items():
             state.errors[identity] = InvalidService(problems)
         self._account.plans[state.scope] = planned.plan
+        self._applier.forgive(state.scope, planned.full)
         return planned
 
     def _release(self, state: Pass) -> Steps:
@@ -128,21 +125,18 @@ class Reconciler:
         return frozenset(t.identity for t in self._account.members(scope) if is_retained(t))
 
     def _schedule(self, state: Pass) -> None:
-        if state.rested:
-            return
+        """Say when to come back for what failed as a whole; single actions have said so themselves."""
         key = (self._account.name, state.scope)
         now = self._shared.clock.monotonic()
-        errors = [*state.errors.values(), *([state.scope_error] if state.scope_error else [])]
-        retries = [error for error in errors if error.retry not in (Retry.WHEN_CHANGED, Retry.NEVER)]
-        if any(error.retry is not Retry.AFTER for error in retries):
-            state.comeback.not_later_than(now + self._shared.backoff.failed(key))
-        for error in retries:
+        unmarked = [state.errors[i] for i in state.unmarked if i in state.errors]
+        failed = [*unmarked, *([state.scope_error] if state.scope_error else [])]
+        for error in failed:
             if error.retry is Retry.AFTER:
                 state.comeback.not_later_than(now + error.after_seconds)
-        self._account.failures.pop(state.scope, None)
-        if state.comeback.at is not None and retries and state.remaining:
-            self._account.failures[state.scope] = Failure(state.remaining, state.comeback.at, dict(state.errors))
-        if not retries and not state.stopped:
+        growing = [e for e in failed if e.retry not in (Retry.AFTER, Retry.WHEN_CHANGED, Retry.NEVER)]
+        if state.unfinished or growing:
+            state.comeback.not_later_than(now + self._shared.backoff.failed(key))
+        elif not state.stopped:
             self._shared.backoff.reset(key)
             self._account.conflicts.pop(state.scope, None)
 

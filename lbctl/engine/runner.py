@@ -81,6 +81,11 @@ class Workers:
         for thread in self._threads:
             thread.join(timeout=60)
 
+    def running_seconds(self) -> list[float]:
+        """For how long each busy worker has been at its present piece of work."""
+        now = self.clock.monotonic()
+        return [now - since for since in list(self._busy_since.values())]
+
     def trouble(self) -> str:
         """What is wrong with the threads, empty when all is well."""
         dead = [thread.name for thread in self._threads if not thread.is_alive()]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lbctl.driver import Driver, DriverInfo, Pending
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import SHARED_FINALIZER, Standing
 from lbctl.engine.nodes import NodeTracker
+from lbctl.engine.orphans import OrphanWatch
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.objects import EndpointSlice, Ingress, Service
@@ -123,11 +124,10 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Actions of a scope that failed: not tried again before `until`, unless other actions are planned."""
+    """An action that failed and is not tried again before `until`; another action, with another digest, is."""
 
-    digest: str
     until: float
-    errors: Mapping[Identity, LbctlError]
+    error: LbctlError
 
 
 class Account:
@@ -144,8 +144,9 @@ class Account:
         self.in_flight: dict[str, InFlight] = {}
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
-        self.culprits: dict[Identity, tuple[Intent, InvalidService]] = {}
-        self.failures: dict[Scope, Failure] = {}
+        self.culprits: dict[tuple[Scope, Identity], tuple[Intent, InvalidService]] = {}
+        self.orphan_watch = OrphanWatch()
+        self.failures: dict[Scope, dict[str, Failure]] = defaultdict(dict)
         self.plans: dict[Scope, Plan] = {}
         self.conflicts: dict[Scope, int] = defaultdict(int)
         self.node_updates: dict[Scope, float] = {}
@@ -174,8 +175,8 @@ class Account:
         """Drop a Service that is gone together with everything that it had."""
         with self._lock:
             tracked = self.services.pop(identity, None)
-            self.culprits.pop(identity, None)
             for scope in tracked.scopes if tracked else ():
+                self.culprits.pop((scope, identity), None)
                 self._members[scope].discard(identity)
 
     def see(self, observed: Observed, *, now: float) -> None:
@@ -239,8 +240,8 @@ class Account:
         """Operations of one scope that the cloud is still working on."""
         return (flight for flight in list(self.in_flight.values()) if flight.scope == scope)
 
-    def orphans(self) -> Iterator[tuple[Scope, Identity]]:
-        """Owners of observed objects that are no tracked Service."""
+    def strangers(self) -> Iterator[tuple[Scope, Identity]]:
+        """Owners of observed objects that are no tracked Service; `orphan_watch` tells which of them to believe."""
         for identity, scopes in list(self._owners.items()):
             if identity not in self.services:
                 yield from ((scope, identity) for scope in sorted(scopes))

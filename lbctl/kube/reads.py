@@ -6,13 +6,15 @@ the commands at the desk. Each function tells what it costs.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lbctl.errors import KubeGone
+from lbctl.kube.lease import Lease
 from lbctl.kube.resources import T
-from lbctl.kube.target import ACCESS_REVIEWS, ENDPOINT_SLICES, NAMESPACES, NODES, SERVICES, VERSION
+from lbctl.kube.target import ACCESS_REVIEWS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, VERSION
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
 
@@ -63,6 +65,24 @@ class _Review(msgspec.Struct, frozen=True):
 
 class _Version(msgspec.Struct, frozen=True, rename="camel"):
     git_version: str
+
+
+class EventView(msgspec.Struct, frozen=True, rename="camel"):
+    """An Event, as far as people read it."""
+
+    type: str = ""
+    reason: str = ""
+    message: str = ""
+    count: int = 1
+    last_timestamp: str | None = None
+
+
+class _Events(msgspec.Struct, frozen=True):
+    items: list[EventView] | None = None
+
+
+_LEASE = msgspec.json.Decoder(Lease)
+_EVENTS = msgspec.json.Decoder(_Events)
 
 
 class Cluster:
@@ -134,6 +154,24 @@ class Cluster:
         }
         body = self._rest.send("create", ACCESS_REVIEWS, body=review)
         return msgspec.json.decode(body, type=_Review).status.allowed
+
+    def get_lease_holder(self, name: str, *, namespace: str, now: dt.datetime) -> str:
+        """Who holds a Lease that has not run out by the wall clock, empty for nobody; one GET."""
+        try:
+            spec = _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
+        except KubeGone:
+            return ""
+        renewed = dt.datetime.fromisoformat(spec.renew_time) if spec.renew_time else None
+        if renewed is None or now - renewed > dt.timedelta(seconds=spec.lease_duration_seconds or 0):
+            return ""
+        return spec.holder_identity or ""
+
+    def list_events(self, service: Service) -> tuple[EventView, ...]:
+        """The Events about a Service, oldest first; one GET."""
+        meta = service.metadata
+        query = {"fieldSelector": f"involvedObject.name={meta.name},involvedObject.uid={meta.uid}"}
+        body = self._rest.list(EVENTS.within(meta.namespace), query)
+        return tuple(sorted(_EVENTS.decode(body).items or (), key=lambda event: event.last_timestamp or ""))
 
     def get_version(self) -> str:
         """The server's version, such as `v1.36.2`; one GET."""

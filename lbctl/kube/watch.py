@@ -44,7 +44,10 @@ class Listener(Protocol[V_contra]):
 
 @dataclasses.dataclass(slots=True)
 class ReflectorStats:
-    """Counters of one reflector, and the time of its last event in seconds of the monotonic clock."""
+    """Counters of one reflector, and the time of its last event in seconds of the monotonic clock.
+
+    `connected` is False from a failure until the server answers again: what the store shows may be old then.
+    """
 
     lists: int = 0
     watches: int = 0
@@ -55,6 +58,7 @@ class ReflectorStats:
     listener_errors: int = 0
     last_event_at: float | None = None
     last_error: str = ""
+    connected: bool = False
 
 
 class Reflector(Generic[T]):
@@ -91,6 +95,11 @@ class Reflector(Generic[T]):
     def synced(self) -> bool:
         """True once the store has held everything."""
         return self._protocol.synced
+
+    @property
+    def resource_name(self) -> str:
+        """What is mirrored, such as `services`."""
+        return self._resource.target.resource
 
     @property
     def resource_version(self) -> str:
@@ -137,6 +146,7 @@ class Reflector(Generic[T]):
     def _note_failure(self, error: KubeError) -> None:
         self.stats.failures += 1
         self.stats.last_error = str(error)
+        self.stats.connected = False
         log.warning("%s", error)
 
     def _read_page(self, ask: Ask) -> None:
@@ -160,6 +170,7 @@ class Reflector(Generic[T]):
         with self._rest.stream(self._resource.target, ask.query, read_seconds=ask.read_seconds) as stream:
             self._stream = stream
             self._protocol.on_open(self._clock.monotonic())
+            self.stats.connected = True
             if not self._stopping.is_set():
                 self._read_lines(stream)
         self._stream = None

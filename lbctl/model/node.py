@@ -7,9 +7,12 @@ guard, generations) is the engine's.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any, TypeVar
 
 from lbctl.model.objects import Node
@@ -67,6 +70,20 @@ def internal_ip(node: Node, family: str = "IPv4") -> str | None:
 def is_eligible(node: Node) -> bool:
     """True when the node belongs to the target set of every balancer (same for traffic policy Cluster and Local)."""
     return not is_excluded(node) and not is_leaving(node)
+
+
+def spread(nodes: Iterable[Node], limit: int) -> tuple[Node, ...]:
+    """At most `limit` nodes, evenly over the zones, always the same ones for the same nodes, in the order of names.
+
+    For clouds that take no more targets: the choice depends on the nodes' uids alone, so it survives restarts and a
+    node that joins or leaves moves few others.
+    """
+    by_zone: dict[str, list[Node]] = defaultdict(list)
+    for node in sorted(nodes, key=lambda node: hashlib.sha256(node.metadata.uid.encode()).digest()):
+        by_zone[zone(node)].append(node)
+    in_turn = zip_longest(*(by_zone[name] for name in sorted(by_zone)))
+    chosen = islice((node for turn in in_turn for node in turn if node is not None), limit)
+    return tuple(sorted(chosen, key=lambda node: node.metadata.name))
 
 
 @dataclass(frozen=True, eq=False)

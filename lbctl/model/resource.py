@@ -10,13 +10,32 @@ from __future__ import annotations
 import enum
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from lbctl.model.problem import Problem
 from lbctl.model.status import Notice
 
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+class _Nothing(Mapping[Any, Any]):
+    """The empty mapping, hashable, so that dataclasses of Python 3.11 accept it as a default."""
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - there is nothing to type
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Mapping[Any, Any] = _Nothing()
 
 
 def nothing() -> Mapping[Any, Any]:

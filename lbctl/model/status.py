@@ -53,13 +53,21 @@ def published(ingress: tuple[Ingress, ...], *, families: tuple[str, ...]) -> tup
 
 
 def _canonical(entry: Ingress) -> Ingress:
-    if entry.ip is None:
-        return entry if entry.ip_mode is None else _rebuilt(entry, ip=None, mode=None)
-    return _rebuilt(entry, ip=str(ipaddress.ip_address(entry.ip)), mode=entry.ip_mode or "VIP")
+    ip = entry.ip or _literal(entry.hostname)
+    if ip is None:
+        return Ingress(hostname=entry.hostname, ports=entry.ports)
+    hostname = None if _literal(entry.hostname) else entry.hostname
+    return Ingress(
+        ip=str(ipaddress.ip_address(ip)), hostname=hostname, ip_mode=entry.ip_mode or "VIP", ports=entry.ports
+    )
 
 
-def _rebuilt(entry: Ingress, *, ip: str | None, mode: str | None) -> Ingress:
-    return Ingress(ip=ip, hostname=entry.hostname, ip_mode=mode, ports=entry.ports)
+def _literal(hostname: str | None) -> str | None:
+    """The host name when it is an address, which the API server takes as `ip` only."""
+    try:
+        return str(ipaddress.ip_address(hostname)) if hostname else None
+    except ValueError:
+        return None
 
 
 def _family(ip: str | None) -> str:

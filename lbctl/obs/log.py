@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+from collections import deque
 from typing import TextIO
 
 DEBUG_VERBOSITY = 3
@@ -38,6 +39,32 @@ def set_up(*, form: str, verbosity: int, stream: TextIO = sys.stderr) -> None:
 def without_secrets(text: str) -> str:
     """The text with everything that looks like a credential replaced."""
     return SECRET.sub(HIDDEN, text)
+
+
+class Recent(logging.Handler):
+    """Keeps the last lines of the log in memory, for commands that show them only when something went wrong."""
+
+    def __init__(self, count: int = 40) -> None:
+        super().__init__()
+        self._lines: deque[str] = deque(maxlen=count)
+        self.setFormatter(KlogFormatter())
+
+    @classmethod
+    def set_up(cls) -> Recent:
+        """Send all logs to a new one of these."""
+        handler = cls()
+        root = logging.getLogger()
+        root.handlers[:] = [handler]
+        root.setLevel(logging.INFO)
+        return handler
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        self._lines.append(self.format(record))
+
+    def lines(self) -> tuple[str, ...]:
+        """The newest lines, oldest first."""
+        return tuple(self._lines)
 
 
 class JsonFormatter(logging.Formatter):

@@ -78,7 +78,8 @@ class Action:
 
     `call` is the cloud's name of the operation. `after` are ids of actions that must have succeeded before. `payload`
     is the driver's own, immutable. `annotations` are written to the Services' objects instead of calling the cloud:
-    the few facts that must be remembered before a call is made.
+    the few facts that must be remembered before a call is made. Nothing waits for an `optional` action: what it sets
+    makes a resource better, but not usable.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Action:
     after: frozenset[str] = frozenset()
     payload: object = field(default=None, hash=False, compare=False)
     annotations: Mapping[Identity, Mapping[str, str | None]] = field(default_factory=nothing, hash=False)
+    optional: bool = False
 
     @property
     def hazard(self) -> Hazard:
@@ -140,14 +142,23 @@ class Plan:
 
 
 def digest(actions: tuple[Action, ...]) -> str:
-    """Stable name of a set of actions: it changes exactly when what would be done changes."""
-    lines = sorted(f"{step.verb} {step.key} {step.name} {changes_text(step)}" for a in actions for step in a.steps)
+    """Stable name of a set of actions: it changes exactly when what would be done changes.
+
+    Costs a look at every member of every set that changes, so it is made only where it is needed.
+    """
+    lines = sorted(_whole(step) for action in actions for step in action.steps)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def changes_text(step: Step) -> str:
-    """All field changes of a step in one stable line."""
-    return "; ".join(change_text(change) for change in step.changes)
+def _whole(step: Step) -> str:
+    changes = (f"{change.field}: {_every(change.old)} -> {_every(change.new)}" for change in step.changes)
+    return f"{step.verb} {step.key} {step.name} {'; '.join(changes)}"
+
+
+def _every(value: object) -> str:
+    if isinstance(value, frozenset):
+        return "{" + ", ".join(sorted(_every(member) for member in value)) + "}"
+    return value_text(value)
 
 
 def change_text(change: Change) -> str:

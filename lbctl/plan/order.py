@@ -32,7 +32,7 @@ def _linked(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     makers: dict[Key, list[str]] = defaultdict(list)
     removers: dict[Key, list[str]] = defaultdict(list)
     for action in actions:
-        for step in action.steps:
+        for step in () if action.optional else action.steps:
             (removers if step.verb in REMOVES else makers)[step.key].append(action.id)
     after: dict[str, set[str]] = {action.id: set(action.after) for action in actions}
     for action in actions:

@@ -5,13 +5,16 @@ The "cloud" is a state directory with Envoy's discovery files. Importing this pa
 
 from __future__ import annotations
 
+import os
+
+from lbctl.clock import SystemClock
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.node import internal_ip
 from lbctl.model.objects import Node
 from lbctl_local.annotations import ANNOTATIONS
 from lbctl_local.names import BALANCER, PROCESS
 from lbctl_local.parse import CAPABILITIES
-from lbctl_local.settings import LocalSettings
+from lbctl_local.settings import LocalSettings, find_state_dir
 
 FAMILIES = ("IPv4", "IPv6")
 
@@ -21,6 +24,13 @@ def connect(setup: Setup) -> Driver:
     from lbctl_local.driver import LocalDriver  # noqa: PLC0415 - the package's import loads no process code
 
     return LocalDriver(DRIVER, setup)
+
+
+def tear_down(settings: LocalSettings) -> None:
+    """End Envoy and remove its state directory; waits at most 20 s."""
+    from lbctl_local.process import stop_envoy  # noqa: PLC0415 - the package's import loads no process code
+
+    stop_envoy(find_state_dir(settings, environ=os.environ, root=os.geteuid() == 0), SystemClock())
 
 
 def has_internal_ip(node: Node) -> bool:
@@ -49,4 +59,5 @@ DRIVER = DriverInfo(
     # A write that replaces a pool takes effect once its first health checks are through (2 s for a dead target).
     min_node_sync_seconds=3.0,
     event_reasons=("LimitedByDriver",),
+    tear_down=tear_down,
 )

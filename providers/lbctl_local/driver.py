@@ -10,9 +10,9 @@ from functools import cached_property
 from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Unreachable
 from lbctl.model.intent import Intent
-from lbctl.model.objects import Ingress, Service
+from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
-from lbctl.model.status import Status, published
+from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
 from lbctl_local.apply import START_OPERATION, Writer
 from lbctl_local.check import Checks
@@ -28,6 +28,7 @@ from lbctl_local.plan import build_actions, release_actions
 from lbctl_local.process import EnvoyProcess
 from lbctl_local.settings import LocalSettings, find_state_dir, parse_pools
 from lbctl_local.state import StateDir
+from lbctl_local.status import build_status
 from lbctl_local.supervisor import Supervisor
 
 START_SECONDS = 30.0
@@ -67,6 +68,7 @@ class LocalDriver:
             state=self._state,
             data_plane=self._data_plane,
             process=self._process,
+            watch=self._supervisor.watch,
         )
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - nobody else serves this host
@@ -78,13 +80,13 @@ class LocalDriver:
         return parse_service(service, pools=self._pools)
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:  # noqa: ARG002 - the contract's signature
-        """The Service's own scope, and the one of the process."""
-        return balancer_scope(intent.identity), PROCESS
+        """The Service's own scope."""
+        return (balancer_scope(intent.identity),)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Taken addresses, as far as one has to be chosen; the Envoy that should run."""
         if scope == PROCESS:
-            return Facts({}, process=self._wanted_process(world))
+            return Facts({}, process=self._wanted_process())
         taken = taken_addresses(scope, world, self._state, cluster=self._cluster)
         return Facts(taken, access_logs=str(self._state.access_logs))
 
@@ -131,17 +133,8 @@ class LocalDriver:
         return outcomes
 
     def status(self, identity: Identity, world: World) -> Status:
-        """The addresses on which all ports are served."""
-        observed = world.observed.get(balancer_scope(identity))
-        intent = world.intents.get(identity)
-        if observed is None or intent is None:
-            return Status(waiting_for="a first look at Envoy")
-        listeners = [seen for seen in observed.of_kind("listener") if identity in seen.resource.owners]
-        addresses = sorted({str(seen.resource.fields["address"]) for seen in listeners})
-        ingress = tuple(Ingress(ip=address, ip_mode="Proxy") for address in addresses)
-        wanted = len(intent.ports) * len(intent.families)
-        waiting = "" if len(listeners) >= wanted else f"{wanted - len(listeners)} of {wanted} listeners"
-        return Status(published(ingress, families=intent.families), waiting, intent.notices)
+        """The addresses on which ports are served; while nothing is, what was published stays."""
+        return build_status(identity, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - one owner a scope
         """One write that takes our marks off."""
@@ -157,9 +150,8 @@ class LocalDriver:
         if "_supervisor" in self.__dict__:
             self._supervisor.close()
 
-    def _wanted_process(self, world: World) -> dict[str, str] | None:
-        in_use = any(scope.kind == BALANCER and seen.resources for scope, seen in world.observed.items())
-        if not (world.intents or in_use or self._process.is_alive()):
+    def _wanted_process(self) -> dict[str, str] | None:
+        if not self._process.is_alive():
             return None
         return {"version": self._process.version, "bootstrap": self._process.bootstrap_digest}
 
@@ -193,7 +185,9 @@ class LocalDriver:
         )
 
     def _bound(self) -> frozenset[str] | None:
+        if not self._process.is_alive():
+            return frozenset()
         try:
-            return self._admin.listener_names() if self._process.is_alive() and self._admin.is_live() else None
+            return self._admin.listener_names() if self._admin.is_live() else None
         except CloudError:
             return None

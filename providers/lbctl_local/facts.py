@@ -1,4 +1,4 @@
-"""What modelling needs beyond the Service and its own objects: taken addresses, and the Envoy that should run.
+"""What modelling needs beyond the Service and its own objects: taken addresses.
 
 Reads names only; a scope that has its addresses costs no read at all.
 """

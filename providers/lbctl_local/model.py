@@ -37,7 +37,7 @@ IDLE_SECONDS = {"TCP": 3600, "UDP": 60}
 class Facts:
     """What modelling needs beyond the Service: `taken` is holder by address, without the scope's own.
 
-    `access_logs` is the folder for access logs; `process` is the fields of the Envoy that should run.
+    `access_logs` is the folder for access logs; `process` is the fields of the Envoy that should run, if one does.
     """
 
     taken: Mapping[str, str]
@@ -46,7 +46,7 @@ class Facts:
 
 
 def model_process(facts: Facts) -> Desired:
-    """The one Envoy process; empty while nothing has to be served."""
+    """The Envoy process as it should run, while one runs: the first write of a pool starts it."""
     if facts.process is None:
         return Desired(PROCESS)
     return Desired.of(PROCESS, [Resource(PROCESS_KEY, "envoy", facts.process)])

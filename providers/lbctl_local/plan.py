@@ -1,7 +1,7 @@
 """Rules for the differ, and which steps share a call. Pure.
 
-All pools of a scope go into one write of the cluster file, all listeners into one of the listener file; Envoy replaces
-only what differs. Order: address, pools, listeners; the other way round for what goes.
+All pools and listeners of a scope go into one write, clusters before the listeners that point at them; Envoy replaces
+only what differs. Addresses come before; what is not needed any more goes after: pools, then addresses.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
+from lbctl_local.spec import ListenerSpec
 
+DRAINS = FieldRule(hazard=Hazard.DRAINS)
+LISTENER_FIELDS = ListenerSpec.__struct_fields__
 RULES = Rules(
     {
         "address": KindRule("address"),
         "pool": KindRule("pool"),
-        "listener": KindRule("listener", on_delete=Hazard.DRAINS),
+        # Envoy drains the connections of a listener, or of its filter chain, when anything of it changes.
+        "listener": KindRule("listener", dict.fromkeys(LISTENER_FIELDS, DRAINS), on_delete=Hazard.DRAINS),
         "process": KindRule(
             "Envoy process",
             fields={
@@ -34,8 +38,8 @@ RULES = Rules(
 )
 
 RESERVE, RETIRE, FREE = "address.reserve", "address.retire", "address.free"
-PUT_POOLS, PUT_LISTENERS, DROP_POOLS = "pools.put", "listeners.put", "pools.drop"
-START = "envoy.start"
+PUT, DROP = "entries.put", "pools.drop"
+RESTART = "envoy.restart"
 RELEASE = "marks.release"
 
 
@@ -86,7 +90,7 @@ def _fold(steps: list[Step]) -> Iterator[Action]:
     folded: dict[str, list[Step]] = {}
     for step in steps:
         folded.setdefault(_call_of(step), []).append(step)
-    for call in (START, RESERVE, PUT_POOLS, PUT_LISTENERS, RETIRE, DROP_POOLS, FREE):
+    for call in (RESTART, RESERVE, PUT, RETIRE, DROP, FREE):
         members = folded.get(call, [])
         if call in PER_RESOURCE:
             yield from (Action(f"{call} {step.key.id}", call, (step,)) for step in members)
@@ -94,12 +98,12 @@ def _fold(steps: list[Step]) -> Iterator[Action]:
             yield Action(call, call, tuple(members))
 
 
-PER_RESOURCE = frozenset({START, RESERVE, RETIRE, FREE})
+PER_RESOURCE = frozenset({RESTART, RESERVE, RETIRE, FREE})
 CALLS = {
-    "process": (START, START),
+    "process": (RESTART, RESTART),
     "address": (RESERVE, FREE),
-    "pool": (PUT_POOLS, DROP_POOLS),
-    "listener": (PUT_LISTENERS, PUT_LISTENERS),
+    "pool": (PUT, DROP),
+    "listener": (PUT, PUT),
 }
 
 

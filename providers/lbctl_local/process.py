@@ -20,6 +20,7 @@ import msgspec
 
 from lbctl.clock import Clock
 from lbctl.errors import MissingFact, Unreachable
+from lbctl_local.interface import remove_address
 from lbctl_local.render import render_bootstrap
 from lbctl_local.settings import LocalSettings
 from lbctl_local.state import StateDir, replace_file
@@ -151,16 +152,20 @@ def read_running(state: StateDir) -> Running | None:
         return None
 
 
-def stop_envoy(root: Path, clock: Clock) -> None:
+def stop_envoy(root: Path, clock: Clock, *, interface: str = "") -> None:
     """End the Envoy of a state directory and remove the directory; success when there is none.
 
-    Waits at most 10 s, then kills. A supervisor elsewhere takes the missing `envoy.json` as "stopped on purpose".
+    With `interface`, the addresses that were added to it are taken off, those of all clusters. Waits at most 10 s, then
+    kills. A supervisor elsewhere takes the missing `envoy.json` as "stopped on purpose".
     """
     state = StateDir(root)
     running = read_running(state)
     state.process.unlink(missing_ok=True)
     if running is not None and is_alive(state):
         _end(running.pid, state, clock)
+    if interface:
+        for address in state.reserved():
+            remove_address(interface, address)
     shutil.rmtree(root, ignore_errors=True)
 
 

@@ -26,6 +26,7 @@ POLICIES = {"round-robin": "ROUND_ROBIN", "random": "RANDOM", "least-request": "
 CONNECT_SECONDS = "3s"
 # A target that refuses costs the client nothing while another one accepts.
 CONNECT_ATTEMPTS = 3
+DOWN_INTERVAL_SECONDS = 2
 # Without a limit of our own, Envoy's circuit breaker refuses the 1,025th connection of a pool.
 NO_LIMIT = 4_294_967_295
 # Admits no client: the way to say that all ranges of a Service belong to the other address family.
@@ -114,6 +115,8 @@ def _health_check(spec: PoolSpec) -> Json:
         "interval": f"{spec.check_interval}s",
         # A pool without traffic would otherwise be checked once a minute.
         "no_traffic_interval": f"{spec.check_interval}s",
+        # A target that is known to be down is asked more often, so that it serves soon after it is back.
+        "unhealthy_interval": f"{min(spec.check_interval, DOWN_INTERVAL_SECONDS)}s",
         "healthy_threshold": spec.check_healthy_after,
         "unhealthy_threshold": spec.check_unhealthy_after,
         "always_log_health_check_failures": False,

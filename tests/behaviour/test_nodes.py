@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.model.objects import NodeCondition, NodeStatus, Taint
+from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
 from tests.clouds.memory import info
 from tests.world import World, change, node, service
 
@@ -235,3 +235,62 @@ def test_one_joining_node_is_one_update_a_service_and_the_event_says_so(world, c
     world.settle()
     assert cloud.calls == {"update": 1}
     assert world.reasons()[-1] == "UpdatedLoadBalancer"
+
+
+@pytest.mark.spec("SC-059")
+def test_more_nodes_than_the_cloud_takes_are_chosen_evenly_and_always_the_same(cloud):
+    """An even spread over the zones that a restart does not change."""
+    cloud.most_targets = 6
+    world = World(info(cloud), nodes=())
+    for index in range(30):
+        joined = node(f"m{index}", labels={"topology.kubernetes.io/zone": f"z{index % 3}"})
+        world.kube.nodes[joined.metadata.name] = joined
+    world.start()
+    world.apply(service())
+    chosen = only_targets(cloud)
+    zones = sorted(world.kube.nodes[name].metadata.labels["topology.kubernetes.io/zone"] for name in chosen)
+    assert zones == ["z0", "z0", "z1", "z1", "z2", "z2"]
+    world.crash()
+    world.settle(60)
+    assert only_targets(cloud) == chosen
+
+
+@pytest.mark.spec("SC-055", "SC-078")
+def test_a_node_that_joins_during_a_pass_is_served_by_the_next_one(world, cloud):
+    """The same scope is not worked on twice at once, and the newest set of nodes wins in the end."""
+    world.kube.put(service())
+    world.clock.advance(1)
+    work = world.controller.next_work()
+    running = world.controller.run(work)
+    next(running)
+    world.see_node(node("n3"))
+    world.clock.advance(5)
+    world.controller.tick()
+    others = []
+    while (other := world.controller.next_work()) is not None:
+        others.append(other)
+    assert work not in others
+    for _ in running:
+        pass
+    world.controller.done(work)
+    for other in others:
+        world.do(other)
+    world.settle(60)
+    assert only_targets(cloud) == {"n1", "n2", "n3"}
+
+
+@pytest.mark.spec("SC-052")
+@pytest.mark.parametrize(("by_address", "updates"), [(True, 1), (False, 0)])
+def test_a_changed_address_matters_only_where_targets_are_addresses(cloud, by_address, updates):
+    """An update for drivers that target addresses, nothing for those that target instances."""
+    kind = info(cloud)
+    identity = (lambda n: n.status.addresses) if by_address else (lambda n: n.spec.provider_id)
+    fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__} | {"node_identity": identity}
+    world = World(type(kind)(**fields))
+    world.apply(service())
+    generation = world.account.nodes.current.generation
+    moved = node("n2")
+    address = NodeAddress(type="InternalIP", address="10.9.9.9")
+    world.see_node(change(moved, status=NodeStatus(addresses=(address,), conditions=moved.status.conditions)))
+    world.settle()
+    assert world.account.nodes.current.generation == generation + updates

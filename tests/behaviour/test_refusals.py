@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from lbctl.errors import NotAuthenticated, PermissionDenied, Throttled, Unreachable
+from lbctl.errors import Conflict, NotAuthenticated, PermissionDenied, Throttled, Unreachable
 from lbctl.plan.actions import Hazard
-from lbctl.plan.policy import Policy
+from lbctl.plan.policy import Mode, Policy
 from tests.clouds.memory import PREFIX, info
 from tests.world import World, change, node, service
 
@@ -251,4 +251,112 @@ def test_an_orphan_is_reported_and_left_alone(world, cloud):
     cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
     world.settle(1300)
     assert any(t.name == "auid9" for t in cloud.things.values())
-    assert [identity.name for _, identity in world.account.orphans()] == ["gone"]
+    assert [identity.name for _, identity in world.account.orphan_watch.confirmed()] == ["gone"]
+
+
+def test_a_conflict_is_tried_again_at_once_on_a_fresh_view(world, cloud):
+    """Our view was old: the scope is read and planned again within the same pass."""
+    fail_once(cloud, "create-listener", Conflict("the version does not match"))
+    started = world.clock.monotonic()
+    world.kube.put(service())
+    world.settle(3)
+    assert world.condition().status == "True"
+    assert world.clock.monotonic() - started <= 3
+
+
+@pytest.mark.spec("SC-058")
+def test_a_cloud_that_does_not_do_all_of_it_is_asked_again_with_pauses(world, cloud):
+    """A target that the cloud does not know is left out; the rest is served, and the missing one tried again."""
+    cloud.unknown_targets = {"n2"}
+    world.kube.put(service())
+    world.settle(3)
+    balancer = next(t for t in cloud.things.values() if t.kind == "balancer")
+    assert set(balancer.fields["targets"]) == {"n1"}
+    assert world.addresses()
+    cloud.unknown_targets = set()
+    world.settle(30)
+    assert set(balancer.fields["targets"]) == {"n1", "n2"}
+    assert world.condition().status == "True"
+
+
+@pytest.mark.spec("SC-044")
+def test_a_protected_balancer_keeps_its_service(world, cloud):
+    """The finalizer stays, and a Warning names what is in the way."""
+    world.apply(service())
+    next(t for t in cloud.things.values() if t.kind == "balancer").fields["protected"] = True
+    world.delete("web")
+    assert world.exists()
+    assert world.live().metadata.finalizers
+    warnings = [notice.message for _, notice in world.kube.events if notice.reason == "DeleteLoadBalancerFailed"]
+    assert any("protected" in message for message in warnings)
+
+
+@pytest.mark.spec("SC-092")
+def test_an_owner_is_an_orphan_only_after_two_looks_ten_minutes_apart(world, cloud):
+    """One look is not believed; default is to report."""
+    tags = {"cluster": "cluster-1", "owner": "shop/gone/uid-9", "scope": "auid9", "key": "auid9"}
+    cloud.create("balancer", "auid9", tags=tags, fields={"timeout": 60}, uses=())
+    world.settle(700)
+    assert [i.name for _, i in world.account.strangers()] == ["gone"]
+    assert world.account.orphan_watch.confirmed() == ()
+    world.settle(1300)
+    assert [i.name for _, i in world.account.orphan_watch.confirmed()] == ["gone"]
+    assert any(t.name == "auid9" for t in cloud.things.values())
+
+
+@pytest.mark.spec("SC-094")
+def test_planning_writes_nothing(world, cloud):
+    """Neither to the cloud nor to the API server, whatever the plan is."""
+    world.apply(service())
+    world.kube.listeners = []
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, ports=service(ports=(81, 82)).spec.ports)))
+    cloud_writes, kube_writes = cloud.writes, world.kube.writes
+    fresh = World(info(cloud), nodes=())
+    fresh.kube.services, fresh.kube.nodes = world.kube.services, world.kube.nodes
+    fresh.policy = Policy(mode=Mode.OBSERVE)
+    fresh.start()
+    fresh.settle()
+    assert sum(len(plan.actions) + len(plan.held) for plan in fresh.plans()) >= 3
+    assert (cloud.writes, world.kube.writes, fresh.kube.writes) == (cloud_writes, kube_writes, 0)
+
+
+def test_a_conflict_that_never_ends_is_told_and_tried_with_growing_pauses(world, cloud):
+    """After five tries at once the Service says so, and there is no storm."""
+    tries = []
+
+    def conflict(name, number):
+        if name == "create-balancer":
+            tries.append(world.clock.monotonic())
+            raise Conflict("the version does not match")
+
+    cloud.before = conflict
+    world.kube.put(service())
+    world.settle(100)
+    assert world.condition().reason == "Conflict"
+    assert 6 <= len(tries) <= 40
+    cloud.before = lambda *_: None
+    world.settle(300)
+    assert world.condition().status == "True"
+
+
+def test_a_culprit_that_arrives_during_a_search_is_not_blamed_on_others(world, cloud):
+    """Two poisoned Services, one of them late: both are found, and nobody else is."""
+    spent = []
+
+    def interrupt(name, number):
+        if name == "update" and not spent and world.account.bisections:
+            spent.append(number)
+            world.kube.put(service("late", ports=(2000,), annotations={PREFIX + "poison": "true"}))
+            raise PermissionDenied("not now")
+
+    world.apply(service("first", ports=(900,)))
+    cloud.before = interrupt
+    for index in range(4):
+        annotations = {PREFIX + "poison": "true"} if index == 1 else {}
+        world.kube.put(service(f"s{index}", ports=(1000 + index,), annotations=annotations))
+    world.settle(1000)
+    assert spent
+    reasons = {name: world.condition(name).reason for name in ("first", "s0", "s1", "s2", "s3", "late")}
+    assert {name for name, reason in reasons.items() if reason == "InvalidService"} == {"s1", "late"}
+    assert {reason for name, reason in reasons.items() if name not in ("s1", "late")} == {"Ready"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lbctl.errors import KubeConflict
-from lbctl.model.objects import Condition, Ingress, LoadBalancerStatus
+from lbctl.model.objects import ClientIPConfig, Condition, Ingress, LoadBalancerStatus, SessionAffinityConfig
 from tests.clouds.memory import PREFIX
-from tests.world import change, node, service
+from tests.world import change, service
 
 
 def set_ingress(world, *addresses):
@@ -180,12 +180,35 @@ def test_deleting_one_service_makes_no_call_in_vain(world, cloud):
     assert {name: count for name, count in cloud.calls.items() if name != "list"} == {"update": 1, "delete": 3}
 
 
-def test_a_second_family_leaves_the_first_address_alone(world, cloud):
-    """SC-026 for a cloud that serves both from one balancer."""
+@pytest.mark.spec("SC-022")
+def test_affinity_and_its_timeout_reach_the_cloud(world, cloud):
+    """One pass each, with the new values."""
+    world.apply(service())
+    for config, seconds in ((None, 10800), (SessionAffinityConfig(client_ip=ClientIPConfig(timeout_seconds=60)), 60)):
+        cloud.calls.clear()
+        world.edit("web", session_affinity="ClientIP", session_affinity_config=config)
+        assert cloud.calls == {"update": 1}
+        assert next(t for t in cloud.things.values() if t.kind == "balancer").fields["affinity"] == seconds
+
+
+@pytest.mark.spec("SC-024")
+def test_the_traffic_policy_switches_the_health_check_and_keeps_the_address(world, cloud):
+    """Both ways."""
+    world.apply(service())
+    address = world.addresses()
+    for policy, port, health in (("Local", 32100, "HTTP:32100/healthz"), ("Cluster", 0, "TCP")):
+        world.edit("web", external_traffic_policy=policy, health_check_node_port=port)
+        assert next(t for t in cloud.things.values() if t.kind == "balancer").fields["health"] == health
+        assert world.addresses() == address
+
+
+@pytest.mark.spec("SC-026")
+def test_only_the_second_address_comes_and_goes_with_the_second_family(world, cloud):
+    """Added: published beside the first. Removed: only it disappears."""
     world.apply(service())
     first = world.addresses()
     world.edit("web", ip_families=("IPv4", "IPv6"), ip_family_policy="PreferDualStack")
-    assert world.addresses()[:1] == first
-    world.see_node(node("n3"))
-    world.settle()
-    assert world.addresses()[:1] == first
+    assert world.addresses()[0] == first[0]
+    assert len(world.addresses()) == 2
+    world.edit("web", ip_families=("IPv4",), ip_family_policy="SingleStack")
+    assert world.addresses() == first

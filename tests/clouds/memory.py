@@ -14,22 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import (
-    Affinity,
-    Capabilities,
-    DriverInfo,
-    Finding,
-    Level,
-    Outcome,
-    Pending,
-    Refs,
-    Setup,
-    World,
-)
-from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, Rejected
+from lbctl.driver import DriverInfo, Finding, Level, Outcome, Pending, Refs, Setup, World
+from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
-from lbctl.model.objects import Ingress, Node, Service
+from lbctl.model.node import spread
+from lbctl.model.objects import Ingress, Service
 from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
@@ -69,11 +62,23 @@ class MemoryCloud:
         self.calls: Counter[str] = Counter()
         self.operations: dict[str, tuple[int, Callable[[], None]]] = {}
         self.slow = False
+        self.refused_busy = 0
+        self.failing: dict[str, CloudError] = {}
+        self.unknown_targets: set[str] = set()
+        self.most_targets = 1000
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
         self.after: Hook = lambda _name, _number: None
         self._ids = itertools.count(1)
         self._addresses = itertools.count(1)
+
+    def stored(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields as the cloud keeps them: it knows no targets that do not exist, and not too many."""
+        if "targets" not in fields:
+            return dict(fields)
+        if len(fields["targets"]) > self.most_targets:
+            raise ValueError(f"more than {self.most_targets} targets")
+        return {**fields, "targets": fields["targets"] - self.unknown_targets}
 
     def create(
         self, kind: str, name: str, *, tags: dict[str, str], fields: dict[str, Any], uses: Iterable[str]
@@ -82,10 +87,11 @@ class MemoryCloud:
             if any(t.kind == kind and t.name == name for t in self.things.values()):
                 raise LookupError(f"{kind} {name} exists")
             self._check(fields, uses)
-            thing = Thing(f"{kind}-{next(self._ids)}", kind, name, dict(tags), dict(fields), set(uses))
+            thing = Thing(f"{kind}-{next(self._ids)}", kind, name, dict(tags), self.stored(fields), set(uses))
             if kind == "balancer":
                 thing.fields["address"] = self.new_address()
-            thing.ready = not self.slow
+            self._serve_second_family(thing)
+            thing.ready = not (self.slow and kind == "balancer")
             self.things[thing.id] = thing
             return thing
 
@@ -100,13 +106,22 @@ class MemoryCloud:
                 raise KeyError(thing_id)
             self._check(fields, uses)
             thing = self.things[thing_id]
-            thing.fields.update(fields)
+            thing.fields.update(self.stored(fields))
+            self._serve_second_family(thing)
             thing.uses = set(uses)
             thing.tags.update(tags or {})
             return thing
 
+    def _serve_second_family(self, thing: Thing) -> None:
+        if "IPv6" in thing.fields.get("families", ()):
+            thing.fields.setdefault("address6", f"2001:db8::{next(self._addresses):x}")
+        else:
+            thing.fields.pop("address6", None)
+
     def delete(self, thing_id: str) -> None:
         with self._write("delete"):
+            if thing_id in self.things and self.things[thing_id].fields.get("protected"):
+                raise RuntimeError(f"{self.things[thing_id].name} is protected against deletion")
             users = [t.name for t in self.things.values() if thing_id in t.uses]
             if users:
                 raise PermissionError(f"{thing_id} is in use by {users}")
@@ -130,6 +145,9 @@ class MemoryCloud:
         )
 
     def _check(self, fields: dict[str, Any], uses: Iterable[str]) -> None:
+        if any(used in self.things and not self.things[used].ready for used in uses):
+            self.refused_busy += 1
+            raise PermissionError("a thing that it uses is still being made")
         missing = [used for used in uses if used not in self.things]
         if missing:
             raise KeyError(f"not found: {missing}")
@@ -157,7 +175,7 @@ class _Write:
 
 def _plain(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return sorted((key, _plain(item, names)) for key, item in value.items() if key != "address")
+        return sorted((key, _plain(item, names)) for key, item in value.items() if not key.startswith("address"))
     if isinstance(value, (list, tuple, frozenset)):
         return sorted((_plain(item, names) for item in value), key=str)
     return names.get(value, value)
@@ -166,6 +184,12 @@ def _plain(value: Any, names: dict[str, str]) -> Any:
 # -- the driver -----------------------------------------------------------------------------------------------------
 
 PREFIX = "memory.example.com/"
+
+
+class MemorySettings(msgspec.Struct, frozen=True):
+    """There is nothing to set."""
+
+
 TABLE = AnnotationTable(
     (
         Annotation(PREFIX + "flavor", "flavor", Choice(("small", "large")), "Size class.", default="small"),
@@ -190,10 +214,6 @@ RULES = Rules(
     }
 )
 FIREWALL = Scope("firewall", "cluster")
-
-
-def node_names(nodes: tuple[Node, ...]) -> frozenset[str]:
-    return frozenset(node.metadata.name for node in nodes)
 
 
 class MemoryDriver:
@@ -238,7 +258,9 @@ class MemoryDriver:
         fields = {
             "flavor": options["flavor"],
             "timeout": options["timeout"],
-            "targets": world.nodes.project(node_names),
+            "targets": frozenset(n.metadata.name for n in spread(world.nodes, self.cloud.most_targets)),
+            "affinity": intent.affinity_seconds,
+            "health": f"HTTP:{intent.health_port}/healthz" if intent.health_port else "TCP",
             "families": intent.families,
         }
         yield Resource(balancer, scope.name, fields, owners)
@@ -255,7 +277,7 @@ class MemoryDriver:
         name = default_balancer_name(intent.identity.uid)
         balancer = Ref(Key("balancer", name), scope=Scope("balancer", name))
         seen = world.observed.get(Scope("balancer", name))
-        if seen is None or seen.get(balancer.key) is None:
+        if seen is None or seen.get(balancer.key) is None or seen[balancer.key].state is not State.ACTIVE:
             return
         ranges, _ = served_ranges(intent.source_ranges, intent.families)
         marker = "poison" if (intent.options or {}).get("poison") else ""
@@ -298,6 +320,8 @@ class MemoryDriver:
             raise Conflict(f"{action.call}: {error} is gone") from None
         except ValueError as error:
             raise Rejected(f"{action.call}: {error}") from None
+        except RuntimeError as error:
+            raise PermissionDenied(f"{action.call}: {error}", hint="lift the protection") from None
         except PermissionError as error:
             raise NotReady(f"{action.call}: {error}", after_seconds=5.0) from None
 
@@ -332,6 +356,8 @@ class MemoryDriver:
         else:
             thing = self._create_or_find(desired, fields, uses, refs)
         seen = _seen(thing)
+        if not thing.ready:
+            return Pending(thing.id, poll_after=2.0, early=Outputs(seen=(seen,)))
         return Outputs(seen=(replace(seen, resource=replace(desired, fields=seen.resource.fields)),))
 
     def _create_or_find(self, desired: Resource, fields: dict[str, Any], uses: list[str], refs: Refs) -> Thing:
@@ -369,7 +395,14 @@ class MemoryDriver:
         return Outputs(seen=seen, gone=gone)
 
     def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
-        return {}
+        things = {thing.id: thing for thing in self.cloud.list("balancer")}
+        over: dict[str, Outcome] = {}
+        for one in pending:
+            if one.operation in self.cloud.failing:
+                over[one.operation] = self.cloud.failing.pop(one.operation)
+            elif one.operation in things and things[one.operation].ready:
+                over[one.operation] = Outputs(seen=(_seen(things[one.operation]),))
+        return over
 
     def status(self, identity: Identity, world: World) -> Status:
         name = default_balancer_name(identity.uid)
@@ -378,7 +411,8 @@ class MemoryDriver:
         if seen is None or not seen.ours:
             return Status(waiting_for="the balancer does not exist yet")
         waiting = "" if seen.state is State.ACTIVE else "the balancer is being made"
-        return Status((Ingress(ip=seen.outputs["address"]),), waiting)
+        addresses = (seen.outputs["address"], seen.outputs["address6"])
+        return Status(tuple(Ingress(ip=address) for address in addresses if address), waiting)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         return tuple(
@@ -401,9 +435,9 @@ def _owner(text: str) -> frozenset[Identity]:
 def _seen(thing: Thing) -> Seen:
     balancer = Key("balancer", thing.tags["scope"])
     key = Key(thing.kind, thing.tags["key"])
-    fields = {k: v for k, v in thing.fields.items() if k != "address"}
+    fields = {k: v for k, v in thing.fields.items() if not k.startswith("address") and k != "protected"}
     needs = frozenset() if key == balancer else frozenset({balancer})
-    outputs = {"id": thing.id, "address": thing.fields.get("address", "")}
+    outputs = {"id": thing.id, "address": thing.fields.get("address", ""), "address6": thing.fields.get("address6", "")}
     state = State.ACTIVE if thing.ready else State.PENDING
     return Seen(Resource(key, thing.name, fields, _owner(thing.tags["owner"]), needs), outputs, state)
 
@@ -425,7 +459,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         scope_kinds=("balancer", "firewall"),
         node_kinds=frozenset({"balancer"}),
         connect=lambda setup: MemoryDriver(setup, cloud),
-        settings=dict,
+        settings=MemorySettings,
         classes=("example.com/memory",),
         node_identity=lambda node: node.metadata.name,
     )

@@ -77,7 +77,7 @@ def test_a_new_address_serves_before_the_old_one_goes(stage: Stage):
 
 @pytest.mark.spec("CS-029")
 def test_a_shared_address_survives_the_deletion_of_one_of_its_services(stage: Stage):
-    """Two Services that name one address are served on it; when the first goes the second serves on, then all is free."""
+    """Two Services that name one address are served on it; the second outlives the first; then all is free."""
     stage.apply(service("one", ports=(80,), load_balancer_ip="203.0.113.15"))
     stage.apply(service("two", ports=(443,), load_balancer_ip="203.0.113.15"))
     assert served(stage.cloud, "203.0.113.15").keys() == {80, 443}

@@ -42,7 +42,7 @@ def test_deletion_costs_the_same_for_any_number_of_ports(stage: Stage):
 
 @pytest.mark.spec("CS-067")
 def test_a_pass_over_many_services_is_three_lists(stage: Stage):
-    """The drift pass over 200 Services reads rules, addresses and firewall rules, one page each, and changes nothing."""
+    """The drift pass over 200 Services lists rules, addresses and firewall rules once each, and changes nothing."""
     add_pool(stage.cloud, 250)
     stage.cloud.jobs.seconds = 0.1
     for number in range(200):

@@ -132,7 +132,7 @@ def test_the_servers_limit_is_never_reached(serve):
     cloud = Cloud()
     cloud.api_limit = (10, 5)
     record = []
-    stage = Stage(serve(cloud), record=lambda command, code, seconds: record.append((command, code)))
+    stage = Stage(serve(cloud), record=lambda command, code, _seconds: record.append((command, code)))
     for number in range(5):
         stage.kube.put(service(f"web{number}", ports=(80, 443)))
     stage.settle(600)
@@ -205,7 +205,7 @@ def test_a_jobs_failure_reaches_the_service(stage: Stage):
 
 @pytest.mark.spec("CS-062", "CS-061")
 def test_forgotten_jobs_and_restarts_duplicate_nothing(stage: Stage):
-    """When the server forgets a job, or the process dies while jobs run, the objects are read and nothing is made twice."""
+    """When the server forgets jobs or the process dies while they run, objects are read and nothing is made twice."""
     stage.kube.put(service(ports=(80, 443)))
     stage.settle(2)
     stage.crash()

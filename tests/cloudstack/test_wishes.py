@@ -44,7 +44,7 @@ def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
 
 @pytest.mark.spec("CS-007", "CS-008", "CS-009", "CS-002")
 def test_the_proxy_protocol_is_toggled_without_wedging(stage: Stage):
-    """Both ways the router serves the new protocol after at most 4 writes, under upstream's name, without a conflict."""
+    """Both ways the router serves the new protocol after at most 4 writes, named as upstream does, in no conflict."""
     stage.apply(service())
     for value, protocol in (("true", "tcp-proxy"), ("false", "tcp")):
         stage.cloud.faults.clear()

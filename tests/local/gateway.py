@@ -1,27 +1,30 @@
 """A world around a real Envoy: lbctl's engine in one thread on real time, echo servers as nodes, clients as users.
 
-Nodes are loopback addresses: node `n1` is 127.0.1.1, and an echo server that listens on its node port answers with the
-node's name, so that a test sees who served it.
+Nodes are loopback addresses, and an echo server that listens on a node's port answers with the node's name, so that a
+test sees who served it. Node ports are fixed, so each test process has a network of its own in 127.0.0.0/8.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from lbctl.clock import SystemClock
 from lbctl.driver import Cluster
-from lbctl.model.objects import Node, NodeAddress, NodeStatus
+from lbctl.model.objects import Node, NodeAddress, NodeStatus, Service, ServicePort
 from lbctl_local import DRIVER
 from lbctl_local.process import stop_envoy
 from lbctl_local.settings import LocalSettings
-from tests.world import World, node
+from tests.world import World, change, node, service
 
+NET = f"127.{16 + os.getpid() % 200}"
+DEFAULTS: dict[str, Any] = {"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",)}
 ANSWER_SECONDS = 3.0
 LOOK_SECONDS = 0.02
 
@@ -37,16 +40,29 @@ class RealClock(SystemClock):
 class Gateway(World):
     """A world whose cloud is a real Envoy in its own state directory."""
 
-    def __init__(self, root: Path, *, nodes: tuple[str, ...] = ("n1", "n2"), cluster: str = "cluster-1", **settings):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        nodes: tuple[str, ...] = ("n1", "n2"),
+        cluster: str = "cluster-1",
+        first_uid: int = 10,
+        **settings: Any,
+    ) -> None:
         self.root = root
         super().__init__(
             DRIVER,
-            settings=LocalSettings(state_dir=str(root), **{"drain_seconds": 2, **settings}),
+            settings=LocalSettings(
+                state_dir=str(root), **{"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",), **settings}
+            ),
             nodes=(),
             cluster=Cluster("kubernetes", cluster),
         )
+        # A balancer's name leaves out the last digit of the uid, so uids that count up by one would share names.
+        self.kube._numbers = itertools.count(first_uid, 10)
         for name in nodes:
             self.see_node(local_node(name))
+        self.settle()
 
     def start(self) -> None:
         self.clock = RealClock()
@@ -85,12 +101,18 @@ def local_node(name: str, address: str = "") -> Node:
     """A Node whose InternalIP is a loopback address that its number decides."""
     made = node(name)
     addresses = (NodeAddress(type="InternalIP", address=address or node_address(name)),)
-    return msgspec.structs.replace(made, status=NodeStatus(addresses=addresses, conditions=made.status.conditions))
+    return change(made, status=NodeStatus(addresses=addresses, conditions=made.status.conditions))
 
 
 def node_address(name: str) -> str:
     """The loopback address of a node such as `n7`."""
-    return f"127.0.1.{int(name[1:])}"
+    return f"{NET}.1.{int(name[1:])}"
+
+
+def with_ports(*ports: ServicePort, **options: Any) -> Service:
+    """A Service with exactly these ports."""
+    made = service(**options)
+    return change(made, spec=change(made.spec, ports=ports))
 
 
 class Echo:

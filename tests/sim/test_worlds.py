@@ -31,6 +31,7 @@ class Story:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.cloud = MemoryCloud()
+        self.cloud.slow = seed % 3 == 0
         self.log: list[str] = []
         theirs = {"cluster": "other", "owner": "shop/a/u", "scope": "x", "key": "x"}
         self.cloud.create("balancer", "theirs", tags=theirs, fields={"timeout": 1}, uses=())
@@ -106,7 +107,9 @@ class Story:
     def wait(self) -> None:
         seconds = self.random.choice([0.05, 0.5, 3, 30, 700])
         self.note(f"wait {seconds}")
-        self.settle(seconds)
+        self.settle(seconds / 2)
+        self.cloud.finish()
+        self.settle(seconds / 2)
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +186,10 @@ class Story:
         for _ in range(STEPS):
             self.random.choice(happenings)()
         self.cloud.before = self.cloud.after = lambda _name, _number: None
-        self.settle(2000)
+        for _ in range(4):
+            self.settle(500)
+            self.cloud.finish()
+        self.settle(1000)
 
 
 def ideal(story: Story) -> list:

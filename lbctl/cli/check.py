@@ -1,0 +1,40 @@
+"""`lbctl check`: validate Services in files, without a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lbctl.cli.options import output_option, settings_options
+from lbctl.errors import Exit
+
+if TYPE_CHECKING:
+    from lbctl.settings import Loaded
+
+
+@click.command(
+    short_help="Validate Services in files, without a cluster.",
+    epilog="Examples:  lbctl check -f services/ --provider aws    lbctl check -f - --provider local < web.yaml",
+)
+@click.option("-f", "--filename", "files", multiple=True, required=True, help="File or folder, - for standard input.")
+@output_option("table", "json", "yaml")
+@settings_options
+def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
+    """Validate the Services of type LoadBalancer in files: every problem of every Service, and unknown annotations.
+
+    Asks neither cluster nor cloud. Exit code 0 when all are valid, 3 when one is not.
+    """
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.validation import Verdict, validate  # noqa: PLC0415 - as above
+    from lbctl.kube.manifests import read_services  # noqa: PLC0415 - as above
+    from lbctl.text import table  # noqa: PLC0415 - as above
+
+    verdicts = [validate(document, loaded.settings) for document in read_services(files)]
+    rows = [row for verdict in verdicts for row in verdict.rows()]
+    answer(
+        output,
+        {"services": [verdict.document() for verdict in verdicts]},
+        text=lambda: table(Verdict.COLUMNS, rows) if rows else "No Services in these files.",
+    )
+    return Exit.OK if all(verdict.is_valid for verdict in verdicts) else Exit.INVALID_INPUT

@@ -1,0 +1,57 @@
+"""Gathers what `lbctl explain` knows of a Service: from the API server, from the cloud, from a plan."""
+
+from __future__ import annotations
+
+import click
+
+from lbctl.cli.approval import find_leader
+from lbctl.cli.desk import Desk
+from lbctl.engine.assembly import Assembly
+from lbctl.engine.explain import Facts, Told
+from lbctl.engine.plans import Result, plans_of
+from lbctl.errors import LbctlError
+from lbctl.model.intent import identity_of
+from lbctl.model.objects import Service
+
+
+def gather(at: Desk, key: str) -> Facts:
+    """The facts about `namespace/name`; costs a snapshot of the cloud, three GETs and what the plan reads.
+
+    A cloud that cannot be read is a fact too. `UsageError` when there is no such Service.
+    """
+    assembly = at.assembly
+    namespace, _, name = key.partition("/")
+    service = assembly.reads.get_service(namespace, name) if name else None
+    if service is None:
+        raise click.UsageError(f"There is no Service {key}. Name it as NAMESPACE/NAME; see: kubectl get services -A")
+    cloud_error: LbctlError | None = None
+    try:
+        at.read_clouds()
+    except LbctlError as error:
+        cloud_error = error
+    return _facts(assembly, service, cloud_error)
+
+
+def _facts(assembly: Assembly, service: Service, cloud_error: LbctlError | None) -> Facts:
+    claim = assembly.controller.claim_of(service)
+    known = assembly.controller.tracked(identity_of(service))
+    plans: tuple[Result, ...] = ()
+    if known is not None and cloud_error is None:
+        plans = tuple(plans_of(assembly, [known], everything=False))
+    account = assembly.accounts.get(claim.account or "")
+    return Facts(
+        service=service,
+        claim=claim,
+        leader=find_leader(assembly),
+        classes=assembly.controller.classes,
+        finalizers=assembly.finalizers,
+        eligible_nodes=len(account.nodes.current) if account is not None else 0,
+        tracked=known[1] if known is not None else None,
+        plans=plans,
+        warnings=tuple(
+            Told(event.reason, event.message, event.count)
+            for event in assembly.reads.list_events(service)
+            if event.type == "Warning"
+        ),
+        cloud_error=cloud_error,
+    )

@@ -1,0 +1,103 @@
+"""The Services of a cluster as `lbctl status` shows them, once or continuously.
+
+The continuous view mirrors the Services by a watch, and says so when what it shows may be old.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import sys
+import threading
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from lbctl.cli.desk import connect
+from lbctl.cli.progress import progress
+from lbctl.clock import SystemClock
+from lbctl.engine.assembly import claim_rules
+from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules, claim
+from lbctl.engine.summary import Summary, summarise
+from lbctl.kube.reads import Cluster
+from lbctl.kube.resources import service_resource
+from lbctl.kube.watch import Reflector
+from lbctl.model.objects import Service
+from lbctl.registry import find_provider
+from lbctl.settings import Settings
+from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, summary_rows
+
+LOOK_SECONDS = 0.25
+
+
+class Overview:
+    """One cluster; `namespace` empty means all of them."""
+
+    def __init__(self, settings: Settings, *, namespace: str) -> None:
+        self._rest = connect(settings)
+        self._rules = _rules(settings)
+        self._namespace = namespace
+        self._clock = SystemClock()
+
+    def now(self) -> dt.datetime:
+        """The time that ages are counted to."""
+        return self._clock.now()
+
+    def read(self) -> list[Summary]:
+        """All Services that want a balancer, by name; one GET per 500."""
+        with progress("reading the Services"):
+            return self._summaries(Cluster(self._rest).list_services())
+
+    def watch(self, *, seconds: float | None) -> list[Summary]:
+        """Show the Services until interrupted or for `seconds`; returns what was shown last."""
+        mirror = Reflector(
+            service_resource((SHARED_FINALIZER, OWN_FINALIZER)),
+            rest=self._rest,
+            clock=self._clock,
+            rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+            listener=_Nobody(),
+        )
+        thread = threading.Thread(target=mirror.run, name="watch", daemon=True)
+        give_up_at = None if seconds is None else self._clock.monotonic() + seconds
+        with ExitStack() as ending:
+            screen = ending.enter_context(LiveTable()) if sys.stdout.isatty() else Lines()
+            ending.callback(mirror.stop)
+            thread.start()
+            summaries: list[Summary] = []
+            while give_up_at is None or self._clock.monotonic() < give_up_at:
+                if mirror.synced:
+                    summaries = self._summaries(mirror.store)
+                screen.show(SUMMARY_COLUMNS, [*summary_rows(summaries, now=self.now()), *self._doubts(mirror)])
+                self._clock.wait(LOOK_SECONDS)
+        return summaries
+
+    def _summaries(self, services: Iterable[Service]) -> list[Summary]:
+        wanted = (s for s in services if s.spec.type == "LoadBalancer")
+        mine = (s for s in wanted if self._namespace in ("", s.metadata.namespace))
+        return sorted((self._summary(service) for service in mine), key=lambda summary: summary.key)
+
+    def _summary(self, service: Service) -> Summary:
+        return summarise(service, claim(service, self._rules) if self._rules is not None else None)
+
+    def _doubts(self, mirror: Reflector[Service]) -> list[tuple[str, ...]]:
+        """One line that says what is shown may be old, and why."""
+        if mirror.synced and mirror.stats.connected:
+            return []
+        why = mirror.stats.last_error or "the Services are being listed"
+        return [("(stale)", "", "", "", "", "", why)]
+
+
+class _Nobody:
+    """A listener that looks at the store instead."""
+
+    def on_change(self, old: Service | None, new: Service | None) -> None:
+        """Nothing."""
+
+    def on_synced(self) -> None:
+        """Nothing."""
+
+
+def _rules(settings: Settings) -> ClaimRules | None:
+    if not settings.accounts:
+        return None
+    infos = {name: find_provider(account.provider) for name, account in settings.accounts.items()}
+    return claim_rules(settings, infos)

@@ -1,0 +1,168 @@
+"""Why a Service is as it is, as findings that each say what to do. Pure.
+
+`lbctl explain` gathers the facts and shows the findings. They go from the outside in: does it exist, is it ours, does
+somebody work, is the wish valid, what does the cloud say, what waits for whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lbctl.driver import Finding, Level
+from lbctl.engine.claim import Claim, Standing, marks_of
+from lbctl.engine.plans import Result
+from lbctl.engine.summary import State, Summary, ready_condition_of, summarise
+from lbctl.engine.tracked import Tracked
+from lbctl.errors import InvalidService, LbctlError
+from lbctl.model.objects import Service
+from lbctl.model.status import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A warning that an Event told."""
+
+    reason: str
+    message: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that is known of one Service; `leader` is empty when nobody leads, `classes` are those served here.
+
+    `cloud_error` is what kept the cloud from being read; then there are no `plans`.
+    """
+
+    service: Service
+    claim: Claim
+    leader: str
+    classes: tuple[str, ...] = ()
+    finalizers: frozenset[str] = frozenset()
+    eligible_nodes: int = 0
+    tracked: Tracked | None = None
+    plans: Sequence[Result] = ()
+    warnings: Sequence[Told] = ()
+    cloud_error: LbctlError | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """The Service in one line."""
+        return summarise(self.service, self.claim)
+
+
+def explain(facts: Facts) -> list[Finding]:
+    """Every finding, in the order in which they should be looked at."""
+    if facts.claim.standing in (Standing.FOREIGN, Standing.UNCONCERNED):
+        return [_foreign(facts), *_foreign_finalizers(facts)]
+    return [
+        Finding(Level.OK, "claim", f"{facts.claim.why} (row {facts.claim.row}); account {facts.claim.account}"),
+        _leader(facts),
+        *_wish(facts),
+        *_nodes(facts),
+        *_cloud(facts),
+        *_plans(facts.plans, known=problems_of(facts.tracked)),
+        *_foreign_finalizers(facts),
+        _condition(facts),
+        *_events(facts),
+    ]
+
+
+def _foreign(facts: Facts) -> Finding:
+    spec = facts.service.spec
+    if spec.type != "LoadBalancer":
+        return Finding(Level.WARNING, "type", f"its type is {spec.type}", "set spec.type to LoadBalancer")
+    hint = "is that controller running? " if spec.load_balancer_class else ""
+    hint += f"lbctl serves the classes {', '.join(facts.classes)}"
+    return Finding(Level.FAILED, "claim", f"lbctl leaves it alone: {facts.claim.why}", hint)
+
+
+def _leader(facts: Facts) -> Finding:
+    if facts.leader:
+        return Finding(Level.OK, "controller", f"{facts.leader} leads")
+    return Finding(Level.FAILED, "controller", "no controller holds the lease", "start one: lbctl run")
+
+
+def _wish(facts: Facts) -> Iterator[Finding]:
+    tracked = facts.tracked
+    if tracked is None:
+        return
+    for problem in tracked.problems:
+        yield Finding(Level.FAILED, problem.path, problem.message, problem.hint or "correct it in the Service")
+    for notice in tracked.intent.notices if tracked.intent is not None else ():
+        level = Level.WARNING if notice.severity is Severity.WARNING else Level.OK
+        yield Finding(level, notice.reason, notice.message, "correct or remove it; it stops nothing")
+
+
+def _nodes(facts: Facts) -> Iterator[Finding]:
+    if facts.eligible_nodes == 0:
+        hint = "look at: kubectl get nodes; taints and node.kubernetes.io/exclude-from-external-load-balancers count"
+        yield Finding(Level.FAILED, "nodes", "no node is eligible as a target", hint)
+
+
+def _cloud(facts: Facts) -> Iterator[Finding]:
+    error = facts.cloud_error
+    if error is not None:
+        yield Finding(Level.FAILED, "cloud", error.message, error.hint or f"{error.blame.value} has to act")
+
+
+def _plans(results: Iterable[Result], *, known: str) -> Iterator[Finding]:
+    for result in results:
+        yield from _plan(result, known=known)
+
+
+def _plan(result: Result, *, known: str) -> Iterator[Finding]:
+    subject = f"plan {result.scope}"
+    plan = result.plan
+    if result.problem and not (known and known in result.problem):
+        yield Finding(Level.FAILED, subject, result.problem, "what it has in the cloud stays as it is until then")
+    if plan is None:
+        return
+    for action in plan.held:
+        what = "; ".join(f"{step.verb} {step.key}: {step.why}" for step in action.steps)
+        hint = f"let it happen with: lbctl apply --approve {plan.held_digest}"
+        yield Finding(Level.FAILED, subject, f"held, because {action.hazard.words}: {what}", hint)
+    for wait in plan.waits:
+        yield Finding(Level.WARNING, subject, f"waits: {wait.condition}", "it is looked at again by itself")
+    if plan.actions:
+        calls = ", ".join(action.call for action in plan.actions)
+        yield Finding(Level.WARNING, subject, f"still to do: {calls}", "a running controller does it; see: lbctl plan")
+    elif not (plan.held or plan.waits or result.problem):
+        yield Finding(Level.OK, subject, "the cloud holds what the Service asks for")
+
+
+def _foreign_finalizers(facts: Facts) -> Iterator[Finding]:
+    meta = facts.service.metadata
+    if meta.deletion_timestamp is None:
+        return
+    for name in meta.finalizers:
+        ours = name in facts.finalizers and (facts.claim.standing is Standing.LEAVING or not marks_of(facts.service))
+        if not ours:
+            hint = "run that controller until it lets go, or remove the finalizer if it is gone for good"
+            yield Finding(Level.FAILED, "deletion", f"waits for the finalizer {name} of another controller", hint)
+
+
+def _condition(facts: Facts) -> Finding:
+    summary = facts.summary
+    condition = ready_condition_of(facts.service)
+    said = f"{summary.reason}: {summary.message}" if summary.message else summary.reason
+    if summary.state is State.READY:
+        return Finding(Level.OK, "condition", f"ready at {', '.join(summary.addresses) or 'no address'}")
+    if condition is None:
+        return Finding(Level.WARNING, "condition", said, "wait for the controller's first pass, or see above")
+    level = Level.WARNING if summary.state is State.PENDING else Level.FAILED
+    return Finding(level, "condition", f"{said} (since {summary.since})", "see the findings above")
+
+
+def _events(facts: Facts) -> Iterator[Finding]:
+    if facts.summary.state is State.READY:
+        return
+    known = problems_of(facts.tracked)
+    for told in [told for told in facts.warnings if told.message not in (known, facts.summary.message)][-3:]:
+        yield Finding(Level.WARNING, f"event {told.reason}", f"{told.message} ({told.count}x)")
+
+
+def problems_of(tracked: Tracked | None) -> str:
+    """Everything that is wrong with a Service's wish, in one sentence; empty when nothing is."""
+    return str(InvalidService(tracked.problems)) if tracked is not None and tracked.problems else ""

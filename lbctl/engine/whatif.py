@@ -1,0 +1,60 @@
+"""What would be planned if Services and Nodes were other than they are: a second controller that never runs.
+
+`lbctl plan -f`, `apply` and the demo use it. The accounts are copied with what was observed and share the driver, which
+is only read from; the copy is told the imagined objects as if a fresh process had listed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from lbctl.engine.assembly import Assembly
+from lbctl.engine.planning import build_world
+from lbctl.engine.tracked import Account
+from lbctl.model.objects import EndpointSlice, Node, Service
+
+
+def imagine(
+    assembly: Assembly,
+    *,
+    services: Iterable[Service],
+    nodes: Iterable[Node],
+    slices: Iterable[EndpointSlice] = (),
+) -> Assembly:
+    """An assembly to plan with, in which exactly these objects exist; one snapshot for each account without one.
+
+    Its controller must not be run: writes would reach the real API server and cloud.
+    """
+    accounts = {name: _copy(account) for name, account in assembly.accounts.items()}
+    controller = assembly.controller.twin(accounts)
+    imagined = replace(assembly, controller=controller)
+    for endpoint_slice in slices:
+        controller.see_slice(None, endpoint_slice)
+    listed = list(services)
+    controller.start(listed, nodes)
+    unread = [account for account in accounts.values() if account.snapshot_at is None]
+    for account in unread:
+        _read(imagined, account)
+    if unread:
+        # What a Service had is known only now, and decides whose those are that changed their class or type.
+        controller.start(listed, nodes)
+    return imagined
+
+
+def _copy(account: Account) -> Account:
+    copied = Account(account.name, account.info, account.driver)
+    for observed in list(account.observed.values()):
+        copied.see(observed, now=observed.read_at)
+    copied.snapshot_at = account.snapshot_at
+    for key, by_name in list(account.slices.items()):
+        copied.slices[key].update(by_name)
+    return copied
+
+
+def _read(assembly: Assembly, account: Account) -> None:
+    now = assembly.clock.monotonic()
+    world = build_world(account, list(account.services.values()), cluster=assembly.cluster, now=assembly.clock.now())
+    for observed in account.driver.snapshot(world).values():
+        account.see(observed, now=now)
+    account.snapshot_at = now

@@ -1,0 +1,111 @@
+"""Kinds of annotation values that only AWS has; each follows the protocol `lbctl.annotations.Kind`. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from lbctl.annotations import Boolean
+
+ARN = re.compile(r"arn:aws[a-z-]*:(acm:[a-z0-9-]+:\d*:certificate/\S+|iam::\d*:server-certificate/\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """ARN of a certificate in ACM or IAM, in any partition."""
+
+    @property
+    def grammar(self) -> str:
+        """For people."""
+        return "the ARN of an ACM certificate or an IAM server certificate"
+
+    def parse(self, text: str) -> str:
+        """The ARN, trimmed."""
+        trimmed = text.strip()
+        if not ARN.fullmatch(trimmed):
+            raise ValueError(f"is not {self.grammar}")
+        return trimmed
+
+    def cel(self, value: str) -> str:
+        """CEL."""
+        return f"{value}.trim().matches('^arn:aws[a-z-]*:(acm|iam):')"
+
+
+@dataclass(frozen=True, slots=True)
+class Internal:
+    """A boolean, or the historical `0.0.0.0/0`.
+
+    CCM takes every other text than `false` for true, `no` included (aws.go, internal ELB annotation): refused here.
+    """
+
+    @property
+    def grammar(self) -> str:
+        """For people."""
+        return "true or false (or the historical 0.0.0.0/0, which means true)"
+
+    def parse(self, text: str) -> bool:
+        """True for an internal balancer."""
+        return text.strip() == "0.0.0.0/0" or Boolean().parse(text)
+
+    def cel(self, value: str) -> str:
+        """CEL."""
+        return f"{value}.trim() == '0.0.0.0/0' || {Boolean().cel(value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedTarget:
+    """One target of a forward action: a port of a Service, or a target group of somebody else."""
+
+    weight: int
+    service: str = ""
+    port: str = ""
+    arn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A forward action: weighted targets, the weight of the Service itself, and stickiness in seconds."""
+
+    targets: tuple[WeightedTarget, ...] = ()
+    base_weight: int | None = None
+    sticky: bool | None = None
+
+
+MAX_WEIGHT = 999
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWeights:
+    """Decodes the JSON of a forward action (LBC, docs/guide/service/annotations.md: actions)."""
+
+    def decode(self, data: Any) -> Forward:  # noqa: ANN401 - parsed JSON
+        """The action; ValueError with a sentence when it is none."""
+        if not isinstance(data, dict) or data.get("type", "forward") != "forward":
+            raise ValueError("is not a forward action")
+        config = data.get("forwardConfig") or {}
+        groups = config.get("targetGroups") or []
+        if not isinstance(config, dict) or not isinstance(groups, list):
+            raise ValueError("has a forwardConfig that is not an object with targetGroups")  # noqa: TRY004 - a fault of the text
+        base = config.get("baseServiceWeight", data.get("baseServiceWeight"))
+        stickiness = config.get("targetGroupStickinessConfig") or {}
+        return Forward(
+            targets=tuple(self._target(group) for group in groups),
+            base_weight=None if base is None else self._weight(base),
+            sticky=stickiness.get("enabled"),
+        )
+
+    def _target(self, group: Any) -> WeightedTarget:  # noqa: ANN401 - parsed JSON
+        if not isinstance(group, dict):
+            raise ValueError("has a target group that is not an object")  # noqa: TRY004 - a fault of the text
+        weight = self._weight(group.get("weight", 1))
+        if group.get("targetGroupARN"):
+            return WeightedTarget(weight, arn=str(group["targetGroupARN"]))
+        if not group.get("serviceName") or not group.get("servicePort"):
+            raise ValueError("has a target group with neither targetGroupARN nor serviceName and servicePort")
+        return WeightedTarget(weight, service=str(group["serviceName"]), port=str(group["servicePort"]))
+
+    def _weight(self, weight: Any) -> int:  # noqa: ANN401 - parsed JSON
+        if not isinstance(weight, int) or not 0 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"has the weight {weight!r}, which is not from 0 to {MAX_WEIGHT}")
+        return weight

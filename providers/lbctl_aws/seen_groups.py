@@ -1,0 +1,97 @@
+"""What EC2 says of security groups -> managed groups with their rules, and our rules on the nodes' groups. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lbctl.model.resource import Identity, Key, Resource, Seen
+from lbctl_aws import names
+from lbctl_aws.firewall import Rule, read_permissions
+from lbctl_aws.model_nodes import rule_resource
+from lbctl_aws.ownership import Claim
+from lbctl_aws.place import GROUP, RULE
+from lbctl_aws.replies import read_tags
+
+Raw = Mapping[str, Any]
+
+
+def described_service(raw: Raw) -> str:
+    """`namespace/name` that the description of a classic balancer's group names, or empty."""
+    found = names.CLASSIC_GROUP_DESCRIPTION.fullmatch(raw.get("Description", ""))
+    return f"{found.group(2)}/{found.group(3)}" if found else ""
+
+
+def is_backend(tags: Mapping[str, str]) -> bool:
+    """True for the group that LBC's balancers share."""
+    return tags.get(names.LBC_SHARED_RESOURCE) == names.BACKEND_RESOURCE
+
+
+def is_managed(raw: Raw, tags: Mapping[str, str]) -> bool:
+    """True for a group that upstream or we made for one balancer, told by its name and description."""
+    return bool(described_service(raw)) or raw.get("Description") == names.MANAGED_DESCRIPTION or names.OWNER in tags
+
+
+def see_managed(raw: Raw, claim: Claim) -> Iterator[Seen]:
+    """A managed group and every rule on it."""
+    key = Key(GROUP, raw["GroupName"])
+    owners = frozenset({claim.owner})
+    fields = {
+        "vpc": raw.get("VpcId", ""),
+        "description": raw.get("Description", ""),
+        "tags": frozenset(read_tags(raw).items()),
+    }
+    resource = Resource(key, raw["GroupName"], fields, owners)
+    yield Seen(resource, {"id": raw["GroupId"]}, ours=claim.ours, owner_hint=claim.hint)
+    for rule, _ in read_permissions(raw.get("IpPermissions", ())):
+        part = Resource(Key(RULE, f"{key.id} {rule.text}"), key.id, owners=owners, needs=frozenset({key}))
+        yield Seen(part, ours=claim.ours, owner_hint=claim.hint)
+
+
+def see_backend(raw: Raw) -> Seen:
+    """The shared group: ours to delete only if we made it, since LBC's Ingresses may use it too."""
+    tags = read_tags(raw)
+    fields = {
+        "vpc": raw.get("VpcId", ""),
+        "description": raw.get("Description", ""),
+        "tags": frozenset(tags.items()),
+    }
+    resource = Resource(Key(GROUP, raw["GroupName"]), raw["GroupName"], fields)
+    return Seen(resource, {"id": raw["GroupId"]}, ours=names.OWNER in tags)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOwners:
+    """Whose a rule on a node's group is.
+
+    `by_source` maps the ids of our balancers' security groups to the Service that alone uses them, or None; `by_name`
+    maps names of balancers to Services.
+    """
+
+    cluster: str
+    by_source: Mapping[str, Identity | None]
+    by_name: Mapping[str, Identity]
+
+    def find(self, rule: Rule, description: str) -> tuple[bool, Identity | None]:
+        """Whether the rule is ours, and the Service that alone needs it."""
+        for prefix in (names.CLIENT_RULE, names.HEALTH_RULE):
+            if description.startswith(prefix):
+                name = description.removeprefix(prefix)
+                return True, self.by_name.get(name, Identity("", name, ""))
+        if description == names.MTU_RULE:
+            return True, None
+        if description == names.OUR_RULE + self.cluster:
+            return True, self.by_source.get(rule.source)
+        if rule.source in self.by_source:
+            return True, self.by_source[rule.source]
+        # Rules of LBC from CIDRs belong to balancers without groups; one from a group that is not ours may be
+        # an Ingress's.
+        return description == names.SHARED_RULE and not rule.is_group, None
+
+
+def see_node_rules(raw: Raw, owners: RuleOwners) -> Iterator[Seen]:
+    """Every rule of a node's group, with the proof whether it is ours; the others count against the limit."""
+    for rule, description in read_permissions(raw.get("IpPermissions", ())):
+        ours, owner = owners.find(rule, description)
+        yield Seen(rule_resource(raw["GroupId"], rule, description, owner), ours=ours)

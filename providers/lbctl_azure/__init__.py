@@ -1,0 +1,35 @@
+"""The Azure driver of lbctl: Services of a cluster on Azure Standard load balancers.
+
+Importing this package loads no SDK; `DRIVER.connect` does. The files are those that `lbctl.driver` lists.
+"""
+
+from __future__ import annotations
+
+from lbctl.driver import Driver, DriverInfo, Setup
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SCOPE_KINDS
+from lbctl_azure.annotations import ANNOTATIONS
+from lbctl_azure.nodes import identity_of_node, is_usable
+from lbctl_azure.parse import CAPABILITIES
+from lbctl_azure.settings import Settings
+
+
+def _connect(setup: Setup) -> Driver:
+    from lbctl_azure.connect import connect  # noqa: PLC0415 - loads the SDK, which only this driver's users need
+
+    return connect(DRIVER, setup)
+
+
+DRIVER = DriverInfo(
+    name="azure",
+    summary="Azure Standard load balancers",
+    capabilities=CAPABILITIES,
+    annotations=ANNOTATIONS,
+    scope_kinds=SCOPE_KINDS,
+    node_kinds=frozenset({BALANCER_SCOPE, MEMBERSHIP_SCOPE, "nsg"}),
+    connect=_connect,
+    settings=Settings,
+    extra="azure",
+    watches=frozenset({"endpointslices"}),
+    ready_node=is_usable,
+    node_identity=identity_of_node,
+)

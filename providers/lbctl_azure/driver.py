@@ -1,0 +1,116 @@
+"""The Azure driver: the stages joined over one account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.model.intent import Intent
+from lbctl.model.objects import Service
+from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
+from lbctl.model.status import Status
+from lbctl.plan.actions import Action, Plan
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SECURITY_SCOPE, Account
+from lbctl_azure.apply import Writer
+from lbctl_azure.check import findings
+from lbctl_azure.client import Client
+from lbctl_azure.facts import FactReader, Facts
+from lbctl_azure.membership import Machines, model_members
+from lbctl_azure.model import model_balancer
+from lbctl_azure.observe import Observer
+from lbctl_azure.operations import Operations
+from lbctl_azure.parse import parse_service
+from lbctl_azure.placement import scope_of
+from lbctl_azure.plan import make_plan
+from lbctl_azure.releasing import release_actions
+from lbctl_azure.security import model_security
+from lbctl_azure.status import status_of
+from lbctl_azure.wish import Wish, wishes
+
+
+class AzureDriver:
+    """One cluster in one subscription."""
+
+    def __init__(self, info: DriverInfo, setup: Setup, account: Account, client: Client) -> None:
+        self.info = info
+        self.account = account
+        self._client = client
+        self._facts = FactReader(account, client, setup.clock)
+        self._observer = Observer(account, client, setup.clock, self._node_ranges)
+        self._operations = Operations(client, setup.clock)
+        self._writer = Writer(account, client, self._operations, self._node_ranges)
+
+    def claims(self, service: Service) -> bool:
+        """Every Service that the class allows."""
+        return bool(service.metadata.name)
+
+    def parse(self, service: Service) -> Intent:
+        """What the Service asks for."""
+        return parse_service(service, config=self.account.config, settings=self.account.settings)
+
+    def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:
+        """Its load balancer, the security group, and the members of pools where interfaces join."""
+        assert isinstance(intent, Wish)
+        shared = [self.account.security] if self.account.config.security_group else []
+        if not self.account.config.uses_node_ips:
+            shared.append(self.account.membership)
+        return (scope_of(intent, world, self.account), *shared)
+
+    def facts(self, scope: Scope, world: World) -> Facts | Machines:
+        """Zones, subnets and pinned addresses for a balancer; the nodes' machines for the members of pools."""
+        if scope.kind == MEMBERSHIP_SCOPE:
+            known = Machines.observed_in(world.observed.get(scope, Observed(scope)))
+            return self._facts.machines(world.nodes, known)
+        if scope.kind != BALANCER_SCOPE:
+            return Facts()
+        sitting = [wish for wish in wishes(world) if scope_of(wish, world, self.account) == scope]
+        return self._facts.for_wishes(sitting, world.observed.get(scope, Observed(scope)))
+
+    def model(self, scope: Scope, world: World, facts: Any) -> Desired:  # noqa: ANN401 - the contract's type
+        """What the scope should hold."""
+        if scope.kind == SECURITY_SCOPE:
+            return model_security(scope, world, self.account)
+        if scope.kind == BALANCER_SCOPE:
+            return model_balancer(scope, world, facts, self.account)
+        return model_members(scope, world, facts, self.account)
+
+    def snapshot(self, world: World) -> Mapping[Scope, Observed]:
+        """Everything of the cluster."""
+        return self._observer.snapshot(world)
+
+    def observe(self, scope: Scope, world: World) -> Observed:
+        """One scope."""
+        return self._observer.observe(scope, world)
+
+    def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
+        """What to call."""
+        return make_plan(desired, observed, world, self.account)
+
+    def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
+        """One call."""
+        return self._writer.apply(action, refs)
+
+    def poll(self, pending: Iterable[Pending]) -> Mapping[str, Outcome]:
+        """What is over."""
+        return self._operations.poll(pending)
+
+    def status(self, identity: Identity, world: World) -> Status:
+        """What can be published."""
+        return status_of(identity, world, self.account)
+
+    def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
+        """Writes that make its addresses the user's own."""
+        return release_actions(identity, observed)
+
+    def check(self) -> Iterator[Finding]:
+        """One finding for everything that the driver reads."""
+        return findings(self.account, self._client)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _node_ranges(self) -> tuple[str, ...]:
+        subnet = self._facts.subnet(self.account.config.subnet_name) if self.account.config.subnet_name else None
+        return subnet.ranges if subnet else ()

@@ -1,0 +1,136 @@
+"""Writes of the rarer kinds: interfaces, instances and models that join pools, and private link services.
+
+Each is one call on condition of the ETag, after a read of the object as it is now: these objects are other people's as
+much as ours, so only the part that is ours is changed.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+from lbctl.driver import Pending, Refs
+from lbctl.errors import NotReady
+from lbctl.model.resource import Outputs, Seen
+from lbctl.plan.actions import Action, Step
+from lbctl_azure import membership, private_links
+from lbctl_azure.account import Account
+from lbctl_azure.body import writable
+from lbctl_azure.client import Client
+from lbctl_azure.operations import Following, Operations, outputs_of
+from lbctl_azure.owners import Owners
+from lbctl_azure.reading import Document
+
+WRITE_SECONDS = 2.0
+
+
+class Joiner:
+    """Joins interfaces to pools, and private links to frontends."""
+
+    def __init__(self, account: Account, client: Client, operations: Operations) -> None:
+        self._account = account
+        self._client = client
+        self._operations = operations
+
+    # -- private link services --------------------------------------------------------------------------------------
+
+    def put_link(self, action: Action, refs: Refs) -> Outputs | Pending:
+        """Make or change a private link service; the subnet of its addresses is opened for it first."""
+        (step,) = action.steps
+        assert step.desired is not None
+        path = private_links.path_of(step, self._account)
+        subnet = str(step.desired.fields["subnet"])
+        self._allow_links(subnet)
+        present = self._client.find(path)
+        balancer = self._account.balancer_id(refs.scope.scope)
+        document = private_links.next_link(present, step.desired, balancer=balancer, config=self._account)
+        reply = self._client.put(path, document, etag=(present or {}).get("etag", ""))
+        return self._operations.outcome(reply, self._following_link(path, step, refs), WRITE_SECONDS)
+
+    def _allow_links(self, subnet: str) -> None:
+        """Addresses of a private link service need a subnet without network policies for them."""
+        document = self._client.get(subnet)
+        if document["properties"].get("privateLinkServiceNetworkPolicies") == "Disabled":
+            return
+        document["properties"]["privateLinkServiceNetworkPolicies"] = "Disabled"
+        self._client.put(subnet, writable(document), etag=document.get("etag", ""))
+        raise NotReady(f"subnet {document['name']} is being opened for private links", after_seconds=WRITE_SECONDS)
+
+    def delete_link(self, action: Action, refs: Refs) -> Outputs | Pending:
+        """Cut the connections of a private link service, then remove it."""
+        (step,) = action.steps
+        path = private_links.path_of(step, self._account)
+        connections = f"{path}/privateEndpointConnections"
+        for connection in self._client.list(connections):
+            self._client.delete(connection["id"])
+            raise NotReady(f"connections of private link {step.name} are being removed", after_seconds=WRITE_SECONDS)
+        following = replace(self._following_link(path, step, refs), gone=True)
+        return self._operations.outcome(self._client.delete(path), following, WRITE_SECONDS)
+
+    def _following_link(self, path: str, step: Step, refs: Refs) -> Following:
+        owners = Owners.of(refs.world)
+        return Following(path, (step,), lambda document: [private_links.read_link(document, owners, self._account)])
+
+    # -- members ----------------------------------------------------------------------------------------------------
+
+    def put_model(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - every call has this shape
+        """Bring a scale set's model into the pools; nothing is written when it is there already."""
+        (step,) = action.steps
+        path = step.key.id
+        document = self._client.get(path)
+        profile = self._profile(document, step)
+        following = Following(path, (step,), lambda found: [membership.read_scale_set(found, self._account)])
+        if membership.pools_in(document) == membership.pools_in(profile):
+            return outputs_of(following, document)
+        reply = self._client.patch(path, profile, etag=document.get("etag", ""))
+        return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def put_instance(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
+        """Bring an instance into the pools; one that was born from a joined model is there already."""
+        (step,) = action.steps
+        path = step.key.id
+        document = self._client.find(path)
+        following = Following(path, (step,), self._read_instance)
+        if document is None:
+            return Outputs(gone=(step.key,))
+        profile = self._profile(document, step)
+        if membership.pools_in(document) == membership.pools_in(profile):
+            # Born from a model that is in the pool already.
+            return outputs_of(following, document)
+        wanted = {**writable(document), "properties": profile["properties"]}
+        reply = self._client.put(path, wanted, etag=document.get("etag", ""))
+        return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def _read_instance(self, document: Document) -> list[Seen]:
+        seen = membership.read_instance(document, self._account)
+        return [seen] if seen else []
+
+    def _profile(self, document: Document, step: Step) -> dict[str, Any]:
+        """The interfaces of a model or an instance with the wanted pools, and nothing else of the document."""
+        profile = copy.deepcopy(dict(membership.network_profile(document)))
+        listed = profile.get("networkInterfaceConfigurations") or []
+        primary = next((item for item in listed if item["properties"].get("primary")), listed[0])
+        configurations = primary["properties"].get("ipConfigurations") or []
+        wanted = membership.wanted_pools(step)
+        primary["properties"]["ipConfigurations"] = membership.with_pools(configurations, wanted, self._account)
+        if "virtualMachineProfile" in document["properties"]:
+            return {"properties": {"virtualMachineProfile": {"networkProfile": profile}}}
+        return {"properties": {"networkProfileConfiguration": profile}}
+
+    def put_interface(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
+        """Bring a machine's own interface into the pools."""
+        (step,) = action.steps
+        path = membership.interface_of(step)
+        document = self._client.get(path)
+        wanted = writable(document)
+        wanted["properties"]["ipConfigurations"] = membership.with_pools(
+            document["properties"]["ipConfigurations"], membership.wanted_pools(step), self._account
+        )
+        reply = self._client.put(path, wanted, etag=document.get("etag", ""))
+
+        def read(found: Document) -> list[Seen]:
+            seen = membership.read_interface(step.key.id, found, self._account)
+            return [seen] if seen else []
+
+        return self._operations.outcome(reply, Following(path, (step,), read), WRITE_SECONDS)

@@ -1,0 +1,356 @@
+"""Which differences matter, and which of them share a call. Pure.
+
+A load balancer and a security group are each written whole, so all steps of all Services share one PUT; public
+addresses and private link services are objects of their own. A frontend enters the balancer's document only when its
+address is there, so one address that fails holds nobody else back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
+
+from lbctl.driver import World
+from lbctl.model.resource import Desired, Key, Observed, Scope, Seen, State
+from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
+from lbctl.plan.diff import diff
+from lbctl.plan.order import build_plan
+from lbctl.plan.rules import FieldRule, KindRule, Rules, same_any_case
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_RULE, SECURITY_SCOPE, Account
+from lbctl_azure.addresses import addresses_of
+from lbctl_azure.body import foreign_elements
+from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
+from lbctl_azure.groups import GROUP
+from lbctl_azure.ids import same_id
+from lbctl_azure.links import LINK
+from lbctl_azure.membership import MEMBER, plan_members
+from lbctl_azure.placement import scope_of
+from lbctl_azure.seats import Missing
+from lbctl_azure.security import OPENING
+from lbctl_azure.wish import Wish
+
+BUSY_SECONDS = 2.0
+MOVE_SECONDS = 15.0
+MISSING_SECONDS = 60.0
+FOR_EVER = float("inf")
+
+
+def never(_old: Hashable, _new: Hashable) -> bool:
+    """For what is chosen once, when the object is made."""
+    return True
+
+
+def same_words(old: Hashable, new: Hashable) -> bool:
+    """Sets of texts whose case means nothing."""
+    if isinstance(old, frozenset) and isinstance(new, frozenset):
+        return {str(item).casefold() for item in old} == {str(item).casefold() for item in new}
+    return old == new
+
+
+MOVES = FieldRule(Hazard.MOVES_ADDRESS, asked=True, equal=same_id)
+CUTS = FieldRule(Hazard.INTERRUPTS)
+BY_NAME = FieldRule(equal=same_any_case)
+AT_BIRTH = FieldRule(equal=never)
+
+PUBLIC_IP_RULE = KindRule(
+    "public address",
+    {
+        "version": FieldRule(Hazard.MOVES_ADDRESS, replaces=True),
+        "ip_tags": FieldRule(Hazard.MOVES_ADDRESS, replaces=True, ignore_unset=True),
+        "dns_label": FieldRule(ignore_unset=True),
+        "prefix": AT_BIRTH,
+        "zones": AT_BIRTH,
+    },
+    on_delete=Hazard.LOSES_ADDRESS,
+)
+RULES = Rules(
+    {
+        BALANCER: KindRule("load balancer"),
+        POOL: KindRule("backend pool", {"network": FieldRule(equal=same_id), "addresses": FieldRule(Hazard.DRAINS)}),
+        FRONTEND: KindRule(
+            "frontend",
+            {
+                "public_ip": MOVES,
+                "subnet": MOVES,
+                "private_ip": FieldRule(Hazard.MOVES_ADDRESS, asked=True, ignore_unset=True),
+                "version": FieldRule(equal=never),
+                "zones": AT_BIRTH,
+            },
+            on_delete=Hazard.INTERRUPTS,
+        ),
+        PROBE: KindRule("health probe"),
+        RULE: KindRule(
+            "rule",
+            {
+                "frontend": FieldRule(Hazard.INTERRUPTS, equal=same_any_case),
+                "pool": FieldRule(Hazard.INTERRUPTS, equal=same_any_case),
+                "probe": BY_NAME,
+                "protocol": CUTS,
+                "backend_port": CUTS,
+                "frontend_port": CUTS,
+                "floating_ip": CUTS,
+            },
+            on_delete=Hazard.INTERRUPTS,
+        ),
+        PUBLIC_IP: PUBLIC_IP_RULE,
+        SECURITY_RULE: KindRule("security rule", {"sources": FieldRule(equal=same_words), "protocol": BY_NAME}),
+        OPENING: KindRule("destination"),
+        MEMBER: KindRule("machine", {"pools": FieldRule(Hazard.DRAINS), "interface": AT_BIRTH}),
+    }
+)
+MUTABLE_TAGS = Rules(
+    {
+        **RULES.kinds,
+        PUBLIC_IP: replace(PUBLIC_IP_RULE, fields={**PUBLIC_IP_RULE.fields, "ip_tags": FieldRule(ignore_unset=True)}),
+    }
+)
+
+
+def make_plan(desired: Desired, observed: Observed, world: World, account: Account) -> Plan:
+    """The plan of one scope."""
+    steps = diff(desired, observed, rules=MUTABLE_TAGS if account.config.mutable_ip_tags else RULES)
+    plan = FOLDS[desired.scope.kind](steps, observed, world, account)
+    missing = {
+        problem.message
+        for problems in desired.rejected.values()
+        for problem in problems
+        if isinstance(problem, Missing)
+    }
+    waits = tuple(Wait(message, MISSING_SECONDS, give_up_after=FOR_EVER) for message in sorted(missing))
+    return replace(plan, waits=(*plan.waits, *waits))
+
+
+# -- the load balancer -------------------------------------------------------------------------------------------------
+
+
+def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, account: Account) -> Plan:
+    asked = tuple(_judged(step, world) for step in steps)
+    moving = [step for step in asked if _is_moving(step, observed.scope, world, account)]
+    every = _without_shell_deletes(tuple(step for step in asked if step not in moving), observed)
+    shell = observed.get(Key(BALANCER, ""))
+    waits = (*_waits(observed), *_moves(moving))
+    actions = [*_address_actions(every, observed), *_link_actions(every)]
+    if not _is_busy(shell):
+        actions += _balancer_actions(every, observed, account)
+    return build_plan(observed.scope, actions, waits=waits)
+
+
+def _judged(step: Step, world: World) -> Step:
+    """What the Service itself asks for needs no approval, and an address without a frontend has no traffic to lose."""
+    if step.key.kind != PUBLIC_IP or step.seen is None:
+        return step
+    if step.verb is Verb.REPLACE and not step.seen.outputs.get("attached"):
+        return replace(step, hazard=Hazard.NONE, unasked=Hazard.NONE)
+    if step.verb is Verb.DELETE and step.owners and all(owner in world.intents for owner in step.owners):
+        # Nothing but a change of its own (scheme, address, prefix, group) makes a Service give up its address.
+        return replace(step, unasked=Hazard.NONE)
+    return step
+
+
+def _is_moving(step: Step, scope: Scope, world: World, account: Account) -> bool:
+    """True for what a Service leaves behind here while it has no address yet on the balancer that it moves to."""
+    if step.verb is not Verb.DELETE:
+        return False
+    wishes = [wish for owner in step.owners if isinstance(wish := world.intents.get(owner), Wish)]
+    moved = [wish for wish in wishes if scope_of(wish, world, account) != scope]
+    return any(len(addresses_of(wish, world, account)) < len(wish.fronts) for wish in moved) or any(
+        not found for wish in moved for found in addresses_of(wish, world, account).values()
+    )
+
+
+def _moves(steps: Iterable[Step]) -> tuple[Wait, ...]:
+    owners = sorted({str(owner) for step in steps for owner in step.owners})
+    return (Wait(f"{', '.join(owners)} moves to another load balancer", MOVE_SECONDS),) if owners else ()
+
+
+def _without_shell_deletes(steps: tuple[Step, ...], observed: Observed) -> tuple[Step, ...]:
+    """The balancer and its pools stay while anything in it does."""
+    deletes = {step.key for step in steps if step.verb is Verb.DELETE}
+    if Key(BALANCER, "") not in deletes:
+        return steps
+    ours = ((COLLECTIONS[key.kind], key.id) for key in deletes if key.kind in COLLECTIONS)
+    body = observed.body
+    if not foreign_elements(body if isinstance(body, dict) else None, ours):
+        return steps
+    return tuple(step for step in steps if not (step.verb is Verb.DELETE and step.key.kind in (BALANCER, POOL)))
+
+
+def _is_busy(seen: Seen | None) -> bool:
+    return seen is not None and seen.state in (State.PENDING, State.DELETING)
+
+
+def _waits(observed: Observed) -> tuple[Wait, ...]:
+    """What the cloud still works on, by somebody's earlier request."""
+    busy = [seen for seen in observed.resources.values() if seen.ours and _is_busy(seen)]
+    return tuple(
+        Wait(f"{seen.resource.name} is {seen.state}", BUSY_SECONDS, keys=frozenset({seen.key})) for seen in busy
+    )
+
+
+def _address_actions(steps: tuple[Step, ...], observed: Observed) -> list[Action]:
+    actions = []
+    for step in steps:
+        if step.key.kind != PUBLIC_IP or _is_busy(observed.get(step.key)):
+            continue
+        if step.verb is Verb.REPLACE:
+            actions.append(_replaced_address(step))
+        else:
+            call = "publicIPAddresses/delete" if step.verb is Verb.DELETE else "publicIPAddresses/write"
+            actions.append(Action(f"{step.verb} {step.key.id}", call, (step,)))
+    return actions
+
+
+def _replaced_address(step: Step) -> Action:
+    """An address cannot be changed in place: it goes, and comes back with the next plan."""
+    detach = frozenset({f"detach {step.key.id}"}) if step.seen and step.seen.outputs.get("attached") else frozenset()
+    return Action(f"replace {step.key.id}", "publicIPAddresses/delete", (step,), after=detach)
+
+
+def _link_actions(steps: tuple[Step, ...]) -> list[Action]:
+    return [
+        Action(
+            f"{step.verb} link {step.key.id}",
+            "privateLinkServices/delete" if step.verb is Verb.DELETE else "privateLinkServices/write",
+            (step,),
+        )
+        for step in steps
+        if step.key.kind == LINK
+    ]
+
+
+def _balancer_actions(steps: tuple[Step, ...], observed: Observed, account: Account) -> list[Action]:
+    parts = [step for step in steps if step.key.kind == BALANCER or step.key.kind in COLLECTIONS]
+    if any(step.key.kind == BALANCER and step.verb is Verb.DELETE for step in parts):
+        return [Action("delete balancer", "loadBalancers/delete", tuple(parts))]
+    replaced = {step.key for step in steps if step.key.kind == PUBLIC_IP and step.verb is Verb.REPLACE}
+    ready, waiting = _by_readiness(parts, observed, replaced)
+    actions = _writes(ready, observed, account)
+    if not actions and waiting:
+        missing = frozenset(f"create {step.key.id}" for step in steps if step.key.kind == PUBLIC_IP)
+        actions = [_put(waiting, observed, account, after=missing)]
+    earlier = frozenset(action.id for action in actions)
+    detaching = (_detach(step, observed, account, after=earlier) for step in steps if step.key in replaced)
+    return [*actions, *(action for action in detaching if action is not None)]
+
+
+def _writes(steps: list[Step], observed: Observed, account: Account) -> list[Action]:
+    """One PUT of the balancer, or of each pool when nothing but members differs."""
+    if not steps:
+        return []
+    if all(_is_membership(step) for step in steps):
+        actions: list[Action] = []
+        for step in steps:
+            # Pools share the balancer's ETag: the second write needs the first one's.
+            after = frozenset({actions[-1].id} if actions else ())
+            both = (step, _carrier(observed, account))
+            actions.append(Action(f"members {step.key.id}", "backendAddressPools/write", both, after))
+        return actions
+    return [_put(steps, observed, account)]
+
+
+def _is_membership(step: Step) -> bool:
+    return step.key.kind == POOL and step.verb is Verb.UPDATE and {c.field for c in step.changes} == {"addresses"}
+
+
+def _put(steps: list[Step], observed: Observed, account: Account, *, after: frozenset[str] = frozenset()) -> Action:
+    carried = any(step.key.kind == BALANCER for step in steps)
+    every = tuple(steps) if carried else (*steps, _carrier(observed, account))
+    return Action("write balancer", "loadBalancers/write", every, after)
+
+
+def _carrier(observed: Observed, account: Account) -> Step:
+    """The balancer itself takes part in every write of it, so that no two writes are under way at once."""
+    seen = observed.get(Key(BALANCER, ""))
+    name = account.balancer_name(observed.scope)
+    return Step(Verb.UPDATE, Key(BALANCER, ""), name, why="its parts change", seen=seen)
+
+
+def _by_readiness(steps: list[Step], observed: Observed, replaced: set[Key]) -> tuple[list[Step], list[Step]]:
+    """Steps that can be written now, and those whose address or frontend is not there yet."""
+    late = {step.key for step in steps if not _is_ready(step, observed, replaced)}
+    late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
+    late |= _unused_yet(steps, late)
+    ready = [step for step in steps if step.key not in late]
+    if not observed.body and not any(step.key.kind == FRONTEND for step in ready):
+        return [], steps  # A balancer is born with its first frontend.
+    return ready, [step for step in steps if step.key in late]
+
+
+def _unused_yet(steps: list[Step], late: set[Key]) -> set[Key]:
+    """New probes and pools that only rules need which have to wait themselves."""
+    rules = [step for step in steps if step.key.kind == RULE and step.desired is not None]
+    of_late = {need for rule in rules if rule.key in late and rule.desired for need in rule.desired.needs}
+    of_ready = {need for rule in rules if rule.key not in late and rule.desired for need in rule.desired.needs}
+    born = {step.key for step in steps if step.verb is Verb.CREATE and step.key.kind in (PROBE, POOL)}
+    return born & (of_late - of_ready)
+
+
+def _is_ready(step: Step, observed: Observed, replaced: set[Key]) -> bool:
+    if step.key.kind != FRONTEND or step.desired is None:
+        return True
+    public_ips = [need for need in step.desired.needs if need.kind == PUBLIC_IP]
+    return all(need not in replaced and _is_usable(observed.get(need)) for need in public_ips)
+
+
+def _is_usable(seen: Seen | None) -> bool:
+    return seen is not None and seen.state is State.ACTIVE
+
+
+def _detach(step: Step, observed: Observed, account: Account, *, after: frozenset[str]) -> Action | None:
+    """Takes the frontend of a public address that is to be replaced out of the balancer, with all its rules."""
+    leaving = {seen.key for seen in observed.of_kind(FRONTEND) if step.key in seen.resource.needs}
+    if not leaving:
+        return None
+    if all(seen.key in leaving for seen in observed.of_kind(FRONTEND)):
+        # A balancer cannot be without frontends: it goes too, and comes back with the new address.
+        every = [seen for seen in observed.resources.values() if seen.key.kind in COLLECTIONS]
+        shell = (_left(seen, step) for seen in (*every, observed[Key(BALANCER, "")]))
+        return Action(f"detach {step.key.id}", "loadBalancers/delete", tuple(shell), after)
+    parts = [seen for seen in observed.of_kind(RULE) if not leaving.isdisjoint(seen.resource.needs)]
+    parts += [seen for seen in observed.of_kind(FRONTEND) if seen.key in leaving]
+    steps = (*(_left(seen, step) for seen in parts), _carrier(observed, account))
+    return Action(f"detach {step.key.id}", "loadBalancers/write", steps, after)
+
+
+def _left(seen: Seen, cause: Step) -> Step:
+    return Step(
+        Verb.DELETE,
+        seen.key,
+        seen.resource.name,
+        hazard=cause.hazard,
+        unasked=cause.unasked,
+        why="its public address is replaced",
+        owners=seen.resource.owners,
+        seen=seen,
+    )
+
+
+# -- the security group ------------------------------------------------------------------------------------------------
+
+
+def _plan_security(steps: Iterable[Step], observed: Observed, _world: World, _account: Account) -> Plan:
+    every = _without_shells_in_use(tuple(steps), observed)
+    seen = observed.get(Key(GROUP, ""))
+    if _is_busy(seen):
+        name = seen.resource.name if seen else ""
+        return build_plan(observed.scope, (), waits=(Wait(f"security group {name} is being changed", BUSY_SECONDS),))
+    if not every:
+        return build_plan(observed.scope, ())
+    name = seen.resource.name if seen else observed.scope.name
+    carrier = Step(Verb.UPDATE, Key(GROUP, ""), name, why="its rules change", seen=seen)
+    return build_plan(observed.scope, [Action("write group", "networkSecurityGroups/write", (*every, carrier))])
+
+
+def _without_shells_in_use(steps: tuple[Step, ...], observed: Observed) -> tuple[Step, ...]:
+    """A rule goes with its last opening: those of frozen Services and of strangers keep it."""
+    gone = {step.key for step in steps if step.verb is Verb.DELETE}
+    used = {need for seen in observed.of_kind(OPENING) if seen.key not in gone for need in seen.resource.needs}
+    return tuple(step for step in steps if not (step.verb is Verb.DELETE and step.key in used))
+
+
+Fold = Callable[[Iterable[Step], Observed, World, Account], Plan]
+FOLDS: dict[str, Fold] = {
+    BALANCER_SCOPE: _plan_balancer,
+    SECURITY_SCOPE: _plan_security,
+    MEMBERSHIP_SCOPE: plan_members,
+}

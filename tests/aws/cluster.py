@@ -1,0 +1,134 @@
+"""One cluster on the honest AWS: the real engine, the real driver, the real SDK over HTTP.
+
+`Cluster.start(aws, topology)` seeds the cloud and starts an lbctl; everything a test does goes through `tests.world`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+import lbctl_aws
+from lbctl.clock import ManualClock, SystemClock
+from lbctl.driver import Cluster as Ours
+from lbctl.model.objects import Node, ObjectMeta, Service, ServicePort, ServiceSpec
+from lbctl.plan.policy import Policy
+from lbctl_aws.annotations import AWS
+from lbctl_aws.settings import AwsSettings
+from moto_fixtures.world import AwsWorld, Scene
+from tests.world import World, change
+
+NLB = {AWS + "type": "nlb"}
+EXTERNAL = {AWS + "type": "external", AWS + "nlb-target-type": "instance", AWS + "scheme": "internet-facing"}
+CLASSIC: dict[str, str] = {}
+MODES = {"classic": CLASSIC, "nlb": NLB, "external": EXTERNAL}
+
+
+class Cluster(World):
+    """A World whose cloud is AWS."""
+
+    def __init__(self, aws: AwsWorld, scene: Scene, *, policy: Policy | None = None, **settings: Any) -> None:
+        self.aws = aws
+        self.scene = scene
+        self.annotations: dict[str, str] = {}
+        endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "sts"), aws.endpoint)
+        chosen = AwsSettings(region=aws.region, vpc_id=scene["main"], endpoints=endpoints, **settings)
+        super().__init__(lbctl_aws.DRIVER, settings=chosen, nodes=(), cluster=Ours("demo", "demo"), policy=policy)
+        # The cloud stamps what it makes with the machine's time, and the driver compares stamps with its own clock.
+        self.clock = ManualClock(SystemClock().now())
+        aws.follow(self.clock.monotonic)
+        for raw in scene.nodes:
+            node = msgspec.convert(raw, Node)
+            self.kube.nodes[node.metadata.name] = node
+
+    @classmethod
+    def begin(cls, aws: AwsWorld, topology: Any = "basic", **settings: Any) -> Cluster:
+        """Seed the topology and start, without any Service."""
+        cluster = cls(aws, aws.seed(topology), **settings)
+        cluster.start()
+        cluster.settle()
+        return cluster
+
+    def put_as(self, uid: str, wanted: Service) -> None:
+        """Store a Service with a given uid, as the API server has one that is older than we are."""
+        self.kube._store(change(wanted, metadata=change(wanted.metadata, uid=uid)))
+
+    def write_calls(self) -> list[str]:
+        """The writing calls since the log was cleared."""
+        return [f"{record.service}.{record.operation}" for record in self.aws.calls.writes]
+
+    def read_calls(self) -> list[str]:
+        """The reading calls since the log was cleared."""
+        return [f"{record.service}.{record.operation}" for record in self.aws.calls.reads]
+
+    def balancers(self) -> list[Any]:
+        """All network balancers of this cluster's VPC, as the API describes them."""
+        listed = self.aws.backstage("elbv2").describe_load_balancers()["LoadBalancers"]
+        return [one for one in listed if one["VpcId"] == self.scene["main"]]
+
+    def classics(self) -> list[Any]:
+        """All classic balancers of this cluster's VPC."""
+        listed = self.aws.backstage("elb").describe_load_balancers()["LoadBalancerDescriptions"]
+        return [one for one in listed if one["LoadBalancerName"] != "a0prod"]
+
+    def groups(self) -> dict[str, Any]:
+        """Security groups of the VPC by name."""
+        filters = [{"Name": "vpc-id", "Values": [self.scene["main"]]}]
+        listed = self.aws.backstage("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
+        return {one["GroupName"]: one for one in listed}
+
+    def target_groups(self) -> dict[str, Any]:
+        """Target groups of the VPC by name."""
+        listed = self.aws.backstage("elbv2").describe_target_groups()["TargetGroups"]
+        return {one["TargetGroupName"]: one for one in listed if one["VpcId"] == self.scene["main"]}
+
+    def targets(self, group: str) -> set[tuple[str, int]]:
+        """Targets of a target group that do not drain."""
+        arn = self.target_groups()[group]["TargetGroupArn"]
+        health = self.aws.backstage("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return {
+            (one["Target"]["Id"], one["Target"]["Port"]) for one in health if one["TargetHealth"]["State"] != "draining"
+        }
+
+    def listeners(self, balancer: Any) -> dict[int, Any]:
+        """Listeners of a network balancer by port."""
+        reply = self.aws.backstage("elbv2").describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])
+        return {one["Port"]: one for one in reply["Listeners"]}
+
+    def state(self) -> dict[str, Any]:
+        """The cloud's state, without the count of free addresses, which the counterpart does not give back."""
+        state: dict[str, Any] = self.aws.state()
+        state["subnets"] = {
+            name: {key: value for key, value in one.items() if key != "AvailableIpAddressCount"}
+            for name, one in state["subnets"].items()
+        }
+        return state
+
+
+def service(
+    name: str = "web",
+    *,
+    ports: tuple[int, ...] = (80,),
+    annotations: dict[str, str] | None = None,
+    namespace: str = "shop",
+    node_ports: dict[int, int] | None = None,
+    protocols: dict[int, str] | None = None,
+    **spec: Any,
+) -> Service:
+    """A Service of type LoadBalancer; node ports are 31000 + the port unless given."""
+    given, spoken = node_ports or {}, protocols or {}
+    listed = tuple(
+        ServicePort(
+            port=port,
+            node_port=given.get(port, 31000 + port % 1000),
+            name=f"p{port}",
+            target_port=port,
+            protocol=spoken.get(port, "TCP"),
+        )
+        for port in ports
+    )
+    return Service(
+        metadata=ObjectMeta(name=name, namespace=namespace, annotations=annotations or {}),
+        spec=ServiceSpec(**{"type": "LoadBalancer", "ports": listed, "ip_families": ("IPv4",), **spec}),
+    )

@@ -1,0 +1,180 @@
+"""Security groups: exactly the wanted rules, never the rules of others, and the limit of sixty."""
+
+import pytest
+
+from lbctl_aws.annotations import AWS
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, Cluster, service
+
+CLASSIC_GROUP = "k8s-elb-"
+
+
+def rules(group):
+    """Rules of a group as (protocol, from, to, source)."""
+    found = set()
+    for permission in group["IpPermissions"]:
+        sources = [r["CidrIp"] for r in permission["IpRanges"]]
+        sources += [r["CidrIpv6"] for r in permission["Ipv6Ranges"]]
+        sources += [r["GroupId"] for r in permission["UserIdGroupPairs"]]
+        found |= {(permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort"), s) for s in sources}
+    return found
+
+
+def managed(cluster):
+    """The one managed group."""
+    (group,) = (g for name, g in cluster.groups().items() if name.startswith(("k8s-elb-", "k8s-shop-")))
+    return group
+
+
+@pytest.mark.spec("AWS-042")
+def test_a_managed_group_holds_exactly_the_wanted_rules(aws):
+    """Ports from each source, ICMP 3/4 from each source, and nothing else: a foreign rule on it is removed."""
+    cluster = Cluster.begin(aws)
+    sources = ("10.0.0.0/8", "192.168.0.0/16")
+    cluster.apply(service(ports=(80, 443), load_balancer_source_ranges=sources))
+    wanted = {("tcp", port, port, source) for port in (80, 443) for source in sources}
+    wanted |= {("icmp", 3, 4, source) for source in sources}
+    assert rules(managed(cluster)) == wanted
+    extra = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    group = managed(cluster)["GroupId"]
+    aws.backstage("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=extra)
+    cluster.settle(1500)
+    assert rules(managed(cluster)) == wanted
+    assert "DriftRepaired" in cluster.reasons()
+    aws.calls.clear()
+    cluster.crash()
+    cluster.settle()
+    assert not cluster.write_calls()
+
+
+@pytest.mark.spec("AWS-047")
+def test_a_group_of_the_user_is_never_edited_nor_deleted(aws):
+    """A balancer with the Service's own group leaves the group as it was, also when it goes."""
+    cluster = Cluster.begin(aws)
+    own = cluster.scene["user-group"]
+    before = cluster.groups()["user-made"]
+    for mode in (CLASSIC, EXTERNAL):
+        cluster.apply(service(annotations={**mode, AWS + "security-groups": own}))
+        assert own in str(cluster.classics() or cluster.balancers())
+        assert not cluster.plans()
+        cluster.delete("web")
+        cluster.settle(900)
+        assert cluster.groups()["user-made"] == before
+        assert not cluster.exists()
+
+
+@pytest.mark.spec("AWS-051")
+@pytest.mark.parametrize("mode", [CLASSIC, NLB, EXTERNAL], ids=["classic", "nlb", "external"])
+def test_node_rules_can_be_forbidden(aws, mode):
+    """With DisableSecurityGroupIngress no call concerns the nodes' groups."""
+    cluster = Cluster.begin(aws, disable_security_group_ingress=True)
+    before = cluster.groups()["demo-nodes"]
+    cluster.apply(service(annotations=mode))
+    assert cluster.groups()["demo-nodes"] == before
+    assert "ec2.DescribeInstances" not in cluster.read_calls()
+
+
+@pytest.mark.spec("AWS-046")
+def test_a_hundred_services_cost_two_rule_calls(aws):
+    """Rules of a hundred Services for one node group come in one call, and go in one."""
+    cluster = Cluster.begin(aws)
+    aws.quotas["network-load-balancers"] = 200
+    names = [f"s{number}" for number in range(100)]
+    aws.calls.clear()
+    for number, name in enumerate(names):
+        cluster.kube.put(service(name, annotations=NLB, node_ports={80: 30000 + number}))
+    cluster.settle(120)
+    node_group = cluster.scene["nodes"]
+    calls = [c for c in aws.calls.writes if c.service == "ec2" and c.params.get("GroupId") == node_group]
+    assert len(calls) <= 2, [c.operation for c in calls]
+    assert len(rules(cluster.groups()["demo-nodes"])) <= 60
+    assert not cluster.plans()
+
+
+@pytest.mark.spec("AWS-045")
+def test_a_full_group_is_not_touched_and_told(aws):
+    """A rule that does not fit into the sixty is not tried: nothing is revoked, and the Event names group and count."""
+    cluster = Cluster.begin(aws, "crowded")
+    before = rules(cluster.groups()["demo-nodes"])
+    assert len(before) == 59
+    aws.calls.clear()
+    cluster.apply(service("one"))
+    cluster.apply(service("two", node_ports={80: 31500}))
+    assert before <= rules(cluster.groups()["demo-nodes"])
+    assert "ec2.RevokeSecurityGroupIngress" not in cluster.write_calls()
+    told = " ".join(notice.message for _, notice in cluster.kube.events)
+    assert cluster.scene["nodes"] in told
+    assert "61 rules" in told
+
+
+@pytest.mark.spec("AWS-045")
+def test_old_rules_go_first_when_there_is_no_room_for_both(aws):
+    """A change of ranges that fits only once the old rules are gone revokes first and converges."""
+    cluster = Cluster.begin(aws)
+    many = tuple(f"10.{number}.0.0/16" for number in range(25))
+    other = tuple(f"172.16.{number}.0/24" for number in range(25))
+    cluster.apply(service(load_balancer_source_ranges=many))
+    aws.calls.clear()
+    cluster.edit("web", load_balancer_source_ranges=other)
+    assert cluster.write_calls() == ["ec2.RevokeSecurityGroupIngress", "ec2.AuthorizeSecurityGroupIngress"]
+    assert {source for *_, source in rules(managed(cluster))} == set(other)
+
+
+@pytest.mark.spec("AWS-044")
+def test_a_rule_that_exists_already_is_read_and_kept(aws):
+    """A rule that somebody made meanwhile fails the whole call: the group is read again, and the rest is added."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service())
+    rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    group = managed(cluster)["GroupId"]
+    aws.backstage("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=rule)
+    cluster.edit("web", ports=service(ports=(80, 443, 8080)).spec.ports)
+    assert {low for protocol, low, *_ in rules(managed(cluster)) if protocol == "tcp"} == {80, 443, 8080}
+    assert not cluster.plans()
+
+
+@pytest.mark.spec("AWS-048")
+def test_an_unclear_choice_of_groups_warns_and_goes_on(aws):
+    """Nodes with two tagged groups: targets are registered, one of the groups gets the rules, and one warning tells."""
+    cluster = Cluster.begin(aws, "multisg")
+    cluster.apply(service(annotations=NLB))
+    assert "SecurityGroupUnclear" in cluster.reasons()
+    assert cluster.addresses()
+    (group,) = cluster.target_groups()
+    assert cluster.targets(group)
+
+
+@pytest.mark.spec("AWS-050")
+def test_a_tls_listener_opens_tcp(aws):
+    """The rule of a TLS port says tcp, which EC2 knows, and an IPv6 range goes into the IPv6 list."""
+    cluster = Cluster.begin(aws, "dualstack")
+    annotations = {**EXTERNAL, AWS + "ssl-cert": cluster.scene["certificate"], AWS + "ip-address-type": "dualstack"}
+    cluster.apply(service(annotations=annotations, load_balancer_source_ranges=("10.0.0.0/8", "2001:db8::/32")))
+    assert rules(managed(cluster)) == {("tcp", 80, 80, "10.0.0.0/8"), ("tcp", 80, 80, "2001:db8::/32")}
+
+
+@pytest.mark.spec("AWS-024")
+def test_an_untagged_group_of_our_name_is_tagged_and_used(aws):
+    """A group that has our name and no owner, as a crash of CCM left it, is tagged and used, not duplicated."""
+    cluster = Cluster.begin(aws)
+    stored = cluster.kube.put(service())
+    name = CLASSIC_GROUP + ("a" + stored.metadata.uid.replace("-", ""))[:32]
+    made = aws.backstage("ec2").create_security_group(
+        GroupName=name, Description="left over", VpcId=cluster.scene["main"]
+    )
+    cluster.settle()
+    assert not cluster.bugs
+    group = cluster.groups()[name]
+    assert group["GroupId"] == made["GroupId"]
+    assert "kubernetes.io/cluster/demo" in {tag["Key"] for tag in group["Tags"]}
+    assert cluster.addresses()
+
+
+@pytest.mark.spec("AWS-049")
+def test_an_nlb_without_groups_never_gets_one(aws):
+    """Security groups on a balancer that was made without any are reported, not tried."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations={**EXTERNAL, AWS + "disable-nlb-sg": "true"}))
+    aws.calls.clear()
+    cluster.annotate("web", {**EXTERNAL, AWS + "security-groups": cluster.scene["user-group"]})
+    assert "elbv2.SetSecurityGroups" not in cluster.write_calls()
+    assert "PlanHeld" in cluster.reasons()

@@ -1,0 +1,95 @@
+"""What must not happen: metadata requests, calls for Services of others, workers that wait."""
+
+import http.server
+import threading
+
+import pytest
+
+from lbctl_aws.annotations import AWS
+from tests.aws.cluster import EXTERNAL, MODES, Cluster, service
+from tests.world import change
+
+
+@pytest.mark.spec("AWS-041")
+def test_nothing_asks_the_instance_metadata(aws, monkeypatch):
+    """With region, VPC and cluster given and credentials in the environment, no metadata request is made."""
+    asked = []
+
+    class Metadata(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def do_PUT(self):
+            self.do_GET()
+
+        def log_message(self, *_):
+            """The list is the record."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+    cluster = Cluster.begin(aws)
+    cluster.apply(service())
+    server.shutdown()
+    server.server_close()
+    assert cluster.addresses()
+    assert not asked
+
+
+@pytest.mark.spec("AWS-009")
+def test_a_service_of_another_type_is_left_alone(aws):
+    """A NodePort Service with the annotations of a balancer causes no call."""
+    cluster = Cluster.begin(aws)
+    wanted = service(annotations=EXTERNAL)
+    aws.calls.clear()
+    cluster.apply(change(wanted, spec=change(wanted.spec, type="NodePort")))
+    assert not aws.calls.by_operation()
+
+
+@pytest.mark.spec("AWS-005")
+def test_a_service_that_nobody_serves_causes_no_call(aws):
+    """`external` without target type is an Event and nothing else."""
+    cluster = Cluster.begin(aws)
+    aws.calls.clear()
+    cluster.apply(service(annotations={AWS + "type": "external"}))
+    assert not aws.calls.by_operation()
+    assert "UnclaimedService" in " ".join(notice.message for _, notice in cluster.kube.events)
+
+
+@pytest.mark.spec("AWS-078")
+@pytest.mark.parametrize("mode", ["classic", "external"])
+def test_a_held_group_is_asked_again_and_nobody_waits_for_it(aws, mode):
+    """While the balancer's interfaces hold its group, other Services are served at once; later the group goes."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations=MODES[mode]))
+    cluster.kube.delete("shop/web")
+    cluster.settle(1)
+    assert any(call.outcome == "DependencyViolation" for call in aws.calls)
+    before = cluster.clock.monotonic()
+    cluster.kube.put(service("next", annotations=MODES[mode], node_ports={80: 31500}))
+    cluster.settle(1)
+    assert cluster.addresses("next")
+    assert cluster.clock.monotonic() - before <= 1
+    cluster.settle(600)
+    assert not cluster.exists()
+
+
+@pytest.mark.spec("AWS-081")
+@pytest.mark.parametrize("mode", MODES)
+def test_orphans_are_listed_and_left_alone(aws, mode):
+    """What a Service that vanished left behind is known as orphaned, and stays until somebody says so."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations=MODES[mode]))
+    before = cluster.state()
+    cluster.kube.listeners = []
+    cluster.kube.services.clear()
+    cluster.crash()
+    aws.calls.clear()
+    cluster.settle(1500)
+    assert not cluster.write_calls()
+    assert cluster.state() == before
+    owners = {owner.name for observed in cluster.account.observed.values() for owner in observed.owners()}
+    assert "web" in owners
+    assert "shop" not in owners  # another cluster's Service

@@ -1,0 +1,117 @@
+"""A whole process with its threads, on an embedded API server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from lbctl.clock import SystemClock
+from lbctl.engine.process import Process
+from lbctl.sandbox.api import ApiServer
+from lbctl.settings import load
+from tests.bench.free_cloud import INFO
+
+
+class Running:
+    """A process in a thread."""
+
+    def __init__(self, api: ApiServer, folder: Path) -> None:
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(api.kubeconfig())
+        flags = {
+            "kube.kubeconfig": str(kubeconfig),
+            "obs.address": "127.0.0.1:0",
+            "accounts.free.provider": "free",
+            "accounts.free.settings.file": str(folder / "state"),
+        }
+        settings = load(file=None, environ={}, flags=flags).settings
+        self.process = Process(settings, clock=SystemClock(), find=lambda _name: INFO)
+        self.thread = threading.Thread(target=self.process.run)
+        self.thread.start()
+
+    @property
+    def writes(self) -> int:
+        return self.process.assembly.accounts["free"].driver.writes
+
+    def until(self, holds, seconds=20.0) -> None:
+        clock = SystemClock()
+        end = clock.monotonic() + seconds
+        while not holds():
+            assert clock.monotonic() < end
+            clock.wait(0.05)
+
+    def stop(self) -> None:
+        self.process.stop()
+        self.thread.join(30)
+
+
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"type": "LoadBalancer", "ports": [{"port": 80, "nodePort": 30080}], "ipFamilies": ["IPv4"]},
+    "status": {"loadBalancer": {}},
+}
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "n1"},
+    "spec": {"providerID": "free://n1"},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
+@pytest.fixture
+def api():
+    with ApiServer(bookmark_seconds=0.2) as server:
+        server.store.seed([SERVICE, NODE])
+        yield server
+
+
+def web(api: ApiServer) -> dict:
+    """The Service as it is stored."""
+    return next(one for one in api.store.objects("v1", "Service", "default") if one["metadata"]["name"] == "web")
+
+
+@pytest.mark.spec("SC-088")
+def test_nothing_is_worked_on_before_services_and_nodes_are_complete(api, tmp_path):
+    """The list of Nodes fails: no write. It succeeds: the Service is served with the node in it."""
+    api.faults.answer(503, path="/api/v1/nodes", times=2)
+    running = Running(api, tmp_path)
+    try:
+        feeds = running.process._feeds
+        running.until(lambda: feeds and feeds[0].synced.is_set())
+        SystemClock().wait(0.5)
+        assert not feeds[1].synced.is_set()
+        assert running.writes == 0
+        assert running.process.is_ready() != ""
+        running.until(lambda: running.writes > 0)
+        driver = running.process.assembly.accounts["free"].driver
+        (seen,) = driver.state.values()
+        targets = next(s.resource.fields["targets"] for s in seen.values() if "targets" in s.resource.fields)
+        assert targets == {"free://n1"}
+    finally:
+        running.stop()
+
+
+def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
+    """The address is in the status, the endpoints answer, and a clean stop empties the Lease."""
+    import urllib.request
+
+    running = Running(api, tmp_path)
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+        port = running.process._endpoints.port
+        for path in ("healthz", "readyz"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as reply:
+                assert reply.read() == b"ok\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
+            assert b"lbctl_build_info" in reply.read()
+    finally:
+        running.stop()
+    (lease,) = [
+        one for one in api.store.objects("coordination.k8s.io/v1", "Lease") if one["metadata"]["name"] == "lbctl"
+    ]
+    assert lease["spec"].get("holderIdentity", "") == ""

@@ -1,0 +1,69 @@
+"""A sandbox for a whole module, and a user who changes things in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from lbctl.engine.process import Process
+from lbctl.engine.summary import State, summarise
+from lbctl.kube.access import Access
+from lbctl.kube.rest import Rest
+from lbctl.sandbox.demo.story import manifests
+from lbctl.sandbox.hands import Hands
+from lbctl.sandbox.sandbox import Sandbox
+from tests.cli.console import Said, lbctl
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sandbox, its user, and `lbctl` with its settings."""
+
+    sandbox: Sandbox
+    hands: Hands
+    lbctl: Callable[..., Said]
+
+    def until(self, holds: Callable[[], bool], *, seconds: float = 20.0) -> None:
+        """Return once it holds; fail after `seconds`."""
+        clock = self.sandbox.clock
+        end = clock.monotonic() + seconds
+        while not holds():
+            assert clock.monotonic() < end, f"not within {seconds:g} s"
+            clock.wait(0.05)
+
+    def wait_state(self, key: str, state: State) -> None:
+        """Return once the Service shows this state."""
+        self.until(lambda: (found := self.hands.get(key)) is not None and summarise(found).state is state)
+
+
+def place(sandbox: Sandbox) -> Place:
+    """The sandbox with user and command."""
+    rest = Rest(Access(kubeconfig=str(sandbox.kubeconfig)), sandbox.clock)
+    given = {"KUBECONFIG": str(sandbox.kubeconfig), "LBCTL_CONFIG": str(sandbox.config)}
+    return Place(sandbox, Hands(rest), partial(lbctl, given=given))
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Place]:
+    """A sandbox whose controller has made the demo's three Services ready; tests leave them as they are."""
+    with Sandbox(nodes=2) as sandbox:
+        found = place(sandbox)
+        for document in manifests():
+            found.hands.apply(document)
+        sandbox.start_controller(Process(sandbox.settings, clock=sandbox.clock))
+        for key in ("shop/web", "shop/orders", "shop/names"):
+            found.wait_state(key, State.READY)
+        yield found
+
+
+@pytest.fixture
+def unserved() -> Iterator[Place]:
+    """A sandbox with the demo's three Services and nobody who serves them."""
+    with Sandbox(nodes=2) as sandbox:
+        found = place(sandbox)
+        for document in manifests():
+            found.hands.apply(document)
+        yield found

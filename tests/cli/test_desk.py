@@ -1,0 +1,239 @@
+"""The commands at the desk against a cluster with real balancers."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import msgspec
+import pytest
+import yaml
+
+from lbctl.engine.process import Process
+from lbctl.engine.summary import State
+from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
+from lbctl.settings import PolicySettings
+
+WEB = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {
+        "type": "LoadBalancer",
+        "selector": {"app": "web"},
+        "ports": [{"name": "http", "port": 8080, "targetPort": 8080}],
+    },
+}
+
+
+def with_ranges(*ranges):
+    return {**WEB, "spec": {**WEB["spec"], "loadBalancerSourceRanges": list(ranges)}}
+
+
+def test_status_shows_every_balancer(served):
+    """All three are ready with their addresses: exit code 0, and the JSON has a version."""
+    said = served.lbctl("status", "-o", "json")
+    services = {one["name"]: one for one in said.document["services"]}
+    assert said.code == 0
+    assert said.document["version"] == 1
+    assert {one["state"] for one in services.values()} == {"ready"}
+    assert services["names"]["ports"] == ["5353/UDP", "5353/TCP"]
+    assert served.lbctl("status", "-o", "name", "-n", "shop").out.split() == ["shop/names", "shop/orders", "shop/web"]
+
+
+def test_status_of_what_nobody_serves_is_pending(unserved):
+    """Without a controller nothing is ready: exit code 6 and the reason."""
+    said = unserved.lbctl("status")
+    assert said.code == 6
+    assert said.out.count("NotSeenYet") == 3
+
+
+def test_status_goes_on_and_follows_changes(served):
+    """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
+    said = served.lbctl("status", "--watch", "--timeout", "1.5", "-n", "shop")
+    assert said.code == 0
+    assert said.out.count("ready") == 3
+
+
+def test_status_admits_that_it_may_be_old(served):
+    """While the API server is away, what `--watch` shows is marked as stale, with the reason."""
+    with served.sandbox.api.faults.unreachable():
+        said = served.lbctl("status", "--watch", "--timeout", "1.5")
+    assert said.code == 0
+    assert "(stale)" in said.out
+    assert "cannot" in said.out
+
+
+def test_a_plan_of_what_is_in_order_is_empty(served):
+    """Nothing to do: exit code 0, for all and for one Service."""
+    assert served.lbctl("plan").code == 0
+    said = served.lbctl("plan", "shop/web", "-o", "json")
+    assert said.code == 0
+    assert all(plan["actions"] == [] for plan in said.document["plans"])
+
+
+def test_a_plan_of_new_services_lists_what_would_be_made(unserved):
+    """Three Services without balancers: exit code 2, and the listeners are named; nothing is written."""
+    said = unserved.lbctl("plan")
+    assert said.code == 2
+    assert said.out.count("+ listener") == 4
+    assert unserved.hands.get("shop/web").metadata.finalizers == ()
+
+
+@pytest.mark.parametrize("dry_run", [(), ("--server-dry-run",)], ids=["offline", "server"])
+def test_a_file_is_planned_as_if_applied(served, dry_run, tmp_path):
+    """One new source range in a file is one update of one listener; the Service itself stays as it is."""
+    file = tmp_path / "web.yaml"
+    file.write_text(yaml.safe_dump(with_ranges("10.0.0.0/8")))
+    said = served.lbctl("plan", "-f", str(file), *dry_run, "-o", "json")
+    changes = [
+        change
+        for plan in said.document["plans"]
+        for action in plan["actions"]
+        for step in action["steps"]
+        for change in step["changes"]
+    ]
+    assert said.code == 2
+    assert changes == [{"field": "source_ranges", "old": [], "new": ["10.0.0.0/8"]}]
+    assert served.hands.get("shop/web").spec.load_balancer_source_ranges == ()
+
+
+def test_a_file_with_what_is_there_already_changes_nothing(served, tmp_path):
+    """The very manifest that was applied plans nothing, although it names no node port."""
+    file = tmp_path / "web.yaml"
+    file.write_text(yaml.safe_dump(WEB))
+    assert served.lbctl("plan", "-f", str(file)).code == 0
+
+
+def test_a_file_with_a_new_service_says_what_is_assumed(served, tmp_path):
+    """A Service that does not exist is planned with assumed numbers, and standard error says so."""
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps({**WEB, "metadata": {"name": "new", "namespace": "shop"}}))
+    said = served.lbctl("plan", "-f", str(file))
+    assert said.code == 2
+    assert "+ listener" in said.out
+    assert "assumed" in said.err
+
+
+def test_a_file_that_the_server_refuses_is_an_error(served, tmp_path):
+    """With `--server-dry-run` the API server's own words come back."""
+    file = tmp_path / "web.yaml"
+    file.write_text(yaml.safe_dump({**WEB, "spec": {**WEB["spec"], "ports": [{"port": 80_000}]}}))
+    said = served.lbctl("plan", "-f", str(file), "--server-dry-run")
+    assert said.code == 1
+    assert "must be between 1 and 65535" in said.err
+
+
+def test_a_service_that_does_not_exist_is_invalid_input(served):
+    """`plan`, `once` and `explain` name the Service that they cannot find, with exit code 3."""
+    for command in ("plan", "once", "explain"):
+        said = served.lbctl(command, "shop/nothing")
+        assert said.code == 3
+        assert "shop/nothing" in said.err
+
+
+def test_once_serves_and_leaves(unserved):
+    """After `once` the Services answer at their addresses, and a second `once` is quick and changes nothing."""
+    said = unserved.lbctl("once", "-o", "json")
+    address = unserved.hands.get("shop/web").status.load_balancer.ingress[0].ip
+    before = unserved.hands.get("shop/web")
+    assert said.code == 0
+    with Traffic() as traffic:
+        assert traffic.ask(Request(Kind.HTTP, address, 8080)).pod
+    assert unserved.lbctl("once").code == 0
+    assert unserved.hands.get("shop/web") == before
+
+
+def test_once_for_one_service_leaves_the_others_alone(unserved):
+    """`once shop/web` serves that one only."""
+    assert unserved.lbctl("once", "shop/web").code == 0
+    assert unserved.hands.get("shop/web").status.load_balancer.ingress
+    assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
+
+
+def test_explain_says_why_and_what_to_do(unserved):
+    """A mistake in an annotation and a missing controller are both found, each with what to do: exit code 6."""
+    unserved.hands.patch("shop/web", {"metadata": {"annotations": {"lbctl.io/algorithm": "fastest"}}})
+    said = unserved.lbctl("explain", "shop/web", "-o", "json")
+    failed = {one["subject"]: one for one in said.document["findings"] if one["level"] == "failed"}
+    assert said.code == 6
+    assert failed["controller"]["hint"] == "start one: lbctl run"
+    assert "fastest" in failed["metadata.annotations[lbctl.io/algorithm]"]["message"]
+    assert all(one["hint"] for one in failed.values())
+
+
+def test_explain_of_what_is_fine_is_short(served):
+    """A ready Service has no failed finding, the leader is named: exit code 0."""
+    said = served.lbctl("explain", "shop/web")
+    assert said.code == 0
+    assert said.out.startswith("shop/web is ready")
+    assert " leads" in said.out
+    assert "  x " not in said.out
+
+
+def test_the_support_bundle_holds_no_secret(served, tmp_path):
+    """The bundle is one private JSON file with plan, settings and findings; what looks like a token is hidden."""
+    file = tmp_path / "bundle.json"
+    note = {"metadata": {"annotations": {"example.com/note": "token=hush-hush"}}}
+    served.hands.patch("shop/orders", note)
+    said = served.lbctl("explain", "shop/orders", "--bundle", str(file))
+    served.hands.patch("shop/orders", {"metadata": {"annotations": {"example.com/note": None}}})
+    bundle = json.loads(file.read_text())
+    assert said.code == 0
+    assert "hush-hush" not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {"explanation", "service", "plans", "settings", "kubernetes"} <= bundle.keys()
+    assert bundle["service"]["metadata"]["name"] == "orders"
+
+
+def test_apply_refuses_a_digest_that_no_plan_has(served):
+    """An approval of what is not planned any more does nothing: exit code 1 and how to see the newest."""
+    said = served.lbctl("apply", "--approve", "0123456789ab")
+    assert said.code == 1
+    assert "lbctl plan" in said.err
+
+
+CAREFUL = ("--hazard", "none")
+MOVED = {"spec": {"ports": [{"name": "http", "port": 8088, "targetPort": 8080}]}}
+
+
+def held_digests(place):
+    plans = place.lbctl("plan", *CAREFUL, "-o", "json").document["plans"]
+    return [plan["heldDigest"] for plan in plans if plan.get("heldDigest")]
+
+
+def answers(place, key, port):
+    address = place.hands.get(key).status.load_balancer.ingress[0].ip
+    with Traffic() as traffic:
+        return bool(traffic.ask_many(Request(Kind.HTTP, address, port, timeout_seconds=1.0), count=1).answered)
+
+
+def test_apply_lets_run_what_the_policy_holds(unserved):
+    """What drains is held under `--hazard none` and explained; its digest lets it run, once."""
+    assert unserved.lbctl("once").code == 0
+    unserved.hands.patch("shop/web", MOVED)
+    assert unserved.lbctl("once", *CAREFUL).code == 0
+    explained = unserved.lbctl("explain", "shop/web", *CAREFUL)
+    (digest,) = held_digests(unserved)
+    assert f"lbctl apply --approve {digest}" in explained.out
+    assert answers(unserved, "shop/web", 8080)
+
+    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 0
+    assert answers(unserved, "shop/web", 8088)
+    assert not answers(unserved, "shop/web", 8080)
+    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 1
+
+
+def test_apply_leaves_it_to_the_controller_that_leads(unserved):
+    """While a controller leads, `apply` has that one do it and waits until it is done."""
+    settings = msgspec.structs.replace(unserved.sandbox.settings, policy=PolicySettings(highest_hazard="none"))
+    unserved.sandbox.start_controller(Process(settings, clock=unserved.sandbox.clock))
+    unserved.wait_state("shop/web", State.READY)
+    unserved.hands.patch("shop/web", MOVED)
+    unserved.wait_state("shop/web", State.HELD)
+    (digest,) = held_digests(unserved)
+    assert unserved.lbctl("status").code == 6
+
+    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20").code == 0
+    assert answers(unserved, "shop/web", 8088)
+    assert unserved.hands.get("shop/web").metadata.annotations["lbctl.io/approve"] == digest

@@ -1,0 +1,121 @@
+"""Commands that need no cluster: check, providers, annotations, config, version."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.cli.console import lbctl
+
+GOOD = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+}
+BAD = {
+    **GOOD,
+    "metadata": {
+        "name": "bad",
+        "namespace": "shop",
+        "annotations": {"lbctl.io/algorithm": "fastest", "lbctl.io/idle-timeout": "never"},
+    },
+    "spec": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/40"], "ports": [{"port": 80}]},
+}
+
+
+def test_check_accepts_what_would_be_served():
+    """A valid Service gives exit code 0, also among objects of other kinds and in a List."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [GOOD, {**GOOD, "kind": "ConfigMap"}]}
+    said = lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(listed))
+    assert said.code == 0
+    assert said.out.split() == ["SERVICE", "PROVIDER", "RESULT", "WHAT", "shop/web", "local", "valid", "-"]
+
+
+def test_check_tells_every_problem_at_once():
+    """Three mistakes of one Service are three problems, and the exit code is 3."""
+    text = yaml.safe_dump_all([GOOD, BAD])
+    said = lbctl("check", "-f", "-", "--provider", "local", "-o", "json", text=text)
+    verdicts = {one["service"]: one for one in said.document["services"]}
+    assert said.code == 3
+    assert said.document["version"] == 1
+    assert verdicts["shop/web"]["valid"]
+    assert len(verdicts["shop/bad"]["problems"]) == 3
+    assert verdicts["shop/bad"]["file"] == "-, document 2"
+
+
+def test_check_names_the_field_of_a_wrong_type():
+    """A port that is a word is invalid input that names the field."""
+    wrong = {**GOOD, "spec": {"type": "LoadBalancer", "ports": [{"port": "eighty"}]}}
+    said = lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(wrong))
+    assert said.code == 3
+    assert "spec.ports[0].port" in said.out
+
+
+def test_check_tells_all_unreadable_files(tmp_path):
+    """Two files that cannot be used are two problems in one error, with exit code 3."""
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("{a: [")
+    said = lbctl("check", "-f", str(broken), "-f", str(tmp_path / "missing.yaml"), "--provider", "local")
+    assert said.code == 3
+    assert "broken.yaml" in said.err
+    assert "missing.yaml" in said.err
+
+
+def test_check_notes_unknown_annotations_and_foreign_classes():
+    """A misspelt key and a class of somebody else are notes: the Service is valid."""
+    misspelt = {**GOOD, "metadata": {**GOOD["metadata"], "annotations": {"lbctl.io/algoritm": "random"}}}
+    foreign = {**GOOD, "spec": {**GOOD["spec"], "loadBalancerClass": "example.com/other"}}
+    said = lbctl("check", "-f", "-", "--provider", "local", "-o", "json", text=yaml.safe_dump_all([misspelt, foreign]))
+    notes = [one["notes"] for one in said.document["services"]]
+    assert said.code == 0
+    assert "did you mean lbctl.io/algorithm?" in notes[0][0]
+    assert "another controller's" in notes[1][0]
+
+
+def test_providers_says_what_each_driver_can_do():
+    """`local` is listed with its protocols; names alone are for scripts."""
+    documents = {one["name"]: one for one in lbctl("providers", "-o", "json").document["providers"]}
+    assert documents["local"]["protocols"] == ["TCP", "UDP"]
+    assert "local" in lbctl("providers", "-o", "name").out.split()
+    assert lbctl("providers").out.splitlines()[0].split()[:2] == ["NAME", "PROTOCOLS"]
+
+
+def test_annotations_are_found_by_a_part_of_their_key():
+    """`annotations algorithm` shows values, default and doc; a typing error gets the nearest key."""
+    said = lbctl("annotations", "algorithm", "--provider", "local")
+    assert said.code == 0
+    assert "one of round-robin, random, least-request, maglev" in said.out
+    wrong = lbctl("annotations", "lbctl.io/algoritm", "--provider", "local")
+    assert wrong.code == 3
+    assert "Did you mean lbctl.io/algorithm?" in wrong.err
+
+
+def test_config_show_tells_where_each_value_came_from(tmp_path):
+    """Default, file, variable and flag are told apart, and the later one wins."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("queue: {workers: 2, drift_seconds: 60}\nlease: {name: mine}\n")
+    given = {"LBCTL_CONFIG": str(file), "LBCTL_QUEUE_WORKERS": "3", "LBCTL_LEASE_NAME": "theirs"}
+    said = lbctl("config", "show", "--set", "queue.workers=9", "--provider", "local", "-o", "json", given=given)
+    found = {one["path"]: (one["value"], one["from"]) for one in said.document["settings"]}
+    assert found["queue.workers"] == (9, "flag")
+    assert found["queue.drift_seconds"] == (60, str(file))
+    assert found["lease.name"] == ("theirs", "LBCTL_LEASE_NAME")
+    assert found["policy.mode"] == ("sync", "default")
+    assert found["accounts.local.settings.workers"] == (2, "default")
+
+
+def test_config_show_never_shows_a_secret(tmp_path):
+    """A value under a key that sounds like a secret is in no answer and in no error."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("accounts: {a: {provider: local, settings: {state_dir: /x}}}\nkube: {context: c}\n")
+    said = lbctl("config", "show", "--config", str(file), "--set", "accounts.a.settings.api_key=hush")
+    assert "hush" not in said.out + said.err
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_version_is_the_packages(form):
+    """`version` prints the version of lbctl in both forms."""
+    assert "0.1.0" in lbctl("version", "-o", form).out

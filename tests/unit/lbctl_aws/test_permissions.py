@@ -1,0 +1,59 @@
+"""The least-privilege policy: exactly what the driver calls, and the shipped file is the generated one."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import lbctl_aws
+from lbctl_aws.annotations import CLB, INSTANCE
+from lbctl_aws.apply import WRITES
+from lbctl_aws.errors import IAM_PREFIXES
+from lbctl_aws.permissions import ALL_MODES, PERMISSIONS, build_policy
+
+ROOT = Path(__file__).parents[3]
+SOURCES = Path(lbctl_aws.__file__).parent
+CALL = re.compile(r'(?:call|pages)\(\s*"(ec2|elb|elbv2)",\s*f?"(\w+)(\{what\}\w+)?"')
+
+
+def action(service, operation):
+    """The IAM action of a call."""
+    return f"{IAM_PREFIXES.get(service, service)}:{operation}"
+
+
+def read_calls():
+    """Reading operations that the sources name."""
+    for source in SOURCES.glob("*.py"):
+        for service, operation, rest in CALL.findall(source.read_text()):
+            if operation.startswith("Describe") and not rest:
+                yield action(service, operation)
+    for what in ("LoadBalancer", "TargetGroup", "Listener"):
+        yield action("elbv2", f"Describe{what}Attributes")
+
+
+def test_the_table_holds_every_call_and_no_other():
+    """Each write of the driver and each read in its sources has its permission, and none is asked for in vain."""
+    made = {action(*call.split(".")) for call in WRITES if "." in call} | set(read_calls()) - {
+        action("elbv2", "Describe")
+    }
+    assert made == {permission.action for permission in PERMISSIONS}
+
+
+def test_a_mode_in_use_asks_for_its_own_calls_only():
+    """Classic balancers alone need no right to make target groups, and network ones none on classic calls."""
+    classic = json.dumps(build_policy([CLB], cluster="demo"))
+    network = json.dumps(build_policy([INSTANCE], cluster="demo"))
+    assert "CreateTargetGroup" not in classic
+    assert "ConfigureHealthCheck" not in network
+    assert "kubernetes.io/cluster/demo" in classic
+    assert "elbv2.k8s.aws/cluster" in network
+    assert "elbv2.k8s.aws/cluster" not in classic
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_the_shipped_policy_is_the_generated_one(partition):
+    """The file in manifests/policies is what the table makes."""
+    path = ROOT / "manifests" / "policies" / f"{partition}-iam-policy.json"
+    policy = build_policy(ALL_MODES, cluster="CLUSTER", partition=partition)
+    assert path.read_text() == json.dumps(policy, indent=2) + "\n"

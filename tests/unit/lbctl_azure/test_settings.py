@@ -1,0 +1,97 @@
+"""azure.json is read as upstream's controller reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lbctl.errors import InvalidSettings
+from lbctl_azure.azure_json import load_cloud_config, read_cloud_config, with_environment
+from lbctl_azure.connect import cloud_of, credential_of
+from lbctl_azure.settings import CloudConfig
+
+WHOLE = """
+{"cloud": "AzurePublicCloud", "TenantID": "t", "SubscriptionId": "s", "resourceGroup": "rg", "location": "westeurope",
+ "aadClientId": "id", "aadClientSecret": "very-secret", "useManagedIdentityExtension": false, "vmType": "vmss",
+ "loadBalancerSku": "Standard", "cloudProviderBackoff": true, "nsgCacheTTLInSeconds": 120, "routeTableName": "rt",
+ "tags": "a=b", "tagsMap": {"A": "c"}, "excludeMasterFromStandardLB": "true"}
+"""
+
+
+@pytest.mark.spec("AZ-089")
+def test_keys_are_read_in_any_case_and_unused_ones_are_known() -> None:
+    """A whole upstream file has no faults and no unknown keys."""
+    config, faults, unknown = read_cloud_config(WHOLE)
+    assert (faults, unknown) == ((), ())
+    assert (config.tenant_id, config.subscription_id) == ("t", "s")
+    assert config.skip_control_plane is True
+
+
+@pytest.mark.spec("AZ-089")
+def test_an_unknown_key_gets_a_suggestion() -> None:
+    """A typing error names the key that was meant."""
+    _, _, (problem,) = read_cloud_config(WHOLE.replace("routeTableName", "secrityGroupName"))
+    assert "securityGroupName" in problem.hint
+
+
+@pytest.mark.spec("AZ-089")
+def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
+    """Every fault is told at once, by its key."""
+    path = tmp_path / "azure.json"
+    path.write_text('{"loadBalancerSku": "basic", "serviceGatewayEnabled": true, "maximumLoadBalancerRuleCount": "x",'
+                    ' "loadBalancerBackendPoolConfigurationType": "podIP"}')  # fmt: skip
+    with pytest.raises(InvalidSettings) as caught:
+        load_cloud_config(str(path), cluster="kubernetes")
+    for key in ("tenantId", "subscriptionId", "loadBalancerSku", "serviceGatewayEnabled", "maximumLoadBalancerRule"):
+        assert key in str(caught.value)
+    assert "podIP" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_an_error_with_its_path() -> None:
+    """The operator learns which file was looked for."""
+    with pytest.raises(InvalidSettings, match=r"/nowhere/azure\.json"):
+        load_cloud_config("/nowhere/azure.json", cluster="kubernetes")
+
+
+def test_secrets_do_not_show() -> None:
+    """A printed configuration has no credentials in it."""
+    assert "very-secret" not in repr(read_cloud_config(WHOLE)[0])
+
+
+@pytest.mark.spec("AZ-090")
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (CloudConfig("t", client_id="i", workload_identity=True, federated_token_file="f"), "Workload"),
+        (CloudConfig("t", client_id="i", managed_identity=True, client_secret="s"), "ManagedIdentity"),
+        (CloudConfig("t", managed_identity=True, user_assigned_identity="/subscriptions/s/x"), "ManagedIdentity"),
+        (CloudConfig("t", client_id="i", client_secret="s", certificate_path="c"), "ClientSecret"),
+    ],
+)  # fmt: skip
+def test_credentials_are_tried_in_upstreams_order(config: CloudConfig, kind: str) -> None:
+    """Workload identity wins over managed identity, and that over a secret."""
+    assert type(credential_of(config)).__name__.startswith(kind)
+
+
+@pytest.mark.spec("AZ-090")
+def test_the_environment_overrides_the_file() -> None:
+    """What the workload identity webhook sets wins, and its token file turns workload identity on."""
+    found = with_environment(
+        CloudConfig("t", client_secret="old"),
+        {"AZURE_TENANT_ID": "t2", "AZURE_CLIENT_ID": "c2", "AZURE_FEDERATED_TOKEN_FILE": "/token"},
+    )
+    assert (found.tenant_id, found.client_id, found.workload_identity) == ("t2", "c2", True)
+
+
+def test_no_way_to_authenticate_is_said() -> None:
+    """Without any credential the operator is told what to set."""
+    with pytest.raises(InvalidSettings, match="authenticate"):
+        credential_of(CloudConfig("t"))
+
+
+def test_sovereign_clouds_have_their_own_endpoints() -> None:
+    """Each of Microsoft's clouds is reached at its own manager; a cloud of one's own names it."""
+    assert cloud_of(CloudConfig(cloud="AzureChinaCloud")).manager.endswith(".cn")
+    with pytest.raises(InvalidSettings, match="resourceManagerEndpoint"):
+        cloud_of(CloudConfig(cloud="AZURESTACKCLOUD"))

@@ -1,0 +1,74 @@
+"""Settings: four sources, and a sentence for every mistake."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from lbctl.errors import InvalidSettings
+from lbctl.settings import decode, load
+
+
+def test_later_sources_win_and_each_value_knows_its_source(tmp_path):
+    """Default, file, variable, flag."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("queue: {workers: 2, drift_seconds: 60}\nkube: {qps: 1}\n")
+    environ = {"LBCTL_QUEUE_WORKERS": "3", "LBCTL_KUBE_QPS": "2"}
+    loaded = load(file=file, environ=environ, flags={"kube.qps": 5, "kube.burst": None})
+    assert (loaded.settings.queue.workers, loaded.settings.queue.drift_seconds) == (3, 60)
+    assert loaded.settings.kube.qps == 5
+    origins = {origin.path: origin.source for origin in loaded.describe()}
+    assert origins["queue.drift_seconds"] == str(file)
+    assert origins["queue.workers"] == "LBCTL_QUEUE_WORKERS"
+    assert origins["kube.qps"] == "flag"
+    assert origins["kube.burst"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("queue: {worker: 2}", "did you mean workers"),
+        ("queues: {}", "did you mean queue"),
+        ("queue: {workers: many}", "queue.workers"),
+        ("- a", "not a mapping"),
+        ("a: [", "not YAML"),
+        ("accounts: {x: {provider: aws, clases: []}}", "did you mean classes"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence_with_the_remedy(tmp_path, text, message):
+    """It names the file or the key."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidSettings, match=message):
+        load(file=file, environ={}, flags={})
+
+
+def test_an_unknown_variable_is_refused():
+    """A typing error must not be silent."""
+    with pytest.raises(InvalidSettings, match="LBCTL_QUEUE_WORKERS"):
+        load(file=None, environ={"LBCTL_QUEUE_WORKER": "1"}, flags={})
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """With what to do."""
+    with pytest.raises(InvalidSettings, match="--config"):
+        load(file=tmp_path / "none.yaml", environ={}, flags={})
+
+
+def test_secrets_are_never_shown():
+    """Whatever looks like one is redacted."""
+    flags = {"accounts.x.provider": "aws", "accounts.x.settings.secret_key": "hush", "accounts.x.settings.region": "eu"}
+    shown = {o.path: o.value for o in load(file=None, environ={}, flags=flags).describe()}
+    assert shown["accounts.x.settings.secret_key"] == "(secret)"
+    assert shown["accounts.x.settings.region"] == "eu"
+
+
+def test_a_drivers_section_is_checked_by_the_drivers_own_type():
+    """Unknown keys get a suggestion there too."""
+
+    class Mine(msgspec.Struct):
+        region: str = ""
+
+    assert decode({"region": "eu"}, Mine, where="accounts.x.settings").region == "eu"
+    with pytest.raises(InvalidSettings, match="did you mean region"):
+        decode({"regoin": "eu"}, Mine, where="accounts.x.settings")
