@@ -119,7 +119,7 @@ class Writer:
     # -- tags -------------------------------------------------------------------------------------------------------
 
     def _tag(self, action: Action, refs: Refs) -> Reply:
-        is_address = action.steps[0].key == ADDRESS
+        is_address = action.steps[0].key in (ADDRESS, part_key("tags", ADDRESS))
         keys = [ADDRESS if is_address else part_key("rule", step.key) for step in action.steps]
         ids = [refs.get(Ref(key)) for key in keys]
         kind = "PublicIpAddress" if is_address else "LoadBalancer"
@@ -270,7 +270,7 @@ class Writer:
             cidrlist=sorted(cidrs),
             action="Allow",
             traffictype="Ingress",
-            reason=write_mark(self.cluster, _owner(step)),
+            reason=write_mark(self.cluster, _owner(step), ip=refs.get(Ref(ADDRESS, "ip"))),
         )
         return self.jobs.accepted(plan.ALLOW, reply, self._filter(refs, step, str(reply["id"]), cidrs))
 

@@ -71,7 +71,8 @@ class CloudStackDriver:
 
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
         """The differences, folded into calls and ordered."""
-        return build_actions(desired, observed, world, updates_cidrs=self._facts.features().updates_cidrs)
+        can_update = self._facts.features().updates_cidrs
+        return build_actions(desired, observed, world, updates_cidrs=can_update, tags=self._settings.tags)
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
         """One call."""

@@ -20,7 +20,15 @@ from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, Scope
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.model import Candidate, Facts
-from lbctl_cloudstack.names import ADDRESS, CHOSEN_ANNOTATION, KEEP_IP_ANNOTATION, OWNER_TAG, is_own
+from lbctl_cloudstack.names import (
+    ADDRESS,
+    CHOSEN_ANNOTATION,
+    KEEP_IP_ANNOTATION,
+    OWNER_TAG,
+    balancer_name,
+    is_own,
+    read_rule_name,
+)
 from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
 from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
@@ -206,17 +214,19 @@ class FactReader:
             return ()
         if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
             return ("a network's own use",)
-        return self._other_rules(observed, address_id)
+        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
+        return self._other_rules(address_id, balancers)
 
-    def _other_rules(self, observed: Observed, address_id: str) -> tuple[str, ...]:
-        mine = {output for s in observed.resources.values() if s.ours for output in _ids(s.outputs)}
-        ports = {s.resource.fields["port"] for s in observed.of_kind("rule") if s.ours}
+    def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
+        """By names, not by what is known of the scope: what is still being made for it is no guest."""
         scoped = self._api.scoped()
         rules = self._api.rows("listLoadBalancerRules", "loadbalancerrule", publicipid=address_id, **scoped)
         firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
         forwardings = self._api.rows("listPortForwardingRules", "portforwardingrule", ipaddressid=address_id, **scoped)
-        others = [f"rule {row['name']}" for row in rules if row["id"] not in mine]
-        others += [f"firewall rule {row['id']}" for row in firewalls if not _is_mine(row, mine, ports)]
+        mine = [row for row in rules if _balancer_of(row) in balancers]
+        ports = {int(row["publicport"]) for row in mine}
+        others = [f"rule {row['name']}" for row in rules if row not in mine]
+        others += [f"firewall rule {row['id']}" for row in firewalls if not _is_filter(row, ports)]
         others += [f"port forwarding {row['id']}" for row in forwardings]
         return tuple(sorted(others))
 
@@ -275,13 +285,11 @@ def _keeps_address(service: Any) -> bool:  # noqa: ANN401 - a Service
     return keeps or annotations.get(DELETION_POLICY, "").strip() == "retain"
 
 
-def _ids(outputs: Mapping[str, str]) -> tuple[str, ...]:
-    return (*outputs, outputs.get("id", ""))
+def _balancer_of(row: Row) -> str:
+    name = read_rule_name(str(row["name"]))
+    return name.balancer if name is not None else ""
 
 
-def _is_mine(row: Row, mine: set[str], ports: set[Any]) -> bool:
-    """A firewall rule that our rule's creation opened has no id that we were told, and exactly our rule's port."""
-    if row["id"] in mine:
-        return True
-    is_plain = not row.get("tags") and row.get("cidrlist") == "0.0.0.0/0"
-    return is_plain and row.get("startport") == row.get("endport") and row.get("startport") in ports
+def _is_filter(row: Row, ports: set[int]) -> bool:
+    """True for a firewall rule that only opens the port of one of these rules, and that nobody has tagged."""
+    return not row.get("tags") and row.get("startport") == row.get("endport") and row.get("startport") in ports

@@ -31,7 +31,9 @@ ADDRESS = Key("address", "")
 PROTOCOLS = ("tcp-proxy", "tcp", "udp")
 # `<balancer>-<port>` without a protocol is what releases before 1.0 wrote.
 RULE_NAME = re.compile(r"(?P<balancer>a[0-9a-f]{1,31})-(?:(?P<protocol>tcp-proxy|tcp|udp)-)?(?P<port>[1-9]\d{0,4})")
-MARK = re.compile(r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+) uid=(?P<uid>\S+)")
+MARK = re.compile(
+    r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+) uid=(?P<uid>\S+)(?: ip=(?P<ip>\S+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,11 @@ class RuleName:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Whose an object is: the cluster's id and the Service."""
+    """Whose an object is: the cluster's id, the Service, and the address that it is for where it is not on one."""
 
     cluster: str
     owner: Identity
+    ip: str = ""
 
 
 def balancer_name(uid: str) -> str:
@@ -69,9 +72,10 @@ def read_rule_name(name: str) -> RuleName | None:
     return RuleName(found["balancer"], found["protocol"] or "", int(found["port"]))
 
 
-def write_mark(cluster: str, owner: Identity) -> str:
+def write_mark(cluster: str, owner: Identity, *, ip: str = "") -> str:
     """The description that a rule is born with, and the reason of an ACL entry."""
-    return f"lbctl.io cluster={cluster} service={owner.key} uid={owner.uid}"
+    mark = f"lbctl.io cluster={cluster} service={owner.key} uid={owner.uid}"
+    return f"{mark} ip={ip}" if ip else mark
 
 
 def read_mark(text: str) -> Mark | None:
@@ -79,7 +83,7 @@ def read_mark(text: str) -> Mark | None:
     found = MARK.fullmatch(text)
     if found is None:
         return None
-    return Mark(found["cluster"], Identity(found["namespace"], found["name"], found["uid"]))
+    return Mark(found["cluster"], Identity(found["namespace"], found["name"], found["uid"]), found["ip"] or "")
 
 
 def owner_tags(cluster: str, owner: Identity) -> dict[str, str]:

@@ -7,7 +7,7 @@ its tags, by the Service's own record, or because only upstream's rules for one 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from lbctl_cloudstack.names import (
     CLUSTER_TAG,
     OWNER_TAG,
     UID_TAG,
+    Mark,
     balancer_name,
     is_own,
     named_scope,
@@ -90,7 +91,29 @@ class _Observer:
             if owner is not None:
                 rules[self._scope_of(row, owner)].append((row, owner))
         addresses = self._addresses(rules)
-        return {scope: self._observed(scope, rules[scope], addresses.get(scope)) for scope in {*rules, *addresses}}
+        items = self._marked_items()
+        return {
+            scope: self._observed(scope, rules[scope], addresses.get(scope), items.get(scope, ()))
+            for scope in {*rules, *addresses, *items}
+        }
+
+    def _marked_items(self) -> dict[Scope, list[Seen]]:
+        """Entries of ACLs by their marks: they are not on the address, so they can outlive their rule."""
+        found: dict[Scope, dict[Key, Seen]] = defaultdict(dict)
+        for item in self._reading.acl_items:
+            mark = read_mark(str(item.get("reason") or ""))
+            if mark is None or mark.cluster != self._cluster:
+                continue
+            named = self._named.get(mark.owner)
+            is_named = bool(named) and mark.ip == named
+            key = Key("acl", str(item.get("startport", "")))
+            group = found[named_scope(mark.ip) if is_named else own_scope(mark.owner.uid)]
+            before = group[key].outputs if key in group else {}
+            outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
+            cidrs, acl = union(outputs.values()), str(item["aclid"])
+            fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": _transport(item), "acl": acl}
+            group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
+        return {scope: list(group.values()) for scope, group in found.items()}
 
     def owner_of(self, row: Row) -> Identity | None:
         """The Service that a rule belongs to; None for a foreign one."""
@@ -136,9 +159,11 @@ class _Observer:
         taker = tags.get(OWNER_TAG, "")
         return tags.get(UID_TAG, "") or (taker if not is_named and taker in self._by_uid else "")
 
-    def _observed(self, scope: Scope, rules: list[tuple[Row, Identity]], address: Row | None) -> Observed:
+    def _observed(
+        self, scope: Scope, rules: list[tuple[Row, Identity]], address: Row | None, items: Iterable[Seen]
+    ) -> Observed:
         ip = str(address["ipaddress"]) if address is not None else ""
-        seen: list[Seen] = []
+        seen: list[Seen] = [*items]
         ours = {str(row["id"]) for row, _ in rules}
         for row, owner in rules:
             key = rule_key(int(row["publicport"]), elsewhere="" if row["publicip"] == ip else str(row["publicip"]))
@@ -202,7 +227,7 @@ class _Observer:
     def _acl(self, row: Row, owner: Identity) -> tuple[dict[str, Any], dict[str, str]] | None:
         port, protocol = int(row["publicport"]), _transport(row)
         items = [item for item in self._reading.acl_items if _opens(item, port, protocol) and _admits(item)]
-        own = [item for item in items if self._is_reason_of(item, owner)]
+        own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
         if not own and not row.get("description"):
             own = [item for item in items if not item.get("reason")]
         if not own:
@@ -210,9 +235,8 @@ class _Observer:
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
         return {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}, outputs
 
-    def _is_reason_of(self, item: Row, owner: Identity) -> bool:
-        mark = read_mark(str(item.get("reason") or ""))
-        return mark is not None and mark.cluster == self._cluster and mark.owner == owner
+    def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
+        return read_mark(str(item.get("reason") or "")) == Mark(self._cluster, owner, ip)
 
     def _stickiness(self, rule_id: str) -> tuple[dict[str, Any], dict[str, str]] | None:
         policy = self._reading.stickiness.get(rule_id)

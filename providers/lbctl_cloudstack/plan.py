@@ -64,13 +64,15 @@ class Part:
     opens_firewall: bool = False
 
 
-def build_actions(desired: Desired, observed: Observed, world: World, *, updates_cidrs: bool) -> Plan:
+def build_actions(
+    desired: Desired, observed: Observed, world: World, *, updates_cidrs: bool, tags: bool = True
+) -> Plan:
     """The plan for one scope; raises `OwnedByOther` as the differ does."""
     address = observed.get(ADDRESS)
     if address is not None and address.state is State.PENDING:
         return build_plan(desired.scope, (), waits=(Wait(f"{address.outputs['ip']} changes hands", WAIT_SECONDS),))
     steps = tuple(_settled(step, updates_cidrs=updates_cidrs) for step in diff(desired, observed, rules=RULES))
-    return build_plan(desired.scope, _Folding(steps, observed, world).actions())
+    return build_plan(desired.scope, _Folding(steps, observed, world, tags=tags).actions())
 
 
 def release_actions(identity: Identity, observed: Observed) -> tuple[Action, ...]:
@@ -109,7 +111,8 @@ def _settled(step: Step, *, updates_cidrs: bool) -> Step:
 
 
 class _Folding:
-    def __init__(self, steps: tuple[Step, ...], observed: Observed, world: World) -> None:
+    def __init__(self, steps: tuple[Step, ...], observed: Observed, world: World, *, tags: bool) -> None:
+        self._tags_wanted = tags
         self._steps = {step.key: step for step in steps}
         self._observed = observed
         self._world = world
@@ -172,6 +175,8 @@ class _Folding:
         if news:
             yield Action(REMEMBER, REMEMBER, (), annotations=news)
         yield Action(ASSOCIATE, ASSOCIATE, (step,), after=frozenset({REMEMBER} if news else ()))
+        if self._tags_wanted:
+            yield Action(f"{TAG} address", TAG, (_tagging(step),))
 
     def _rule(self, step: Step) -> Iterator[Action]:
         port = step.key.id
