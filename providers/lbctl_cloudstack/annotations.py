@@ -116,6 +116,14 @@ ANNOTATIONS = AnnotationTable(
             source="lbctl",
         ),
         Annotation(
+            key=f"{OURS}health-check-path",
+            name="health_path",
+            kind=Text(r"/[^\s]*", "a path that starts with /"),
+            default="",
+            doc="HTTP path asked for on the targets' node ports; only where the network's provider has such checks.",
+            source="lbctl",
+        ),
+        Annotation(
             key=f"{OURS}firewall",
             name="firewall",
             kind=Choice(MANAGE),

@@ -68,8 +68,8 @@ class Writer:
             plan.CLOSE: self._close,
             plan.ALLOW: self._allow,
             plan.DISALLOW: self._disallow,
-            plan.STICK: self._stick,
-            plan.UNSTICK: self._unstick,
+            **{attach: self._attach for attach, _ in plan.POLICIES.values()},
+            **{detach: self._detach for _, detach in plan.POLICIES.values()},
         }
         return calls[action.call](action, refs)
 
@@ -208,7 +208,7 @@ class Writer:
     def _delete_rule(self, action: Action, refs: Refs) -> Reply:
         """The firewall rule that the rule's creation opened goes with it; that it did is settled by the next look."""
         key = action.steps[0].key
-        parts = [part_key(kind, key) for kind in ("members", "stickiness")]
+        parts = [part_key(kind, key) for kind in ("members", *plan.POLICIES)]
         firewall = refs.scope.get(part_key("firewall", key))
         if firewall is not None:
             parts.append(firewall.key)
@@ -291,24 +291,18 @@ class Writer:
         rest = Seen(replace(known.resource, fields=fields), left)
         return self._delete(command, part.id, Outputs((rest,)))
 
-    # -- stickiness -------------------------------------------------------------------------------------------------
+    # -- policies of a rule -----------------------------------------------------------------------------------------
 
-    def _stick(self, action: Action, refs: Refs) -> Reply:
+    def _attach(self, action: Action, refs: Refs) -> Reply:
         step = action.steps[0]
         assert step.desired is not None
-        params = [{"name": name, "value": value} for name, value in step.desired.fields["params"]]  # type: ignore[attr-defined]  # a tuple of pairs
-        reply = self.api.write(
-            plan.STICK,
-            lbruleid=refs.get(Ref(part_key("rule", step.key))),
-            name=f"lbctl-{step.key.id}",
-            methodname=step.desired.fields["method"],
-            param=params,
-        )
+        rule_id = refs.get(Ref(part_key("rule", step.key)))
+        reply = self.api.write(action.call, lbruleid=rule_id, **_policy_parameters(step.desired))
         seen = Seen(step.desired, {"id": str(reply["id"])})
-        return self.jobs.accepted(plan.STICK, reply, lambda _: Outputs((seen,)))
+        return self.jobs.accepted(action.call, reply, lambda _: Outputs((seen,)))
 
-    def _unstick(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
-        return self._delete(plan.UNSTICK, _part(action).id, Outputs(gone=(action.steps[0].key,)))
+    def _detach(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
+        return self._delete(action.call, _part(action).id, Outputs(gone=(action.steps[0].key,)))
 
     # -- all deletes ------------------------------------------------------------------------------------------------
 
@@ -321,6 +315,14 @@ class Writer:
                 return outputs
             raise
         return self.jobs.accepted(command, reply, lambda _: outputs, is_delete=True)
+
+
+def _policy_parameters(policy: Resource) -> dict[str, object]:
+    if policy.key.kind == "health":
+        return {"pingpath": policy.fields["path"]}
+    pairs = policy.fields["params"]
+    params = [{"name": name, "value": value} for name, value in pairs] if isinstance(pairs, tuple) else []
+    return {"name": f"lbctl-{policy.key.id}", "methodname": policy.fields["method"], "param": params}
 
 
 def _owner(step: Step) -> Identity:

@@ -33,15 +33,18 @@ NEEDED = (
     "updateLoadBalancerRule",
 )
 OPTIONAL = {
+    "createLBHealthCheckPolicy": "health check paths",
     "createLBStickinessPolicy": "stickiness",
     "createNetworkACL": "VPC tiers",
     "createTags": "marks on addresses; without it set tags = false",
+    "deleteLBHealthCheckPolicy": "health check paths",
     "deleteLBStickinessPolicy": "stickiness",
     "deleteNetworkACL": "VPC tiers",
     "deleteTags": "handing an address over",
     "listApis": "finding out what the server can do",
     "listAsyncJobs": "one poll for all jobs",
     "listCapabilities": "the server's release and API limit",
+    "listLBHealthCheckPolicies": "health check paths",
     "listLBStickinessPolicies": "stickiness",
     "listNetworkACLs": "VPC tiers",
 }

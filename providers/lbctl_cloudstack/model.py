@@ -31,6 +31,12 @@ DNS_PORT = 53
 NOBODY = Problem("spec.loadBalancerSourceRanges", "shares no address with the source-cidrs annotation: nobody may come")
 
 
+def no_checks(network: Network) -> Problem:
+    """Why a health check path cannot be had there."""
+    message = f"the {network.provider} of network {network.name} has no health check policies: it only connects"
+    return Problem("metadata.annotations[lbctl.io/cloudstack-health-check-path]", message, "leave the annotation out")
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A public address as it was just read, before it belongs to a scope."""
@@ -176,7 +182,9 @@ class View:
         if network is None or problems:
             return tuple(problems)
         problems += protocol_problems(network, ((port.port, port.protocol) for port in self.intent.ports))
-        return (*problems, *self._address_problems(network), *([] if self._rule_cidrs(network) else [NOBODY]))
+        problems += [] if self._rule_cidrs(network) else [NOBODY]
+        problems += [] if network.has_health_checks or not self.options["health_path"] else [no_checks(network)]
+        return (*problems, *self._address_problems(network))
 
     def _address_problems(self, network: Network) -> Iterator[Problem]:
         seen = self.observed.get(ADDRESS)
@@ -210,6 +218,7 @@ class View:
             yield from self._members(rule, network)
             yield from self._filters(rule, port, network)
             yield from self._stickiness(rule, port)
+            yield from self._health(rule, port)
 
     def _rule(self, port: Port, network: Network) -> Resource:
         protocol = self._protocol(port)
@@ -258,6 +267,13 @@ class View:
         if method and port.protocol == "TCP":
             fields: dict[str, Hashable] = {"method": method, "params": self.options["stickiness_params"]}
             yield Resource(part_key("stickiness", rule.key), rule.name, fields, self._owners, frozenset({rule.key}))
+
+    def _health(self, rule: Resource, port: Port) -> Iterator[Resource]:
+        """A policy names a path and no port: it asks the node port, so the health-check node port cannot be used."""
+        path = self.options["health_path"]
+        if path and port.protocol == "TCP":
+            key = part_key("health", rule.key)
+            yield Resource(key, rule.name, {"path": path}, self._owners, frozenset({rule.key}))
 
     def _rule_cidrs(self, network: Network) -> frozenset[str]:
         """The rule's own sources: the annotation's, and the Service's ranges where no other filter can hold them."""

@@ -32,7 +32,8 @@ PROTOCOLS = ("tcp-proxy", "tcp", "udp")
 # `<balancer>-<port>` without a protocol is what releases before 1.0 wrote.
 RULE_NAME = re.compile(r"(?P<balancer>a[0-9a-f]{1,31})-(?:(?P<protocol>tcp-proxy|tcp|udp)-)?(?P<port>[1-9]\d{0,4})")
 MARK = re.compile(
-    r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+) uid=(?P<uid>\S+)(?: ip=(?P<ip>\S+))?"
+    r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+)"
+    r" uid=(?P<uid>\S+)(?: ip=(?P<ip>\S+))?"
 )
 
 

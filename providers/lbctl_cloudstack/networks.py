@@ -41,6 +41,11 @@ class Network:
         return "Firewall" in self.services and not self.vpc_id
 
     @property
+    def has_health_checks(self) -> bool:
+        """True where the provider takes health check policies; virtual routers do not."""
+        return "HealthCheckPolicy" in self.capabilities
+
+    @property
     def has_own_acl(self) -> bool:
         """True where entries of a network ACL are the filter and may be written."""
         return bool(self.acl_id) and self.acl_name not in DEFAULT_ACLS

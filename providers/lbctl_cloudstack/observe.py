@@ -40,7 +40,7 @@ CHANGING = frozenset({"Allocating", "Releasing"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything that was read: rows of each list; `members` and `stickiness` by the rule's id."""
+    """Everything that was read: rows of each list; `members` and policies by the rule's id."""
 
     addresses: tuple[Row, ...] = ()
     rules: tuple[Row, ...] = ()
@@ -48,6 +48,7 @@ class Reading:
     acl_items: tuple[Row, ...] = ()
     members: Mapping[str, frozenset[str]] = field(default_factory=nothing, hash=False)
     stickiness: Mapping[str, Row] = field(default_factory=nothing, hash=False)
+    health: Mapping[str, Row] = field(default_factory=nothing, hash=False)
     read_at: float = 0.0
 
 
@@ -184,6 +185,7 @@ class _Observer:
             "firewall": self._firewall(row),
             "acl": self._acl(row, owner),
             "stickiness": self._stickiness(rule_id),
+            "health": self._health(rule_id),
         }
         for kind, part in parts.items():
             if part is not None:
@@ -244,6 +246,10 @@ class _Observer:
             return None
         params = tuple(sorted((str(k), str(v)) for k, v in (policy.get("params") or {}).items()))
         return {"method": str(policy["methodname"]), "params": params}, {"id": str(policy["id"])}
+
+    def _health(self, rule_id: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+        policy = self._reading.health.get(rule_id)
+        return ({"path": str(policy.get("pingpath", ""))}, {"id": str(policy["id"])}) if policy is not None else None
 
     def _foreign(self, row: Row) -> Seen:
         owner = self.owner_of(row)

@@ -41,6 +41,7 @@ RULES = Rules(
         "firewall": KindRule("firewall rule", {"protocol": RECREATES}),
         "acl": KindRule("ACL entry", {"protocol": RECREATES, "acl": RECREATES}),
         "stickiness": KindRule("stickiness policy"),
+        "health": KindRule("health check policy"),
         "members": KindRule("members", on_delete=Hazard.INTERRUPTS),
     }
 )
@@ -50,7 +51,10 @@ CREATE_RULE, UPDATE_RULE, DELETE_RULE = "createLoadBalancerRule", "updateLoadBal
 ASSIGN, REMOVE = "assignToLoadBalancerRule", "removeFromLoadBalancerRule"
 OPEN, CLOSE = "createFirewallRule", "deleteFirewallRule"
 ALLOW, DISALLOW = "createNetworkACL", "deleteNetworkACL"
-STICK, UNSTICK = "createLBStickinessPolicy", "deleteLBStickinessPolicy"
+POLICIES = {
+    "stickiness": ("createLBStickinessPolicy", "deleteLBStickinessPolicy"),
+    "health": ("createLBHealthCheckPolicy", "deleteLBHealthCheckPolicy"),
+}
 REMEMBER, USE, LET_GO = "remember the address", "use the address", "let the address go"
 
 
@@ -129,8 +133,9 @@ class _Folding:
         for kind, fold in (("firewall", self._firewall), ("acl", self._acl)):
             for key in self._keys(kind):
                 yield from fold(self._steps[key])
-        for key in self._keys("stickiness"):
-            yield from self._stickiness(self._steps[key])
+        for kind in POLICIES:
+            for key in self._keys(kind):
+                yield from self._policy(self._steps[key])
         for key in self._keys("members"):
             yield from self._members(self._steps[key])
         yield from self._tags()
@@ -201,7 +206,7 @@ class _Folding:
     def _goes_with(self, step: Step) -> Iterator[Key]:
         """What disappears with a rule without a call of its own."""
         yield part_key("members", step.key)
-        yield part_key("stickiness", step.key)
+        yield from (part_key(kind, step.key) for kind in POLICIES)
         firewall = self._observed.get(part_key("firewall", step.key))
         if firewall is not None and not firewall.outputs:
             yield firewall.key
@@ -239,14 +244,18 @@ class _Folding:
             actions.append(Action(f"{DISALLOW} {step.key.id} {item_id}", DISALLOW, (step,), payload=Part(id=item_id)))
         yield from _in_turn(actions)
 
-    def _stickiness(self, step: Step) -> Iterator[Action]:
+    def _policy(self, step: Step) -> Iterator[Action]:
+        """A policy is never changed, and a rule carries one of a kind: off before on."""
         if self._is_with_rule(step):
             return
-        detach = f"{UNSTICK} {step.key.id}"
+        attach, detach = POLICIES[step.key.kind]
+        actions = []
         if step.seen is not None:
-            yield Action(detach, UNSTICK, (step,), payload=Part(id=step.seen.outputs["id"]))
+            part = Part(id=step.seen.outputs["id"])
+            actions.append(Action(f"{detach} {step.key.id}", detach, (step,), payload=part))
         if step.verb is not Verb.DELETE:
-            yield Action(f"{STICK} {step.key.id}", STICK, (step,), frozenset({detach} if step.seen else ()))
+            actions.append(Action(f"{attach} {step.key.id}", attach, (step,)))
+        yield from _in_turn(actions)
 
     def _members(self, step: Step) -> Iterator[Action]:
         """New members before old ones go, all in one call each."""

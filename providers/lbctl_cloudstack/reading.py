@@ -21,6 +21,11 @@ from lbctl_cloudstack.networks import UNASSIGNABLE
 from lbctl_cloudstack.observe import Reading
 
 MEMBERS_SECONDS = 1800.0
+POLICY_LISTS = {
+    "stickiness": ("listLBStickinessPolicies", "stickinesspolicies", "stickinesspolicy"),
+    "health": ("listLBHealthCheckPolicies", "healthcheckpolicies", "healthcheckpolicy"),
+}
+OPTIONS = {"stickiness": "stickiness", "health": "health_path"}
 
 
 class Reader:
@@ -74,7 +79,8 @@ class Reader:
             firewalls=tuple(firewalls),
             acl_items=tuple(items),
             members=members,
-            stickiness=self._stickiness(rules, world),
+            stickiness=self._policies("stickiness", rules, world),
+            health=self._policies("health", rules, world),
             read_at=started,
         )
 
@@ -99,22 +105,22 @@ class Reader:
         rows = self._api.rows("listLoadBalancerRuleInstances", "loadbalancerruleinstance", id=rule_id)
         return frozenset(str(row["id"]) for row in rows)
 
-    def _stickiness(self, rules: list[Row], world: World) -> dict[str, Row]:
+    def _policies(self, kind: str, rules: list[Row], world: World) -> dict[str, Row]:
         """Policies of rules whose Service asks for one, or of which one is known; there is no list across rules."""
-        asking = {i.uid.replace("-", "")[:31] for i, intent in world.intents.items() if _asks(intent.options)}
-        known = {seen.resource.name for observed in world.observed.values() for seen in observed.of_kind("stickiness")}
+        asking = {i.uid.replace("-", "")[:31] for i, intent in world.intents.items() if _asks(intent.options, kind)}
+        known = {seen.resource.name for observed in world.observed.values() for seen in observed.of_kind(kind)}
         found: dict[str, Row] = {}
         for row in rules:
             name = read_rule_name(str(row["name"]))
             if name is not None and (name.balancer[1:] in asking or row["name"] in known):
-                policies = self._policies(str(row["id"]))
-                found.update({str(row["id"]): policy for policy in policies[:1]})
+                found.update({str(row["id"]): policy for policy in self._policies_of(kind, str(row["id"]))[:1]})
         return found
 
-    def _policies(self, rule_id: str) -> list[Row]:
-        answer = self._api.read("listLBStickinessPolicies", lbruleid=rule_id)
-        holders = answer.get("stickinesspolicies") or []
-        return [p for holder in holders for p in holder.get("stickinesspolicy") or () if p.get("state") != "Revoke"]
+    def _policies_of(self, kind: str, rule_id: str) -> list[Row]:
+        command, holders, rows = POLICY_LISTS[kind]
+        answer = self._api.read(command, lbruleid=rule_id)
+        every = [row for holder in answer.get(holders) or [] for row in holder.get(rows) or ()]
+        return [row for row in every if row.get("state") != "Revoke"]
 
 
 def known_members(observed: Iterable[Observed]) -> dict[str, frozenset[str]]:
@@ -132,5 +138,5 @@ def _resources(observed: Observed | None) -> Iterable[Any]:
     return observed.of_kind("rule") if observed is not None else ()
 
 
-def _asks(options: Mapping[str, object] | None) -> bool:
-    return bool(options and options.get("stickiness"))
+def _asks(options: Mapping[str, object] | None, kind: str) -> bool:
+    return bool(options and options.get(OPTIONS[kind]))

@@ -22,9 +22,9 @@ from lbctl_cloudstack.settings import CloudStackSettings
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.faults import How, Moment, is_write
 from tests.clouds.cloudstack.server import API_KEY, SECRET_KEY, CloudStackServer
-from tests.clouds.cloudstack.topology import add_address, add_machine, add_network, add_tier
+from tests.clouds.cloudstack.topology import ISOLATED, add_address, add_machine, add_network, add_tier
 from tests.cloudstack.stage import Stage
-from tests.cloudstack.test_wishes import PROXY, SOURCES, STICKINESS
+from tests.cloudstack.test_wishes import HEALTH, PROXY, SOURCES, STICKINESS
 from tests.world import service
 
 
@@ -298,20 +298,27 @@ def test_the_doctor_finds_the_server_the_role_and_the_networks(serve):
     assert any("bare" in f.message for f in warned)
 
 
+def add_checking_network(cloud):
+    """A network whose provider has health checks."""
+    able = {"Lb": {"HealthCheckPolicy": "true"}}
+    return add_network(cloud, services=ISOLATED | {"Lb": "Netscaler"}, capabilities=able)
+
+
 def test_the_role_is_no_larger_than_needed(serve):
     """Every command of the role is made by some life of a Service."""
     made: set[str] = set()
-    for network in (add_network, add_tier):
+    for network in (add_network, add_tier, add_checking_network):
         cloud = Cloud()
         stage = Stage(serve(cloud), network(cloud))
         stage.apply(service("shared", ports=(80,)))
         (ip,) = stage.addresses("shared")
         stage.apply(service("guest", ports=(443,), load_balancer_ip=ip))
         stage.delete("shared")
-        stage.apply(service(annotations={STICKINESS: "SourceBased"}, load_balancer_source_ranges=("10.0.0.0/8",)))
+        asked = {STICKINESS: "SourceBased"} | ({HEALTH: "/"} if network is add_checking_network else {})
+        stage.apply(service(annotations=asked, load_balancer_source_ranges=("10.0.0.0/8",)))
         stage.settle(700)
         stage.edit("web", session_affinity="ClientIP")
-        stage.annotate("web", {k: v for k, v in stage.live().metadata.annotations.items() if k != STICKINESS})
+        stage.annotate("web", {k: v for k, v in stage.live().metadata.annotations.items() if k not in asked})
         stage.edit("web", load_balancer_source_ranges=("192.0.2.0/24",))
         stage.edit("web", ports=service(ports=(81, 82)).spec.ports)
         stage.settle(200)

@@ -13,6 +13,7 @@ from tests.world import change, service
 UPSTREAM = "service.beta.kubernetes.io/cloudstack-load-balancer-"
 PROXY, HOSTNAME, SOURCES = f"{UPSTREAM}proxy-protocol", f"{UPSTREAM}hostname", f"{UPSTREAM}source-cidrs"
 STICKINESS = "lbctl.io/cloudstack-stickiness"
+HEALTH = "lbctl.io/cloudstack-health-check-path"
 
 
 def with_udp(port: int = 80):
@@ -249,6 +250,35 @@ def test_stickiness_comes_changes_and_goes(stage: Stage):
     annotate(stage, stickiness=None)
     assert stage.served()[80]["stickiness"] is None
     assert stage.plans() == []
+
+
+def test_health_check_paths_where_the_provider_has_them(serve):
+    """The policy comes, changes and goes on a living rule; on a virtual router it is refused with a sentence."""
+    cloud = Cloud()
+    services, able = ISOLATED | {"Lb": "Netscaler"}, {"Lb": {"HealthCheckPolicy": "true"}}
+    stage = Stage(serve(cloud), add_network(cloud, services=services, capabilities=able))
+    stage.apply(service(annotations={HEALTH: "/ready"}, external_traffic_policy="Local", health_check_node_port=31111))
+    stage.settle(700)
+    assert stage.served()[80]["health"] == "/ready"
+    assert stage.plans() == []
+    given = stage.live().metadata.annotations
+    stage.annotate("web", given | {HEALTH: "/live"})
+    stage.settle(60)
+    assert stage.served()[80]["health"] == "/live"
+    stage.annotate("web", {key: value for key, value in given.items() if key != HEALTH})
+    assert stage.served()[80]["health"] is None
+    assert stage.plans() == []
+    router = Stage(serve())
+    router.apply(service(annotations={HEALTH: "/ready"}))
+    assert "health check" in router.condition().message
+    assert router.cloud.faults.writes == 0
+
+
+def test_traffic_policy_local_keeps_all_nodes_and_says_what_clients_addresses_need(stage: Stage):
+    """The router's own check finds nodes without endpoints; the notice names the PROXY protocol."""
+    stage.apply(service(external_traffic_policy="Local", health_check_node_port=31111))
+    assert stage.served()[80]["members"] == stage.machine_ids("n1", "n2")
+    assert "LimitedByDriver" in stage.reasons()
 
 
 @pytest.mark.spec("CS-071")
