@@ -1,0 +1,33 @@
+"""The `cloudstack` driver: load balancer rules on public addresses of Apache CloudStack.
+
+Importing this package loads no SDK.
+"""
+
+from __future__ import annotations
+
+from lbctl.driver import Driver, DriverInfo, Setup
+from lbctl_cloudstack.annotations import ANNOTATIONS
+from lbctl_cloudstack.names import SCOPE_KIND
+from lbctl_cloudstack.parse import CAPABILITIES
+from lbctl_cloudstack.settings import CloudStackSettings
+
+
+def connect(setup: Setup) -> Driver:
+    """The driver of one account; makes no call."""
+    from lbctl_cloudstack.driver import CloudStackDriver  # noqa: PLC0415 - the package's import loads no SDK
+
+    return CloudStackDriver(DRIVER, setup)
+
+
+DRIVER = DriverInfo(
+    name="cloudstack",
+    summary="Apache CloudStack: load balancer rules on public addresses",
+    capabilities=CAPABILITIES,
+    annotations=ANNOTATIONS,
+    scope_kinds=(SCOPE_KIND,),
+    node_kinds=frozenset({SCOPE_KIND}),
+    connect=connect,
+    settings=CloudStackSettings,
+    extra="cloudstack",
+    event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),
+)

@@ -1,0 +1,358 @@
+"""One action -> one API call. Writes; each is safe to repeat after a crash.
+
+A create whose object exists is refused by the server with a conflict, after which the scope is read again and the
+object found by name. Creation of a rule answers with its id at once, and the commands of one network are carried out in
+the order of their arrival, so what builds on it need not wait for its job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from lbctl.driver import Pending, Refs
+from lbctl.errors import Conflict, QuotaExceeded
+from lbctl.model.resource import Identity, Outputs, Ref, Resource, Seen
+from lbctl.plan.actions import Action, Step, Verb
+from lbctl_cloudstack import plan
+from lbctl_cloudstack.client import Api, Row
+from lbctl_cloudstack.errors import is_gone
+from lbctl_cloudstack.facts import FactReader
+from lbctl_cloudstack.jobs import Jobs
+from lbctl_cloudstack.names import (
+    ADDRESS,
+    CLUSTER_TAG,
+    OWNER_TAG,
+    SERVICE_TAG,
+    UID_TAG,
+    is_own,
+    own_scope,
+    owner_tags,
+    part_key,
+    port_of,
+    write_mark,
+)
+from lbctl_cloudstack.observe import address_outputs
+from lbctl_cloudstack.plan import EVERYBODY, Part
+from lbctl_cloudstack.settings import CloudStackSettings
+
+Reply = Outputs | Pending
+RELEASED = "released by lbctl"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Carries out the actions of one account."""
+
+    api: Api
+    jobs: Jobs
+    facts: FactReader
+    settings: CloudStackSettings
+    cluster: str
+
+    def apply(self, action: Action, refs: Refs) -> Reply:
+        """One call, by the action's name."""
+        calls: Mapping[str, Callable[[Action, Refs], Reply]] = {
+            plan.USE: self._use,
+            plan.ASSOCIATE: self._associate,
+            plan.RELEASE: self._disassociate,
+            plan.TAG: self._tag,
+            plan.UNTAG: self._untag,
+            plan.LET_GO: self._let_go,
+            plan.CREATE_RULE: self._create_rule,
+            plan.UPDATE_RULE: self._update_rule,
+            plan.DELETE_RULE: self._delete_rule,
+            plan.ASSIGN: self._assign,
+            plan.REMOVE: self._remove,
+            plan.OPEN: self._open,
+            plan.CLOSE: self._close,
+            plan.ALLOW: self._allow,
+            plan.DISALLOW: self._disallow,
+            **{attach: self._attach for attach, _ in plan.POLICIES.values()},
+            **{detach: self._detach for _, detach in plan.POLICIES.values()},
+        }
+        return calls[action.call](action, refs)
+
+    # -- the address ------------------------------------------------------------------------------------------------
+
+    def _use(self, action: Action, refs: Refs) -> Reply:
+        """No call: the address is allocated already, as it was just read."""
+        step = action.steps[0]
+        assert step.desired is not None
+        fields = step.desired.fields
+        outputs = {"id": str(fields["id"]), "ip": str(fields["ip"])}
+        if fields["source_nat"]:
+            outputs["source_nat"] = "true"
+        return Outputs((self._address(refs, outputs, is_ours=bool(fields["is_ours"])),))
+
+    def _associate(self, action: Action, refs: Refs) -> Reply:
+        desired = action.steps[0].desired
+        assert desired is not None
+        where = {"vpcid": desired.fields["vpc"]} if desired.fields["vpc"] else {"networkid": desired.fields["network"]}
+        ip = str(desired.fields["ip"])
+        project = {"projectid": self.settings.project_id} if self.settings.project_id else {}
+        try:
+            reply = self.api.write(plan.ASSOCIATE, **where, **project, **({"ipaddress": ip} if ip else {}))
+        except QuotaExceeded:
+            if not ip or not is_own(refs.scope.scope):
+                raise
+            self.facts.forget_choice(ip)
+            raise Conflict(f"{plan.ASSOCIATE}: {ip} is not free any more") from None
+
+        def result(answer: Row) -> Outputs:
+            outputs = address_outputs(answer["ipaddress"])
+            return Outputs((self._address(refs, outputs, is_ours=True),))
+
+        return self.jobs.accepted(plan.ASSOCIATE, reply, result)
+
+    def _address(self, refs: Refs, outputs: Mapping[str, str], *, is_ours: bool) -> Seen:
+        fields: dict[str, Hashable] = {"ip": outputs["ip"]}
+        if self.settings.tags and is_ours:
+            fields["tagged"] = "tags" in outputs
+        owners = frozenset(i for i in refs.world.services if own_scope(i.uid) == refs.scope.scope)
+        return Seen(Resource(ADDRESS, "", fields, owners), outputs, ours=is_ours)
+
+    def _disassociate(self, action: Action, refs: Refs) -> Reply:
+        gone = tuple(step.key for step in action.steps)
+        return self._delete(plan.RELEASE, refs.scope[ADDRESS].outputs["id"], Outputs(gone=gone))
+
+    # -- tags -------------------------------------------------------------------------------------------------------
+
+    def _tag(self, action: Action, refs: Refs) -> Reply:
+        is_address = action.steps[0].key in (ADDRESS, part_key("tags", ADDRESS))
+        keys = [ADDRESS if is_address else part_key("rule", step.key) for step in action.steps]
+        ids = [refs.get(Ref(key)) for key in keys]
+        kind = "PublicIpAddress" if is_address else "LoadBalancer"
+        tags = self._address_tags(refs) if is_address else owner_tags(self.cluster, _owner(action.steps[0]))
+        pairs = [{"key": key, "value": value} for key, value in tags.items()]
+        reply = self.api.write(plan.TAG, resourceids=ids, resourcetype=kind, tags=pairs)
+        seen = tuple(_with(refs.scope[key], "tagged", value=True) for key in keys)
+        marked = tuple(replace(s, outputs={**s.outputs, "tags": "true"}) for s in seen) if is_address else seen
+        return self.jobs.accepted(plan.TAG, reply, lambda _: Outputs(marked))
+
+    def _address_tags(self, refs: Refs) -> dict[str, str]:
+        """In a shared scope the address is nobody's in particular: only who took it is noted."""
+        identity = min(refs.world.services)
+        if is_own(refs.scope.scope):
+            return {**owner_tags(self.cluster, identity), OWNER_TAG: identity.uid}
+        return {CLUSTER_TAG: self.cluster, OWNER_TAG: identity.uid}
+
+    def _untag(self, action: Action, refs: Refs) -> Reply:
+        step = action.steps[0]
+        keys = [SERVICE_TAG, UID_TAG]
+        if step.verb is Verb.RELEASE:
+            keys += [CLUSTER_TAG, OWNER_TAG]
+        reply = self.api.write(
+            plan.UNTAG,
+            resourceids=[refs.scope[ADDRESS].outputs["id"]],
+            resourcetype="PublicIpAddress",
+            tags=[{"key": key} for key in keys],
+        )
+        return self.jobs.accepted(plan.UNTAG, reply, lambda _: Outputs(gone=(ADDRESS,)))
+
+    def _let_go(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
+        """No call: nothing in the cloud says that the address is ours."""
+        return Outputs(gone=tuple(step.key for step in action.steps))
+
+    # -- rules ------------------------------------------------------------------------------------------------------
+
+    def _create_rule(self, action: Action, refs: Refs) -> Reply:
+        step, part = action.steps[0], _part(action)
+        assert step.desired is not None
+        fields = step.desired.fields
+        opens = {"openfirewall": part.opens_firewall}
+        cidrs = {} if fields["cidrs"] == EVERYBODY else {"cidrlist": sorted(_texts(fields["cidrs"]))}
+        reply = self.api.write(
+            plan.CREATE_RULE,
+            name=step.desired.name,
+            publicipid=refs.get(Ref(ADDRESS)),
+            networkid=fields["network"],
+            publicport=fields["port"],
+            privateport=fields["private_port"],
+            protocol=fields["protocol"],
+            algorithm=fields["algorithm"],
+            description=write_mark(self.cluster, _owner(step)),
+            **opens,
+            **cidrs,
+        )
+        made: dict[str, Hashable] = {**fields, "address": refs.get(Ref(ADDRESS))}
+        if "tagged" in made:
+            made["tagged"] = False
+        seen = [Seen(replace(step.desired, fields=made), {"id": str(reply["id"])})]
+        seen += [Seen(s.desired) for s in action.steps[1:] if s.desired is not None]
+        return Outputs(tuple(seen))
+
+    def _update_rule(self, action: Action, refs: Refs) -> Reply:
+        step = action.steps[0]
+        if step.verb is Verb.RELEASE:
+            return self._release_rule(action, refs)
+        assert step.desired is not None
+        changed = {change.field for change in step.changes}
+        parameters: dict[str, object] = {"id": refs.get(Ref(step.key))}
+        if "algorithm" in changed:
+            parameters["algorithm"] = step.desired.fields["algorithm"]
+        if "cidrs" in changed:
+            parameters["cidrlist"] = sorted(_texts(step.desired.fields["cidrs"]))
+        reply = self.api.write(plan.UPDATE_RULE, **parameters)
+        seen = refs.scope[step.key]
+        for field in ("algorithm", "cidrs"):
+            seen = _with(seen, field, value=step.desired.fields[field])
+        return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs((seen,)))
+
+    def _release_rule(self, action: Action, refs: Refs) -> Reply:
+        rule = part_key("rule", action.steps[0].key)
+        reply = self.api.write(plan.UPDATE_RULE, id=refs.get(Ref(rule)), description=RELEASED)
+        gone = tuple(step.key for step in action.steps)
+        return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs(gone=gone))
+
+    def _delete_rule(self, action: Action, refs: Refs) -> Reply:
+        """The firewall rule that the rule's creation opened goes with it; that it did is settled by the next look."""
+        key = action.steps[0].key
+        parts = [part_key(kind, key) for kind in ("members", *plan.POLICIES)]
+        firewall = refs.scope.get(part_key("firewall", key))
+        if firewall is not None:
+            parts.append(firewall.key)
+        return self._delete(plan.DELETE_RULE, refs.get(Ref(key)), Outputs(gone=(key, *parts)))
+
+    # -- members ----------------------------------------------------------------------------------------------------
+
+    def _assign(self, action: Action, refs: Refs) -> Reply:
+        step, machines = action.steps[0], _part(action).machines
+        reply = self._map(plan.ASSIGN, step, machines, refs)
+        return self.jobs.accepted(plan.ASSIGN, reply, lambda _: _members(step, _present(step) | machines))
+
+    def _remove(self, action: Action, refs: Refs) -> Reply:
+        step, machines = action.steps[0], _part(action).machines
+        reply = self._map(plan.REMOVE, step, machines, refs)
+        known = refs.scope.get(step.key)
+        present = frozenset(_texts(known.resource.fields["machines"])) if known is not None else _present(step)
+        return self.jobs.accepted(plan.REMOVE, reply, lambda _: _members(step, present - machines))
+
+    def _map(self, command: str, step: Step, machines: frozenset[str], refs: Refs) -> Row:
+        rule_id = refs.get(Ref(part_key("rule", step.key)))
+        return self.api.write(command, id=rule_id, virtualmachineids=sorted(machines))
+
+    # -- filters ----------------------------------------------------------------------------------------------------
+
+    def _open(self, action: Action, refs: Refs) -> Reply:
+        step, cidrs = action.steps[0], _part(action).cidrs
+        assert step.desired is not None
+        reply = self.api.write(
+            plan.OPEN,
+            ipaddressid=refs.get(Ref(ADDRESS)),
+            protocol=step.desired.fields["protocol"],
+            startport=port_of(step.key),
+            endport=port_of(step.key),
+            cidrlist=sorted(cidrs),
+        )
+        return self.jobs.accepted(plan.OPEN, reply, self._filter(refs, step, str(reply["id"]), cidrs))
+
+    def _filter(self, refs: Refs, step: Step, new_id: str, cidrs: frozenset[str]) -> Callable[[Row], Outputs]:
+        assert step.desired is not None
+        known = refs.scope.get(step.key)
+        outputs = {**(known.outputs if known else {}), new_id: ",".join(sorted(cidrs))}
+        fields = {**step.desired.fields, "cidrs": _union(known, cidrs)}
+        seen = Seen(replace(step.desired, fields=fields), outputs)
+        return lambda _: Outputs((seen,))
+
+    def _close(self, action: Action, refs: Refs) -> Reply:
+        return self._drop(plan.CLOSE, action, refs)
+
+    def _allow(self, action: Action, refs: Refs) -> Reply:
+        step, cidrs = action.steps[0], _part(action).cidrs
+        assert step.desired is not None
+        reply = self.api.write(
+            plan.ALLOW,
+            aclid=step.desired.fields["acl"],
+            protocol=step.desired.fields["protocol"],
+            startport=port_of(step.key),
+            endport=port_of(step.key),
+            cidrlist=sorted(cidrs),
+            action="Allow",
+            traffictype="Ingress",
+            reason=write_mark(self.cluster, _owner(step), ip=refs.get(Ref(ADDRESS, "ip"))),
+        )
+        return self.jobs.accepted(plan.ALLOW, reply, self._filter(refs, step, str(reply["id"]), cidrs))
+
+    def _disallow(self, action: Action, refs: Refs) -> Reply:
+        return self._drop(plan.DISALLOW, action, refs)
+
+    def _drop(self, command: str, action: Action, refs: Refs) -> Reply:
+        """Delete one object of a filter; what is left of the filter stays known."""
+        step, part = action.steps[0], _part(action)
+        if not part.id:
+            raise Conflict(f"{command}: the id of the firewall rule on port {port_of(step.key)} is not known yet")
+        known = refs.scope.get(step.key)
+        left = {key: text for key, text in (known.outputs if known else {}).items() if key != part.id}
+        if known is None or not left:
+            return self._delete(command, part.id, Outputs(gone=(step.key,)))
+        cidrs = frozenset(cidr for text in left.values() for cidr in text.split(","))
+        fields = {**known.resource.fields, "cidrs": cidrs}
+        rest = Seen(replace(known.resource, fields=fields), left)
+        return self._delete(command, part.id, Outputs((rest,)))
+
+    # -- policies of a rule -----------------------------------------------------------------------------------------
+
+    def _attach(self, action: Action, refs: Refs) -> Reply:
+        step = action.steps[0]
+        assert step.desired is not None
+        rule_id = refs.get(Ref(part_key("rule", step.key)))
+        reply = self.api.write(action.call, lbruleid=rule_id, **_policy_parameters(step.desired))
+        seen = Seen(step.desired, {"id": str(reply["id"])})
+        return self.jobs.accepted(action.call, reply, lambda _: Outputs((seen,)))
+
+    def _detach(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
+        return self._delete(action.call, _part(action).id, Outputs(gone=(action.steps[0].key,)))
+
+    # -- all deletes ------------------------------------------------------------------------------------------------
+
+    def _delete(self, command: str, object_id: str, outputs: Outputs) -> Reply:
+        """What is gone already is a success."""
+        try:
+            reply = self.api.write(command, id=object_id)
+        except Conflict as error:
+            if is_gone(431, error.message):
+                return outputs
+            raise
+        return self.jobs.accepted(command, reply, lambda _: outputs, is_delete=True)
+
+
+def _policy_parameters(policy: Resource) -> dict[str, object]:
+    if policy.key.kind == "health":
+        return {"pingpath": policy.fields["path"]}
+    pairs = policy.fields["params"]
+    params = [{"name": name, "value": value} for name, value in pairs] if isinstance(pairs, tuple) else []
+    return {"name": f"lbctl-{policy.key.id}", "methodname": policy.fields["method"], "param": params}
+
+
+def _owner(step: Step) -> Identity:
+    assert step.desired is not None
+    return min(step.desired.owners)
+
+
+def _part(action: Action) -> Part:
+    assert isinstance(action.payload, Part)
+    return action.payload
+
+
+def _with(seen: Seen, field: str, *, value: Hashable) -> Seen:
+    return replace(seen, resource=replace(seen.resource, fields={**seen.resource.fields, field: value}))
+
+
+def _members(step: Step, machines: frozenset[str]) -> Outputs:
+    resource = step.desired or (step.seen.resource if step.seen else None)
+    assert resource is not None
+    return Outputs((Seen(replace(resource, fields={"machines": machines})),))
+
+
+def _present(step: Step) -> frozenset[str]:
+    return frozenset(_texts(step.seen.resource.fields["machines"])) if step.seen else frozenset()
+
+
+def _union(known: Seen | None, cidrs: frozenset[str]) -> frozenset[str]:
+    return cidrs | (frozenset(_texts(known.resource.fields["cidrs"])) if known else frozenset())
+
+
+def _texts(value: Hashable) -> Iterable[str]:
+    assert isinstance(value, frozenset)
+    return (str(item) for item in value)

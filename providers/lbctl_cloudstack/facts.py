@@ -1,0 +1,295 @@
+"""Cached reads that modelling and observing need: features, networks, machines, free addresses, guests of an address.
+
+Networks and machines are kept for ten minutes, machines also only as long as every node is among them; losing the cache
+costs calls. What decides about a release is read afresh each time.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lbctl.annotations import DELETION_POLICY
+from lbctl.clock import Clock
+from lbctl.driver import World
+from lbctl.errors import NotReady, PermissionDenied
+from lbctl.model.node import NodeSet
+from lbctl.model.resource import Observed, Scope
+from lbctl_cloudstack.client import Api, Row
+from lbctl_cloudstack.model import Candidate, Facts
+from lbctl_cloudstack.names import (
+    ADDRESS,
+    CHOSEN_ANNOTATION,
+    KEEP_IP_ANNOTATION,
+    OWNER_TAG,
+    balancer_name,
+    is_own,
+    read_rule_name,
+)
+from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
+from lbctl_cloudstack.observe import CHANGING
+from lbctl_cloudstack.settings import CloudStackSettings
+from lbctl_cloudstack.targets import moving_away, staying
+
+CACHE_SECONDS = 600.0
+CANDIDATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the server can do: its release, and whether an update may change a rule's sources."""
+
+    version: str = ""
+    updates_cidrs: bool = False
+
+
+class FactReader:
+    """One account's cached facts; safe for several threads."""
+
+    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock) -> None:
+        self._api = api
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._features: Features | None = None
+        self._networks: tuple[float, Mapping[str, Network]] = (0.0, {})
+        self._machines: tuple[float, tuple[Machine, ...]] = (0.0, ())
+        self._matched: tuple[NodeSet, Matched] | None = None
+        self._reserved: dict[str, str] = {}
+        self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
+
+    def read(self, scope: Scope, world: World) -> Facts:
+        """The facts for one scope: no call while caches hold, one more for a new address, four before a release."""
+        self.features()
+        observed = world.observed.get(scope) or Observed(scope)
+        matched = self._match(world)
+        here = staying(scope, world)
+        is_new = bool(here) and observed.get(ADDRESS) is None
+        if not is_new:
+            self._candidates_of.pop(scope, None)
+        is_over = not here and not moving_away(scope, world)
+        return Facts(
+            networks=self.networks(),
+            machines=matched.machines,
+            notices=matched.notices,
+            candidates=self._candidates(scope, world) if is_new else (),
+            guests=self._guests(observed, world) if is_over else None,
+        )
+
+    def features(self) -> Features:
+        """What the server can do, asked once; what it does not tell counts as missing."""
+        with self._lock:
+            if self._features is None:
+                self._features = self._read_features()
+            return self._features
+
+    def networks(self) -> Mapping[str, Network]:
+        """Guest networks by id."""
+        with self._lock:
+            read_at, networks = self._networks
+            if not networks or self._is_old(read_at):
+                rows = self._api.rows("listNetworks", "network", **self._api.scoped())
+                networks = {network.id: network for network in map(read_network, rows)}
+                self._networks = (self._clock.monotonic(), networks)
+            return networks
+
+    def machines(self) -> tuple[Machine, ...]:
+        """All virtual machines of the account or project."""
+        with self._lock:
+            read_at, machines = self._machines
+            if not machines or self._is_old(read_at):
+                rows = self._api.rows(
+                    "listVirtualMachines", "virtualmachine", **self._api.scoped(), details=["min", "nics"]
+                )
+                machines = tuple(map(read_machine, rows))
+                self._machines = (self._clock.monotonic(), machines)
+            return machines
+
+    def forget_choice(self, ip: str) -> None:
+        """Never choose this address again: somebody else was faster."""
+        with self._lock:
+            self._reserved[ip] = "lost"
+            self._candidates_of.clear()
+
+    def _match(self, world: World) -> Matched:
+        """The machines of the nodes; the list is read again when it is old, or a node is not in it."""
+        with self._lock:
+            if self._matched is None or self._matched[0] is not world.nodes or self._is_old(self._machines[0]):
+                matched = match_nodes(world.nodes, self.machines())
+                if matched.notices and self._machines[0] < self._clock.monotonic():
+                    self._machines = (0.0, ())
+                    matched = match_nodes(world.nodes, self.machines())
+                self._matched = (world.nodes, matched)
+            return self._matched[1]
+
+    def _read_features(self) -> Features:
+        limit: Row = {}
+        try:
+            limit = self._api.read("listCapabilities").get("capability", {})
+            if limit.get("apilimitmax") and not self._settings.max_calls_per_second:
+                self._api.pace.limit(0.8 * int(limit["apilimitmax"]), float(limit.get("apilimitinterval") or 1))
+        except PermissionDenied:
+            pass
+        version = self._settings.version or str(limit.get("cloudstackversion", ""))
+        return Features(version, self._can_update_cidrs())
+
+    def _can_update_cidrs(self) -> bool:
+        if self._settings.cidr_update != "auto":
+            return self._settings.cidr_update == "inplace"
+        try:
+            (api, *_) = self._api.read("listApis", name="updateLoadBalancerRule").get("api") or [{}]
+        except PermissionDenied:
+            return False
+        return any(parameter["name"] == "cidrlist" for parameter in api.get("params", ()))
+
+    def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+        """The address that is named or on record, as it is now; else a free one, none when none is shown.
+
+        Kept for a minute: while the address is being associated, a scope may be planned several times.
+        """
+        with self._lock:
+            read_at, found = self._candidates_of.get(scope, (0.0, ()))
+            if not found or self._clock.monotonic() - read_at > CANDIDATE_SECONDS:
+                found = self._find_candidates(scope, world)
+                self._candidates_of[scope] = (self._clock.monotonic(), found)
+            return found
+
+    def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+        if not is_own(scope):
+            return self._look_up(scope.name)
+        with self._lock:
+            chosen = next(
+                (ip for s in world.services.values() if (ip := s.metadata.annotations.get(CHOSEN_ANNOTATION))), ""
+            )
+            if chosen and self._reserved.get(chosen, scope.name) == scope.name:
+                found = self._look_up(chosen)
+                if len(found) == 1 and (found[0].is_free or self._is_unused(found[0], scope)):
+                    return found
+                self._reserved[chosen] = "lost"
+            return self._choose_free(scope)
+
+    def _look_up(self, ip: str) -> tuple[Candidate, ...]:
+        scoped = self._api.scoped()
+        rows = self._api.rows("listPublicIpAddresses", "publicipaddress", ipaddress=ip, allocatedonly=False, **scoped)
+        if any(row.get("state") in CHANGING for row in rows):
+            raise NotReady(f"the public address {ip} changes hands", after_seconds=3.0)
+        return tuple(map(read_candidate, rows))
+
+    def _is_unused(self, candidate: Candidate, scope: Scope) -> bool:
+        """True when nothing but this Service's rules is on the address, so that an earlier attempt of ours took it."""
+        rows = self._api.rows(
+            "listLoadBalancerRules", "loadbalancerrule", publicipid=candidate.id, **self._api.scoped()
+        )
+        return not candidate.is_reserved and all(str(row["name"]).startswith(f"{scope.name}-") for row in rows)
+
+    def _choose_free(self, scope: Scope) -> tuple[Candidate, ...]:
+        rows = self._api.rows(
+            "listPublicIpAddresses",
+            "publicipaddress",
+            **self._api.scoped(),
+            state="Free",
+            allocatedonly=False,
+            forvirtualnetwork=True,
+        )
+        free = sorted((c for c in map(read_candidate, rows) if c.is_free), key=lambda c: c.ip)
+        free = [c for c in free if self._reserved.get(c.ip, scope.name) == scope.name]
+        if not free:
+            return ()
+        # Two controllers that choose at the same time should not choose the same.
+        chosen = free[zlib.crc32(scope.name.encode()) % len(free)]
+        self._reserved[chosen.ip] = scope.name
+        return (chosen,)
+
+    def _guests(self, observed: Observed, world: World) -> tuple[str, ...] | None:
+        """What is on the address and not this scope's, read now; None when it must not be released anyway."""
+        seen = observed.get(ADDRESS)
+        if seen is None or not seen.ours or any(map(_keeps_address, world.services.values())):
+            return None
+        address_id = seen.outputs["id"]
+        rows = self._api.rows("listPublicIpAddresses", "publicipaddress", id=address_id, **self._api.scoped())
+        if not rows:
+            return ()
+        if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
+            return ("a network's own use",)
+        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
+        return self._other_rules(address_id, balancers)
+
+    def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
+        """By names, not by what is known of the scope: what is still being made for it is no guest."""
+        scoped = self._api.scoped()
+        rules = self._api.rows("listLoadBalancerRules", "loadbalancerrule", publicipid=address_id, **scoped)
+        firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
+        forwardings = self._api.rows("listPortForwardingRules", "portforwardingrule", ipaddressid=address_id, **scoped)
+        mine = [row for row in rules if _balancer_of(row) in balancers]
+        ports = {int(row["publicport"]) for row in mine}
+        others = [f"rule {row['name']}" for row in rules if row not in mine]
+        others += [f"firewall rule {row['id']}" for row in firewalls if not _is_filter(row, ports)]
+        others += [f"port forwarding {row['id']}" for row in forwardings]
+        return tuple(sorted(others))
+
+    def _is_old(self, read_at: float) -> bool:
+        return self._clock.monotonic() - read_at > CACHE_SECONDS
+
+
+def read_network(row: Row) -> Network:
+    """A network from its row; who balances is decided from its services, never from the offering's name."""
+    services = {str(s["name"]): s for s in row.get("service") or ()}
+    balancing = services.get("Lb", {})
+    providers = [str(p["name"]) for p in balancing.get("provider") or ()]
+    return Network(
+        id=str(row["id"]),
+        name=str(row.get("name", "")),
+        offering=str(row.get("networkofferingname", "")),
+        kind=str(row.get("type", "")),
+        vpc_id=str(row.get("vpcid") or ""),
+        acl_id=str(row.get("aclid") or ""),
+        acl_name=str(row.get("aclname") or ""),
+        provider=providers[0] if providers else ("unnamed provider" if balancing else ""),
+        services=frozenset(services),
+        capabilities={str(c["name"]): str(c.get("value", "")) for c in balancing.get("capability") or ()},
+        is_routed=bool(row.get("ip4routing")),
+    )
+
+
+def read_machine(row: Row) -> Machine:
+    """A machine from its row."""
+    return Machine(
+        id=str(row["id"]),
+        name=str(row.get("name", "")),
+        display_name=str(row.get("displayname") or ""),
+        state=str(row.get("state", "")),
+        networks=frozenset(str(nic["networkid"]) for nic in row.get("nic") or ()),
+    )
+
+
+def read_candidate(row: Row) -> Candidate:
+    """An address that may become the scope's, from its row."""
+    return Candidate(
+        ip=str(row["ipaddress"]),
+        id=str(row["id"]),
+        state=str(row.get("state", "")),
+        network=str(row.get("associatednetworkid") or ""),
+        vpc=str(row.get("vpcid") or ""),
+        is_source_nat=bool(row.get("issourcenat")),
+        is_reserved=bool(row.get("isstaticnat") or row.get("issystem")),
+        is_taken_by_us=any(tag.get("key") == OWNER_TAG for tag in row.get("tags") or ()),
+    )
+
+
+def _keeps_address(service: Any) -> bool:  # noqa: ANN401 - a Service
+    annotations = service.metadata.annotations
+    keeps = annotations.get(KEEP_IP_ANNOTATION, "").strip().lower() in {"true", "1", "t"}
+    return keeps or annotations.get(DELETION_POLICY, "").strip() == "retain"
+
+
+def _balancer_of(row: Row) -> str:
+    name = read_rule_name(str(row["name"]))
+    return name.balancer if name is not None else ""
+
+
+def _is_filter(row: Row, ports: set[int]) -> bool:
+    """True for a firewall rule that only opens the port of one of these rules, and that nobody has tagged."""
+    return not row.get("tags") and row.get("startport") == row.get("endport") and row.get("startport") in ports

@@ -1,0 +1,129 @@
+"""Names, marks and keys: upstream's names byte for byte, and how the cloud's objects tell whose they are.
+
+A rule is found by its name and the description that it is born with; an address by its tags. A scope is one public
+address: named by the address where a Service names one, else by the Service's balancer, which both the Service and the
+names and tags in the cloud yield before and after the address is known. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lbctl.model.resource import Identity, Key, Scope
+from lbctl.naming import default_balancer_name
+
+SCOPE_KIND = "address"
+PREFIX = "service.beta.kubernetes.io/cloudstack-load-balancer-"
+ADDRESS_ANNOTATION = f"{PREFIX}address"
+ASSOCIATED_ANNOTATION = f"{PREFIX}ip-associated-by-controller"
+KEEP_IP_ANNOTATION = f"{PREFIX}keep-ip"
+CHOSEN_ANNOTATION = "lbctl.io/cloudstack-address"
+
+CLUSTER_TAG, SERVICE_TAG, UID_TAG, OWNER_TAG = (
+    "lbctl.io/cluster",
+    "lbctl.io/service",
+    "lbctl.io/uid",
+    "lbctl.io/ip-owner",
+)
+
+ADDRESS = Key("address", "")
+PROTOCOLS = ("tcp-proxy", "tcp", "udp")
+# `<balancer>-<port>` without a protocol is what releases before 1.0 wrote.
+RULE_NAME = re.compile(r"(?P<balancer>a[0-9a-f]{1,31})-(?:(?P<protocol>tcp-proxy|tcp|udp)-)?(?P<port>[1-9]\d{0,4})")
+MARK = re.compile(
+    r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+)"
+    r" uid=(?P<uid>\S+)(?: ip=(?P<ip>\S+))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleName:
+    """The parts of a rule's name; `protocol` is empty in the old form."""
+
+    balancer: str
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whose an object is: the cluster's id, the Service, and the address that it is for where it is not on one."""
+
+    cluster: str
+    owner: Identity
+    ip: str = ""
+
+
+def balancer_name(uid: str) -> str:
+    """Upstream's name of the balancer (kubernetes/cloud-provider, DefaultLoadBalancerName)."""
+    return default_balancer_name(uid)
+
+
+def rule_name(balancer: str, protocol: str, port: int) -> str:
+    """`<balancer>-<tcp|udp|tcp-proxy>-<port>` (cloudstack-kubernetes-provider 1.2.0, cloudstack_loadbalancer.go)."""
+    return f"{balancer}-{protocol}-{port}"
+
+
+def read_rule_name(name: str) -> RuleName | None:
+    """The parts of a name that upstream or we gave; None for every other name."""
+    found = RULE_NAME.fullmatch(name)
+    if found is None or int(found["port"]) > 65535:  # noqa: PLR2004 - the last port
+        return None
+    return RuleName(found["balancer"], found["protocol"] or "", int(found["port"]))
+
+
+def write_mark(cluster: str, owner: Identity, *, ip: str = "") -> str:
+    """The description that a rule is born with, and the reason of an ACL entry."""
+    mark = f"lbctl.io cluster={cluster} service={owner.key} uid={owner.uid}"
+    return f"{mark} ip={ip}" if ip else mark
+
+
+def read_mark(text: str) -> Mark | None:
+    """Whose an object is by its description; None for what is not from here."""
+    found = MARK.fullmatch(text)
+    if found is None:
+        return None
+    return Mark(found["cluster"], Identity(found["namespace"], found["name"], found["uid"]), found["ip"] or "")
+
+
+def owner_tags(cluster: str, owner: Identity) -> dict[str, str]:
+    """The tags of everything that we make for a Service."""
+    return {CLUSTER_TAG: cluster, SERVICE_TAG: owner.key, UID_TAG: owner.uid}
+
+
+def read_owner(tags: dict[str, str]) -> Identity | None:
+    """The Service that an object's tags name."""
+    namespace, _, name = tags.get(SERVICE_TAG, "").partition("/")
+    uid = tags.get(UID_TAG, "")
+    return Identity(namespace, name, uid) if namespace and name and uid else None
+
+
+def own_scope(uid: str) -> Scope:
+    """The scope of a Service that names no address."""
+    return Scope(SCOPE_KIND, balancer_name(uid))
+
+
+def named_scope(ip: str) -> Scope:
+    """The scope of all Services that name this address."""
+    return Scope(SCOPE_KIND, ip)
+
+
+def is_own(scope: Scope) -> bool:
+    """True for the scope of a Service that names no address."""
+    return "." not in scope.name
+
+
+def rule_key(port: int, *, elsewhere: str = "") -> Key:
+    """Key of the rule of a public port; `elsewhere` is its address when that is not the scope's."""
+    return Key("rule", f"{port}@{elsewhere}" if elsewhere else str(port))
+
+
+def part_key(kind: str, rule: Key) -> Key:
+    """Key of something that belongs to a rule: its members, its filter, its stickiness."""
+    return Key(kind, rule.id)
+
+
+def port_of(key: Key) -> int:
+    """The public port in a key."""
+    return int(key.id.partition("@")[0])

@@ -1,0 +1,68 @@
+"""Which scope a Service belongs to, from the Service and from what is observed. Pure.
+
+A Service that names an address belongs to that address. One that names none belongs to its own scope, unless its rules
+are served in another: a Service whose author takes the name back keeps the address that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lbctl.driver import World
+from lbctl.model.intent import Intent
+from lbctl.model.objects import Service
+from lbctl.model.resource import Identity, Observed, Scope, Seen, State
+from lbctl_cloudstack.names import named_scope, own_scope, part_key
+from lbctl_cloudstack.parse import named_address
+
+
+def target_of(identity: Identity, world: World) -> Scope:
+    """The scope in which a Service should be served."""
+    service = world.services.get(identity)
+    named = named_address(service) if service is not None else ""
+    if named:
+        return named_scope(named)
+    own = own_scope(identity.uid)
+    if service is None or _holds_rules(world.observed.get(own), identity):
+        return own
+    former = (named_scope(entry.ip) for entry in service.status.load_balancer.ingress if entry.ip)
+    return next((scope for scope in former if _holds_rules(world.observed.get(scope), identity)), own)
+
+
+def staying(scope: Scope, world: World) -> tuple[Intent, ...]:
+    """The Services that should be served in the scope, the oldest first: it keeps a port that two ask for."""
+    here = [intent for identity, intent in world.intents.items() if target_of(identity, world) == scope]
+    return tuple(sorted(here, key=lambda intent: _seniority(intent, world.services.get(intent.identity))))
+
+
+def moving_away(scope: Scope, world: World) -> frozenset[Identity]:
+    """Services that belong elsewhere and are not served there yet, so that what they have here has to stay."""
+    away = ((identity, intent) for identity, intent in world.intents.items() if target_of(identity, world) != scope)
+    return frozenset(i for i, intent in away if not is_served(intent, world.observed.get(target_of(i, world))))
+
+
+def rules_of(identity: Identity, observed: Observed | None) -> Iterator[Seen]:
+    """The rules of a Service in a scope."""
+    if observed is not None:
+        yield from (s for s in observed.of_kind("rule") if s.ours and identity in s.resource.owners)
+
+
+def is_served(intent: Intent, observed: Observed | None) -> bool:
+    """True when every port has a rule with members."""
+    if observed is None:
+        return False
+    ready = {
+        seen.resource.fields["port"]
+        for seen in rules_of(intent.identity, observed)
+        if (members := observed.get(part_key("members", seen.key))) is not None and members.state is State.ACTIVE
+    }
+    return {port.port for port in intent.ports} <= ready
+
+
+def _holds_rules(observed: Observed | None, identity: Identity) -> bool:
+    return next(rules_of(identity, observed), None) is not None
+
+
+def _seniority(intent: Intent, service: Service | None) -> tuple[str, Identity]:
+    created = service.metadata.creation_timestamp if service is not None else None
+    return created or "", intent.identity

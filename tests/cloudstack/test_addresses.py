@@ -1,0 +1,225 @@
+"""Public addresses: named, shared, moved, kept, and released only when they are ours and nobody else is on them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
+from tests.clouds.cloudstack.topology import add_address, picture, served
+from tests.cloudstack.stage import Stage
+from tests.world import service
+
+ADDRESS = "service.beta.kubernetes.io/cloudstack-load-balancer-address"
+KEEP = "service.beta.kubernetes.io/cloudstack-load-balancer-keep-ip"
+ASSOCIATED = "service.beta.kubernetes.io/cloudstack-load-balancer-ip-associated-by-controller"
+
+
+def state(stage: Stage, ip: str) -> str:
+    """State of an address."""
+    return next(a.state for a in stage.cloud.addresses.values() if a.ip == ip)
+
+
+def address_id(stage: Stage, ip: str) -> str:
+    """Id of an address."""
+    return next(a.id for a in stage.cloud.addresses.values() if a.ip == ip)
+
+
+@pytest.mark.spec("CS-023", "CS-027")
+def test_a_free_address_that_is_named_is_taken_noted_and_released(stage: Stage):
+    """A free loadBalancerIP is associated, upstream's annotation says so, and the address is free again after all."""
+    stage.apply(service(load_balancer_ip="203.0.113.14"))
+    assert stage.addresses() == ["203.0.113.14"]
+    assert stage.live().metadata.annotations[ASSOCIATED] == "true"
+    assert state(stage, "203.0.113.14") == "Allocated"
+    stage.delete("web")
+    assert state(stage, "203.0.113.14") == "Free"
+
+
+@pytest.mark.spec("CS-024")
+def test_an_allocated_address_is_used_and_stays(stage: Stage):
+    """An address that its user has allocated serves, and is still allocated once the Service is gone."""
+    add_address(stage.cloud, "203.0.113.60", state="Allocated", network_id=stage.network.id)
+    before = picture(stage.cloud)
+    stage.apply(service(load_balancer_ip="203.0.113.60"))
+    assert served(stage.cloud, "203.0.113.60").keys() == {80}
+    stage.delete("web")
+    assert not stage.exists()
+    assert picture(stage.cloud) == before
+
+
+@pytest.mark.spec("CS-025")
+def test_an_unknown_address_is_refused_and_nothing_is_torn_down(stage: Stage):
+    """Naming an address that the account does not have leaves the balancer serving where it was."""
+    stage.apply(service())
+    (before,) = stage.addresses()
+    stage.edit("web", load_balancer_ip="192.0.2.9")
+    assert stage.condition().reason == "InvalidService"
+    assert "192.0.2.9" in stage.condition().message
+    assert stage.addresses() == [before]
+    assert served(stage.cloud, before).keys() == {80}
+
+
+@pytest.mark.spec("CS-026")
+def test_a_new_address_serves_before_the_old_one_goes(stage: Stage):
+    """While a Service moves to the address that it names, one of the two always serves; then the old one is free."""
+    stage.apply(service())
+    (old,) = stage.addresses()
+    calls = stage.cloud.faults.calls
+    stage.edit("web", load_balancer_ip="203.0.113.16")
+    stage.settle(60)
+    assert stage.addresses() == ["203.0.113.16"]
+    assert state(stage, old) == "Free"
+    names = [name for name, _ in calls]
+    last_assign = len(names) - 1 - names[::-1].index("assignToLoadBalancerRule")
+    assert names.index("disassociateIpAddress") > last_assign
+    assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-029")
+def test_a_shared_address_survives_the_deletion_of_one_of_its_services(stage: Stage):
+    """Two Services that name one address are served on it; the second outlives the first; then all is free."""
+    stage.apply(service("one", ports=(80,), load_balancer_ip="203.0.113.15"))
+    stage.apply(service("two", ports=(443,), load_balancer_ip="203.0.113.15"))
+    assert served(stage.cloud, "203.0.113.15").keys() == {80, 443}
+    stage.delete("one")
+    assert not stage.exists("one")
+    assert served(stage.cloud, "203.0.113.15").keys() == {443}
+    stage.delete("two")
+    assert not stage.exists("two")
+    assert state(stage, "203.0.113.15") == "Free"
+
+
+@pytest.mark.spec("CS-029")
+def test_an_address_that_another_service_names_is_not_released_with_its_first_holder(stage: Stage):
+    """B names the address that A got by itself: deleting A leaves B serving, deleting B frees the address."""
+    stage.apply(service("a", ports=(80,)))
+    (ip,) = stage.addresses("a")
+    stage.apply(service("b", ports=(443,), load_balancer_ip=ip))
+    assert served(stage.cloud, ip).keys() == {80, 443}
+    stage.delete("a")
+    assert not stage.exists("a")
+    assert served(stage.cloud, ip).keys() == {443}
+    stage.settle(1300)
+    assert served(stage.cloud, ip).keys() == {443}
+    stage.delete("b")
+    assert not stage.exists("b")
+    assert state(stage, ip) == "Free"
+
+
+def test_the_older_service_keeps_a_port_that_two_ask_for(stage: Stage):
+    """The second Service is told who holds the port; the first serves on."""
+    stage.apply(service("one", ports=(80,), load_balancer_ip="203.0.113.15"))
+    stage.apply(service("two", ports=(80, 81), load_balancer_ip="203.0.113.15"))
+    assert stage.condition("one").reason == "Ready"
+    assert stage.condition("two").reason == "InvalidService"
+    assert "shop/one" in stage.condition("two").message
+    assert served(stage.cloud, "203.0.113.15").keys() == {80}
+
+
+@pytest.mark.spec("CS-066")
+def test_a_foreign_rule_in_the_way_is_named_and_left_alone(stage: Stage):
+    """A port of a user's address that a foreign rule holds is refused with the rule's name."""
+    before = picture(stage.cloud)
+    stage.apply(service(load_balancer_ip="203.0.113.3"))
+    assert stage.condition().reason == "InvalidService"
+    assert "shop-frontend" in stage.condition().message
+    assert picture(stage.cloud)["rules"] == before["rules"]
+
+
+def _foreign_rule(stage: Stage, address: str) -> None:
+    rule = Rule(stage.cloud.new_id(), "other", address, stage.network.id, 9000, 9000, "roundrobin", "tcp")
+    stage.cloud.rules[rule.id] = rule
+
+
+def _foreign_forwarding(stage: Stage, address: str) -> None:
+    forwarding = Forwarding(stage.cloud.new_id(), address, 2200)
+    stage.cloud.forwardings[forwarding.id] = forwarding
+
+
+def _foreign_firewall(stage: Stage, address: str) -> None:
+    firewall = Firewall(stage.cloud.new_id(), address, "udp", 500, 500, ("0.0.0.0/0",))
+    stage.cloud.firewalls[firewall.id] = firewall
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("guest", [_foreign_rule, _foreign_forwarding, _foreign_firewall])
+def test_an_address_with_somebody_elses_rule_is_not_released(stage: Stage, guest):
+    """A foreign rule, port forwarding or VPN opening on our address keeps it allocated, and itself, when we leave."""
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    guest(stage, address_id(stage, ip))
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    here = address_id(stage, ip)
+    kinds = (stage.cloud.rules, stage.cloud.forwardings, stage.cloud.firewalls)
+    left = [thing for things in kinds for thing in things.values() if thing.address_id == here]
+    assert len(left) == 1
+
+
+@pytest.mark.spec("CS-027")
+def test_keep_ip_keeps_the_address(stage: Stage):
+    """With keep-ip the rules go and the address stays allocated."""
+    stage.apply(service(annotations={KEEP: "true"}))
+    (ip,) = stage.addresses()
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    assert served(stage.cloud, ip) == {}
+
+
+@pytest.mark.spec("CS-030")
+def test_source_nat_is_served_and_never_released_and_static_nat_is_refused(stage: Stage):
+    """A source NAT address may serve and stays; a static NAT address is refused with a sentence."""
+    stage.apply(service(load_balancer_ip="203.0.113.2"))
+    assert served(stage.cloud, "203.0.113.2").keys() == {80}
+    stage.delete("web")
+    assert state(stage, "203.0.113.2") == "Allocated"
+    add_address(stage.cloud, "203.0.113.61", state="Allocated", network_id=stage.network.id, is_static_nat=True)
+    stage.apply(service("nat", load_balancer_ip="203.0.113.61"))
+    assert "static NAT" in stage.condition("nat").message
+
+
+@pytest.mark.spec("CS-022")
+def test_port_53_of_a_source_nat_address_is_refused(stage: Stage):
+    """Port 53 of the address where the network's DNS listens is refused before any write."""
+    stage.apply(service(ports=(80,), load_balancer_ip="203.0.113.2"))
+    writes = stage.cloud.faults.writes
+    stage.apply(service("dns", ports=(53,), load_balancer_ip="203.0.113.2"))
+    assert "port 53" in stage.condition("dns").message
+    assert stage.cloud.faults.writes == writes
+
+
+@pytest.mark.spec("CS-031")
+def test_a_users_address_stays_after_its_name_was_cleared(stage: Stage):
+    """Clearing loadBalancerIP keeps the Service where it is, and its deletion does not release the user's address."""
+    add_address(stage.cloud, "203.0.113.60", state="Allocated", network_id=stage.network.id)
+    stage.apply(service(load_balancer_ip="203.0.113.60"))
+    stage.edit("web", load_balancer_ip=None)
+    stage.settle(1300)
+    assert stage.addresses() == ["203.0.113.60"]
+    stage.crash()
+    stage.settle()
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, "203.0.113.60") == "Allocated"
+
+
+@pytest.mark.spec("CS-065")
+def test_an_exhausted_limit_is_named(stage: Stage):
+    """At the account's limit of addresses the Service says so, and is served once there is room."""
+    stage.cloud.address_limit = 2
+    stage.apply(service())
+    assert stage.condition().reason == "QuotaExceeded"
+    stage.cloud.address_limit = 10
+    stage.settle(700)
+    assert stage.condition().reason == "Ready"
+
+
+def test_where_free_addresses_are_not_shown_one_is_taken_blindly(stage: Stage):
+    """A role that sees no free addresses still gets one."""
+    stage.cloud.free_addresses_visible = False
+    stage.apply(service())
+    assert stage.served().keys() == {80}
+    stage.delete("web")
+    assert not stage.exists()

@@ -1,0 +1,98 @@
+"""What upstream left is taken over as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clouds.cloudstack.cloud import Cloud
+from tests.clouds.cloudstack.objects import Rule
+from tests.clouds.cloudstack.topology import add_network, add_tier, picture, served
+from tests.clouds.cloudstack.upstream import provision
+from tests.cloudstack.stage import Stage
+from tests.world import change, service
+
+UID = "00000001-0000-4000-8000-000000000000"
+NETWORKS = {
+    "isolated": add_network,
+    "vpc": add_tier,
+    "vpc-default": lambda cloud: add_tier(cloud, acl="default_allow"),
+}
+
+
+def adopt(serve, release="4.22", make=add_network, wanted=None, **options):
+    """A cloud in which upstream has served `web`, and an lbctl that starts on it."""
+    cloud = Cloud(release)
+    server = serve(cloud)
+    stage = Stage(server, make(cloud))
+    provision(cloud, stage.network, UID, ports=[(80, 30080), (443, 30443)], **options)
+    stage.crash()
+    stage.kube.put(wanted or service(ports=(80, 443)))
+    cloud.faults.clear()
+    before = picture(cloud)
+    stage.settle()
+    return stage, before
+
+
+@pytest.mark.spec("CS-003", "CS-074", "CS-013")
+@pytest.mark.parametrize("release", ["4.18", "4.22"])
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("cidrs", ["", "0.0.0.0/0"], ids=["made-by-1.1", "made-by-1.2"])
+def test_upstreams_balancer_is_adopted_without_a_write(serve, release, make, cidrs):
+    """Rules, firewall rules and ACL entries of upstream 1.1 and 1.2 serve on, with no write and an empty plan."""
+    stage, before = adopt(serve, release, make, cidrs=cidrs)
+    assert stage.cloud.faults.writes == 0
+    assert picture(stage.cloud) == before
+    assert stage.addresses() == ["203.0.113.50"]
+    assert stage.condition().reason == "Ready"
+    assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-005")
+def test_names_without_a_protocol_are_adopted(serve):
+    """Rules named `<balancer>-<port>` are ours, and are not renamed."""
+    stage, before = adopt(serve, name="{balancer}-{port}")
+    assert picture(stage.cloud) == before
+    assert stage.condition().reason == "Ready"
+
+
+@pytest.mark.spec("CS-004")
+def test_a_rule_that_only_mentions_the_balancer_is_not_taken(serve):
+    """A foreign rule with the balancer's name in its description or as a part of its name survives the Service."""
+    stage, _ = adopt(serve)
+    address = next(a for a in stage.cloud.addresses.values() if a.ip == "203.0.113.3")
+    balancer = "a" + UID.replace("-", "")[:31]
+    for number, name in enumerate((f"copy-of-{balancer}-tcp-80", "mentions")):
+        rule = Rule(stage.cloud.new_id(), name, address.id, stage.network.id, 9100 + number, 1, "roundrobin", "tcp")
+        rule.description = f"like {balancer}-tcp-80"
+        stage.cloud.rules[rule.id] = rule
+    stage.settle(700)
+    stage.delete("web")
+    assert not stage.exists()
+    assert {r.name for r in stage.cloud.rules.values()} == {"shop-frontend", f"copy-of-{balancer}-tcp-80", "mentions"}
+
+
+@pytest.mark.spec("CS-041")
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+def test_an_adopted_balancer_leaves_nothing(serve, make):
+    """After the deletion of an adopted Service its rules, filters and address are gone, and all bystanders stay."""
+    stage, _ = adopt(serve, make=make)
+    stage.delete("web")
+    assert not stage.exists()
+    assert {r.name for r in stage.cloud.rules.values()} == {"shop-frontend"}
+    assert [a.state for a in stage.cloud.addresses.values() if a.ip == "203.0.113.50"] == ["Free"]
+    assert {i.reason for i in stage.cloud.acl_items.values()} <= {"ssh"}
+
+
+@pytest.mark.spec("CS-018")
+def test_a_changed_node_port_recreates_only_that_port(serve):
+    """Of two adopted rules the one whose node port changed is made again; the other is not touched."""
+    stage, _ = adopt(serve)
+    kept = {r.id for r in stage.cloud.rules.values() if r.public_port == 443}
+    live = stage.live()
+    ports = tuple(change(p, node_port=31000) if p.port == 80 else p for p in live.spec.ports)
+    stage.edit("web", ports=ports)
+    stage.settle(120)
+    assert kept <= set(stage.cloud.rules)
+    assert served(stage.cloud, "203.0.113.50")[80]["private_port"] == 31000
+    assert served(stage.cloud, "203.0.113.50")[80]["admits"] == ["0.0.0.0/0"]
+    assert stage.plans() == []

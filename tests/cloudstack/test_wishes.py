@@ -1,0 +1,338 @@
+"""What a Service can ask for, and what reaches the router."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clouds.cloudstack.cloud import Cloud
+from tests.clouds.cloudstack.objects import Firewall
+from tests.clouds.cloudstack.topology import ISOLATED, add_network, add_tier, picture, served
+from tests.cloudstack.stage import Stage
+from tests.world import change, service
+
+UPSTREAM = "service.beta.kubernetes.io/cloudstack-load-balancer-"
+PROXY, HOSTNAME, SOURCES = f"{UPSTREAM}proxy-protocol", f"{UPSTREAM}hostname", f"{UPSTREAM}source-cidrs"
+STICKINESS = "lbctl.io/cloudstack-stickiness"
+HEALTH = "lbctl.io/cloudstack-health-check-path"
+
+
+def with_udp(port: int = 80):
+    """A Service with one UDP port."""
+    wanted = service(ports=(port,))
+    ports = tuple(change(p, protocol="UDP") for p in wanted.spec.ports)
+    return change(wanted, spec=change(wanted.spec, ports=ports))
+
+
+def annotate(stage: Stage, **changes: str | None) -> None:
+    """Change annotations, keeping what the controller wrote."""
+    names = {"proxy": PROXY, "hostname": HOSTNAME, "sources": SOURCES, "stickiness": STICKINESS}
+    merged = stage.live().metadata.annotations | {names[name]: value for name, value in changes.items()}
+    stage.annotate("web", {key: value for key, value in merged.items() if value is not None})
+    stage.settle(120)
+
+
+@pytest.mark.spec("CS-006", "CS-017")
+def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
+    """ClientIP means `source`, by one update of the living rule."""
+    stage.apply(service())
+    stage.cloud.faults.clear()
+    stage.edit("web", session_affinity="ClientIP")
+    assert stage.served()[80]["algorithm"] == "source"
+    assert stage.cloud.faults.counts() == {"updateLoadBalancerRule": 1}
+    stage.edit("web", session_affinity="None")
+    assert stage.served()[80]["algorithm"] == "roundrobin"
+
+
+@pytest.mark.spec("CS-007", "CS-008", "CS-009", "CS-002")
+def test_the_proxy_protocol_is_toggled_without_wedging(stage: Stage):
+    """Both ways the router serves the new protocol after at most 4 writes, named as upstream does, in no conflict."""
+    stage.apply(service())
+    for value, protocol in (("true", "tcp-proxy"), ("false", "tcp")):
+        stage.cloud.faults.clear()
+        annotate(stage, proxy=value)
+        assert stage.served()[80]["protocol"] == protocol
+        assert stage.served()[80]["admits"] == ["0.0.0.0/0"]
+        assert stage.cloud.faults.writes <= 4, stage.cloud.faults.counts()
+        (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
+        assert rule.name == f"a0000000100004000800000000000000-{protocol}-80"
+        assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-007")
+def test_an_unknown_proxy_value_is_false_with_a_warning(stage: Stage):
+    """`enabled` is taken as false, as upstream does, and said so."""
+    stage.apply(service(annotations={PROXY: "enabled"}))
+    assert stage.served()[80]["protocol"] == "tcp"
+    assert "AnnotationIgnored" in stage.reasons()
+
+
+@pytest.mark.spec("CS-010")
+def test_a_hostname_is_published_instead_of_the_address(stage: Stage):
+    """The status holds the host name only, also after a restart; a text that is none is warned about."""
+    stage.apply(service(annotations={HOSTNAME: "lb.example.com"}))
+    assert stage.addresses() == ["lb.example.com"]
+    stage.crash()
+    stage.settle()
+    assert stage.addresses() == ["lb.example.com"]
+    annotate(stage, hostname="Not A Name")
+    assert stage.addresses()[0].startswith("203.0.113.")
+    assert "AnnotationIgnored" in stage.reasons()
+
+
+@pytest.mark.spec("CS-011", "CS-012")
+@pytest.mark.parametrize("text", ["10.0.0.0/8, nonsense", "", "2001:db8::/32"])
+def test_sources_that_are_none_are_refused_before_any_write(stage: Stage, text):
+    """A wrong, IPv6 or empty list changes nothing in the cloud: an empty one would admit everybody."""
+    stage.cloud.faults.clear()
+    stage.apply(service(annotations={SOURCES: text}))
+    assert stage.condition().reason == "InvalidService"
+    assert stage.cloud.faults.writes == 0
+
+
+@pytest.mark.spec("CS-015", "CS-014", "CS-016")
+@pytest.mark.parametrize(
+    ("release", "changed"), [("4.22", "updateLoadBalancerRule"), ("4.18", "createLoadBalancerRule")]
+)
+def test_the_rules_own_sources_change_as_the_server_can(serve, release, changed):
+    """One CIDR is updated in place by 4.22 and takes a new rule before; a second pass changes nothing."""
+    stage = Stage(serve(Cloud(release)))
+    stage.apply(service())
+    assert "cidrlist" not in next(p for name, p in stage.cloud.faults.calls if name == "createLoadBalancerRule")
+    stage.cloud.faults.clear()
+    annotate(stage, sources="10.0.0.0/8")
+    assert stage.served()[80]["sources"] == "10.0.0.0/8"
+    assert stage.cloud.faults.counts()[changed] == 1
+    annotate(stage, sources="10.0.0.0/8,192.0.2.0/24")
+    assert stage.served()[80]["sources"] == "10.0.0.0/8 192.0.2.0/24"
+    assert stage.plans() == []
+    assert not stage.bugs
+
+
+@pytest.mark.spec("CS-036", "CS-039")
+def test_source_ranges_are_firewall_rules_and_widen_without_a_gap(stage: Stage):
+    """Ranges go into the firewall; adding one opens before anything closes, so those who may come always can."""
+    stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",)))
+    assert stage.served()[80]["admits"] == ["10.0.0.0/8"]
+    stage.cloud.faults.clear()
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
+    assert stage.served()[80]["admits"] == ["10.0.0.0/8", "192.0.2.0/24"]
+    assert stage.cloud.faults.counts() == {"createFirewallRule": 1}
+    stage.edit("web", load_balancer_source_ranges=("192.0.2.0/24",))
+    assert stage.served()[80]["admits"] == ["192.0.2.0/24"]
+    stage.edit("web", load_balancer_source_ranges=())
+    stage.settle(60)
+    assert stage.served()[80]["admits"] == ["0.0.0.0/0"]
+    assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-040")
+def test_a_firewall_rule_of_somebody_else_on_our_port_survives(stage: Stage):
+    """A tagged rule on the port of ours is no part of our filter."""
+    stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",)))
+    (ip,) = stage.addresses()
+    address = next(a for a in stage.cloud.addresses.values() if a.ip == ip)
+    tags = {"purpose": "audit"}
+    foreign = Firewall(stage.cloud.new_id(), address.id, "tcp", 80, 80, ("198.51.100.0/24",), tags=tags)
+    stage.cloud.firewalls[foreign.id] = foreign
+    stage.settle(700)
+    stage.edit("web", load_balancer_source_ranges=("192.0.2.0/24",))
+    stage.settle(60)
+    assert stage.served()[80]["admits"] == ["192.0.2.0/24", "198.51.100.0/24"]
+
+
+@pytest.mark.spec("CS-036", "CS-037")
+def test_a_tier_gets_narrow_acl_entries(serve):
+    """In a VPC each port has an ACL entry for TCP with the Service's ranges, and foreign entries stay."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud), add_tier(cloud))
+    stage.apply(service(annotations={PROXY: "true"}, load_balancer_source_ranges=("10.0.0.0/8",)))
+    assert stage.served()[80]["admits"] == ["10.0.0.0/8"]
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
+    stage.settle(60)
+    assert stage.served()[80]["admits"] == ["10.0.0.0/8", "192.0.2.0/24"]
+    assert stage.plans() == []
+    stage.delete("web")
+    assert {i.reason for i in cloud.acl_items.values()} == {"ssh"}
+    assert not stage.bugs
+
+
+@pytest.mark.spec("CS-038", "CS-036")
+def test_a_tier_with_default_allow_filters_in_the_rule(serve):
+    """Where the ACL is built in and lets all in, the Service's ranges go into the rule, and no ACL call is made."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud), add_tier(cloud, acl="default_allow"))
+    stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",), annotations={SOURCES: "10.1.0.0/16"}))
+    assert stage.served()[80]["sources"] == "10.1.0.0/16"
+    assert not [name for name, _ in cloud.faults.calls if "ACL" in name]
+
+
+@pytest.mark.spec("CS-038", "CS-070")
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda cloud: add_tier(cloud, acl="default_deny"), "default_deny"),
+        (lambda cloud: add_network(cloud, services={"Dhcp": "VirtualRouter"}, kind="Shared"), "service Lb"),
+        (lambda cloud: add_network(cloud, routed=True), "routed"),
+    ],
+    ids=["default-deny", "no-lb", "routed"],
+)
+def test_a_network_that_cannot_balance_is_named(serve, make, word):
+    """Without a balancer, routed, or behind default_deny: a sentence that names the network, and no write."""
+    cloud = Cloud()
+    network = make(cloud)
+    stage = Stage(serve(cloud), network)
+    stage.apply(service())
+    assert stage.condition().reason == "InvalidService"
+    assert word in stage.condition().message
+    assert network.name in stage.condition().message
+    assert cloud.faults.writes == 0
+
+
+def test_a_shared_network_with_a_balancer_filters_in_the_rule(serve):
+    """A shared network without firewall service serves, with the Service's ranges in the rule."""
+    cloud = Cloud()
+    network = add_network(cloud, services={"Lb": "Netscaler", "Dhcp": "VirtualRouter"}, kind="Shared")
+    stage = Stage(serve(cloud), network)
+    stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",)))
+    assert stage.served()[80]["sources"] == "10.0.0.0/8"
+    assert not [name for name, _ in cloud.faults.calls if name == "createFirewallRule"]
+
+
+@pytest.mark.spec("CS-021")
+def test_udp_is_refused_where_the_router_refuses_it(stage: Stage):
+    """UDP on a virtual router is refused in planning, without a write."""
+    stage.apply(with_udp())
+    assert "UDP" in stage.condition().message
+    assert stage.cloud.faults.writes == 0
+
+
+def test_udp_is_served_where_the_provider_can(serve):
+    """Another provider than the router takes UDP, with a firewall rule of its own for it."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud), add_network(cloud, services=ISOLATED | {"Lb": "Netscaler"}))
+    stage.apply(with_udp(5000))
+    assert stage.served()[5000]["protocol"] == "udp"
+    assert [f.protocol for f in cloud.firewalls.values() if f.start == 5000] == ["udp"]
+    assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-020")
+def test_tcp_and_udp_on_one_port_are_refused(stage: Stage):
+    """One port carries one rule: two protocols on it are refused with both named, without a call."""
+    wanted = service(ports=(53,))
+    both = (*wanted.spec.ports, change(wanted.spec.ports[0], protocol="UDP", name="u"))
+    stage.apply(change(wanted, spec=change(wanted.spec, ports=both)))
+    assert "53/TCP and 53/UDP" in stage.condition().message
+    assert stage.cloud.faults.writes == 0
+
+
+@pytest.mark.spec("CS-019")
+def test_ports_come_and_go_without_touching_the_others(stage: Stage):
+    """A port that joins gets its own calls; one that leaves takes its rule and filter along, the other stays."""
+    stage.apply(service(ports=(80,)))
+    kept = {r.id for r in stage.cloud.rules.values() if r.public_port == 80}
+    stage.edit("web", ports=service(ports=(80, 443)).spec.ports)
+    assert stage.served().keys() == {80, 443}
+    stage.edit("web", ports=service(ports=(80,)).spec.ports)
+    assert stage.served().keys() == {80}
+    assert kept <= set(stage.cloud.rules)
+    assert not [f for f in stage.cloud.firewalls.values() if f.start == 443]
+
+
+def test_stickiness_comes_changes_and_goes(stage: Stage):
+    """The policy is attached, replaced and taken off again on a living rule."""
+    stage.apply(service(annotations={STICKINESS: "SourceBased"}))
+    stage.settle(60)
+    assert stage.served()[80]["stickiness"] == "SourceBased"
+    assert stage.plans() == []
+    annotate(stage, stickiness="LbCookie")
+    assert stage.served()[80]["stickiness"] == "LbCookie"
+    annotate(stage, stickiness=None)
+    assert stage.served()[80]["stickiness"] is None
+    assert stage.plans() == []
+
+
+def test_health_check_paths_where_the_provider_has_them(serve):
+    """The policy comes, changes and goes on a living rule; on a virtual router it is refused with a sentence."""
+    cloud = Cloud()
+    services, able = ISOLATED | {"Lb": "Netscaler"}, {"Lb": {"HealthCheckPolicy": "true"}}
+    stage = Stage(serve(cloud), add_network(cloud, services=services, capabilities=able))
+    stage.apply(service(annotations={HEALTH: "/ready"}, external_traffic_policy="Local", health_check_node_port=31111))
+    stage.settle(700)
+    assert stage.served()[80]["health"] == "/ready"
+    assert stage.plans() == []
+    given = stage.live().metadata.annotations
+    stage.annotate("web", given | {HEALTH: "/live"})
+    stage.settle(60)
+    assert stage.served()[80]["health"] == "/live"
+    stage.annotate("web", {key: value for key, value in given.items() if key != HEALTH})
+    assert stage.served()[80]["health"] is None
+    assert stage.plans() == []
+    router = Stage(serve())
+    router.apply(service(annotations={HEALTH: "/ready"}))
+    assert "health check" in router.condition().message
+    assert router.cloud.faults.writes == 0
+
+
+def test_traffic_policy_local_keeps_all_nodes_and_says_what_clients_addresses_need(stage: Stage):
+    """The router's own check finds nodes without endpoints; the notice names the PROXY protocol."""
+    stage.apply(service(external_traffic_policy="Local", health_check_node_port=31111))
+    assert stage.served()[80]["members"] == stage.machine_ids("n1", "n2")
+    assert "LimitedByDriver" in stage.reasons()
+
+
+@pytest.mark.spec("CS-071")
+def test_ipv6_is_refused_and_dual_stack_served_on_ipv4(stage: Stage):
+    """Rules are IPv4: IPv6 alone and required dual stack are refused, preferred dual stack is served."""
+    stage.apply(service("six", ip_families=("IPv6",)))
+    stage.apply(service("both", ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
+    stage.apply(service("any", ip_families=("IPv4", "IPv6"), ip_family_policy="PreferDualStack"))
+    assert stage.condition("six").reason == "InvalidService"
+    assert stage.condition("both").reason == "InvalidService"
+    assert stage.condition("any").reason == "Ready"
+
+
+@pytest.mark.spec("CS-078")
+def test_without_tags_everything_works(serve):
+    """With tags = false no tag is written, and creation, restart and deletion leave nothing."""
+    stage = Stage(serve(), options={"tags": False})
+    before = picture(stage.cloud)
+    stage.apply(service(ports=(80, 443)))
+    stage.crash()
+    stage.settle()
+    assert stage.plans() == []
+    stage.delete("web")
+    assert not stage.exists()
+    assert picture(stage.cloud) == before
+    assert "createTags" not in stage.cloud.faults.counts()
+
+
+@pytest.mark.spec("CS-069")
+def test_a_project_is_all_that_is_seen(serve):
+    """With project-id all lists carry it, the balancer belongs to the project, and nothing outside is touched."""
+    cloud = Cloud()
+    project = "0000000c-0000-4000-8000-000000000001"
+    stage = Stage(serve(cloud), add_network(cloud, project_id=project), options={"project_id": project})
+    for machine in cloud.machines.values():
+        machine.project_id = project
+    stage.crash()
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    assert served(cloud, ip).keys() == {80}
+    assert {a.project_id for a in cloud.addresses.values() if a.ip == ip} == {project}
+    lists = [p for name, p in cloud.faults.calls if name.startswith("list") and "listall" in p and "Async" not in name]
+    assert all(p.get("projectid") == project for p in lists)
+    stage.delete("web")
+    assert not stage.exists()
+
+
+def test_a_released_service_leaves_its_balancer_without_our_marks(stage: Stage):
+    """With deletion policy retain the rules serve on, the address has no tag of ours, and nothing is planned for it."""
+    stage.apply(service(annotations={"lbctl.io/deletion-policy": "retain"}))
+    (ip,) = stage.addresses()
+    stage.delete("web")
+    stage.settle(700)
+    assert not stage.exists()
+    assert served(stage.cloud, ip).keys() == {80}
+    assert next(a for a in stage.cloud.addresses.values() if a.ip == ip).tags == {}
+    assert stage.plans() == []
