@@ -74,8 +74,13 @@ class OpenStackDriver:
     def facts(self, scope: Scope, world: World) -> Facts:
         """Subnets, networks, API version: what the scope's Services do not name themselves."""
         observed = world.observed.get(scope)
-        has_floating = observed is not None and observed.get(names.FLOATING_KEY) is not None
-        return self._facts.read(world.intents.values(), world.nodes, floating_exists=has_floating)
+        seen = observed.resources if observed is not None else ()
+        return self._facts.read(
+            world.intents.values(),
+            world.nodes,
+            floating_exists=names.FLOATING_KEY in seen,
+            balancer_seen=names.BALANCER_KEY in seen,
+        )
 
     def model(self, scope: Scope, world: World, facts: Facts) -> Desired:
         """Everything that the scope should hold."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from lbctl.clock import Clock
-from lbctl.errors import MissingFact
+from lbctl.errors import Conflict, MissingFact
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import Node
@@ -64,9 +64,11 @@ class FactReader:
             self._version = newest(self._client.root(BALANCING))
         return self._version
 
-    def read(self, intents: Iterable[Intent], nodes: NodeSet, *, floating_exists: bool) -> Facts:
+    def read(self, intents: Iterable[Intent], nodes: NodeSet, *, floating_exists: bool, balancer_seen: bool) -> Facts:
         """The facts that these Services need; `floating_exists` spares the search for an external network."""
         wishes = [(intent, wish_of(intent)) for intent in intents]
+        if not balancer_seen:
+            self._look_for_joined(wish.joins for _, wish in wishes if wish.joins)
         needs_subnets = self._managed or any(needs_node_subnets(intent, wish) for intent, wish in wishes)
         external = ""
         subnets: tuple[str, ...] = ()
@@ -94,6 +96,12 @@ class FactReader:
         path = f"/subnets/{subnet_id}"
         body: Json = self._cache.get(path, lambda: self._client.get(NETWORK, path))["subnet"]
         return body
+
+    def _look_for_joined(self, ids: Iterable[str]) -> None:
+        """A balancer that a Service names and that no list has shown yet: the scope has to be read again."""
+        for balancer_id in ids:
+            if self._client.find(BALANCING, f"/lbaas/loadbalancers/{balancer_id}"):
+                raise Conflict(f"balancer {balancer_id} has not been looked at yet")
 
     def _find_external(self) -> str:
         query = {"router:external": "true"}

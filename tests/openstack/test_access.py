@@ -13,7 +13,7 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import RealTime, Scene, cloud_conf
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 
 
 def findings(folder: Path, text: str, **options: str) -> list:

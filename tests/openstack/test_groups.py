@@ -8,7 +8,7 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 
 
 def groups(scene: Scene) -> list:
@@ -28,7 +28,7 @@ def has(scene: Scene, cloud: Cloud) -> list[bool]:
     return [group["id"] in port_groups(scene, cloud, number) for number in range(3)]
 
 
-@pytest.mark.spec("OS-074", "OS-075", "OS-076", "OS-078")
+@pytest.mark.spec("OS-074", "OS-075")
 def test_node_ports_are_opened_where_members_are(build, cloud: Cloud):
     """Rules come in one call, the group follows the nodes and leaves with the Service; strangers' groups stay."""
     scene = build(conf="manage-security-groups = true")

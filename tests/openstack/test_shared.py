@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.clouds.openstack.cloud import Cloud
-from tests.openstack.scene import Scene
+from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 ID = "loadbalancer.openstack.org/load-balancer-id"
 
 
-@pytest.mark.spec("OS-067", "OS-068", "OS-070", "OS-071", "OS-072")
-def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene):
+@pytest.mark.spec("OS-067", "OS-068", "OS-070", "OS-073")
+def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene, cloud: Cloud):
     """A second Service adds its listeners, a third is refused, the owner may go first, and the last one takes all."""
     scene.apply(service("web", ports=(80,)))
     balancer = scene.balancer()
@@ -29,6 +29,10 @@ def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene):
     assert len(scene.children("listeners")) == 2
     scene.delete("third")
     assert scene.plans() == []
+    before = [body["name"] for body in (*scene.children("listeners"), *scene.children("pools"))]
+    scene.see_node(cloud_node(cloud, 2))
+    scene.settle(40)
+    assert [body["name"] for body in (*scene.children("listeners"), *scene.children("pools"))] == before
     scene.delete("web")
     assert not scene.exists("web")
     (left,) = scene.children("listeners")
@@ -130,3 +134,25 @@ def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cl
     assert not scene.exists()
     assert len(scene.balancers()) == 1
     scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer_id}?cascade=true")
+
+
+@pytest.mark.spec("OS-071", "OS-072")
+def test_a_balancer_made_by_hand_outlives_its_services(scene: Scene, cloud: Cloud):
+    """A Service on a balancer that somebody made leaves it as it was: his listener stays, our tag and listener go."""
+    own = {"name": f"mine-{scene.cluster.name}", "vip_subnet_id": cloud.ids["nodes4"]}
+    own["listeners"] = [{"name": "his", "protocol": "TCP", "protocol_port": 22}]
+    made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": own}).json()["loadbalancer"]
+    for _ in range(60):
+        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
+            break
+        scene.clock.wait(1)
+    scene.apply(service(annotations={**INTERNAL, ID: made["id"]}))
+    assert scene.addresses() == [made["vip_address"]]
+    listed = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]
+    assert sorted(body["protocol_port"] for body in listed) == [22, 80]
+    scene.delete("web")
+    assert not scene.exists()
+    left = scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]
+    (his,) = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]
+    assert (his["name"], left["tags"], len(left["pools"])) == ("his", [], 0)
+    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{made['id']}?cascade=true")

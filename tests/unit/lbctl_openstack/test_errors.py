@@ -29,13 +29,21 @@ CASES = [
 ]
 
 
-@pytest.mark.spec("OS-014", "OS-015", "OS-016", "OS-060", "OS-087")
+@pytest.mark.spec("OS-015", "OS-060")
 @pytest.mark.parametrize(("status", "text", "kind"), CASES)
 def test_the_text_decides_whose_move_it_is(status, text, kind):
     """Each answer of the services becomes the error class that says who acts and when to try again."""
     error = error_of(Reply("POST /x", status, text))
     assert type(error) is kind
     assert text in error.message
+
+
+@pytest.mark.spec("OS-087")
+def test_a_quota_is_tried_again_after_five_minutes():
+    """The event has the resource's name, and the next try is five minutes later."""
+    error = error_of(Reply("POST /x", 403, "Quota has been met for resources: Load Balancer"))
+    assert error.after_seconds == 300
+    assert "Load Balancer" in str(error)
 
 
 @pytest.mark.spec("OS-057")

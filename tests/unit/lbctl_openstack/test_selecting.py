@@ -8,7 +8,6 @@ from lbctl_openstack.selecting import device_of, matches, secret_path, tag_query
 from tests.world import node
 
 
-@pytest.mark.spec("OS-058")
 @pytest.mark.parametrize(
     ("pattern", "name", "hit"),
     [
