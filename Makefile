@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test conformance bench bench-calls lock clean
+.PHONY: help env demo check test test-openstack conformance bench bench-calls lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -29,6 +29,10 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 
 test: env ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+test-openstack: env ## The OpenStack driver on a real Keystone, Neutron and Octavia, installed for it (some minutes)
+	$(BIN)/python -m tests.clouds.openstack.environment
+	LBCTL_OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
 
 conformance: env ## Which promises have a test; fails while one has none
 	@$(BIN)/python -m tests.conformance

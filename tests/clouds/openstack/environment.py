@@ -33,17 +33,22 @@ def is_required() -> bool:
     return bool(os.environ.get(REQUIRED_VARIABLE))
 
 
+def is_made() -> bool:
+    """True when the environment exists and is not stale."""
+    stamp = folder() / ".installed"
+    return stamp.exists() and stamp.read_text() == hashlib.sha256(LOCK.read_bytes()).hexdigest()
+
+
 def make() -> Path:
     """The environment's Python, after making the environment if it is missing or stale; raises `CannotInstall`."""
     where = folder()
     stamp, python = where / ".installed", where / "bin" / "python"
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == digest:
+    if is_made():
         return python
     _run([sys.executable, "-m", "venv", str(where)])
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)])
-    stamp.write_text(digest)
+    stamp.write_text(hashlib.sha256(LOCK.read_bytes()).hexdigest())
     return python
 
 
