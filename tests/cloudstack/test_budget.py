@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.clouds.cloudstack.topology import add_pool
+from tests.cloudstack.bench_calls import rows
 from tests.cloudstack.stage import Stage
 from tests.world import service
 
@@ -88,3 +89,28 @@ def test_many_jobs_are_asked_for_together(stage: Stage):
     assert all(stage.addresses(f"web{n}") for n in range(6))
     polls = [name for name, _ in stage.cloud.faults.calls if name in {"listAsyncJobs", "queryAsyncJobResult"}]
     assert polls.count("listAsyncJobs") > polls.count("queryAsyncJobResult")
+
+
+@pytest.mark.parametrize("services", [1, 10])
+def test_every_operation_keeps_its_budget(services):
+    """Writes are per rule and Service alone, and neither a change of no concern nor a restart writes anything."""
+    wanted = {
+        ("isolated", "create"): 7,
+        ("isolated", "unchanged"): 0,
+        ("isolated", "port-added"): 3,
+        ("isolated", "node-joins"): 3,
+        ("isolated", "node-leaves"): 3,
+        ("isolated", "source-ranges"): 6,
+        ("isolated", "restart"): 0,
+        ("isolated", "delete"): 1,
+        ("vpc", "create"): 9,
+        ("vpc", "unchanged"): 0,
+        ("vpc", "port-added"): 4,
+        ("vpc", "node-joins"): 3,
+        ("vpc", "node-leaves"): 3,
+        ("vpc", "source-ranges"): 6,
+        ("vpc", "restart"): 0,
+        ("vpc", "delete"): 4,
+    }
+    measured = {(row["mode"], row["operation"]): row["writes"] for row in rows(services)}
+    assert measured == {key: writes * services for key, writes in wanted.items()}
