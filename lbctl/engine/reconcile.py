@@ -43,8 +43,10 @@ class Reconciler:
             yield from self._rounds(state)
             yield from self._release(state)
         self._schedule(state)
+        # Publishing takes the finalizer off, after which a Service that only changed its type is forgotten.
+        others = self._others(state)
         yield from self._announcer.publish(state)
-        state.comeback.touched = frozenset((self._others(state) | state.homes) - {state.scope})
+        state.comeback.touched = frozenset((others | state.homes) - {state.scope})
         return state.comeback
 
     def _take_arrived(self, state: Pass) -> None:

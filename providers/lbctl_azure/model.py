@@ -296,7 +296,27 @@ def _labels(seats: Iterable[Seat], observed: Observed) -> tuple[Labels, list[tup
                 del labels[place]
             text = f"the address's DNS label belongs to {holder}"
             problems.append((seat.wish.identity, Problem("azure-dns-label-name", text, "use another address")))
-    return labels, problems
+    return labels, [*problems, *_refuse_twins(labels, observed)]
+
+
+def _refuse_twins(labels: Labels, observed: Observed) -> list[tuple[Identity, Problem]]:
+    """Take a label away from all addresses but one: it names one address of a region, which keeps it if it has it."""
+    problems: list[tuple[Identity, Problem]] = []
+    keepers: dict[str, str] = {}
+    for place, (label, _) in sorted(labels.items(), key=lambda item: (not _has_label(observed, *item), item[0])):
+        keeper = keepers.setdefault(label.lower(), place)
+        if label and keeper != place:
+            text = f"the DNS label {label} belongs to {labels[keeper][1].key}"
+            problems.append((labels[place][1], Problem("azure-dns-label-name", text, "choose another label")))
+    for place, (label, _) in list(labels.items()):
+        if label and keepers[label.lower()] != place:
+            del labels[place]
+    return problems
+
+
+def _has_label(observed: Observed, place: str, wanted: tuple[str, Identity]) -> bool:
+    seen = (seen for key, seen in observed.resources.items() if key == public_ip_key(place))
+    return any(str(one.resource.fields.get("dns_label", "")).lower() == wanted[0].lower() for one in seen)
 
 
 def _label_owner(observed: Observed, seat: Seat) -> str:

@@ -104,3 +104,19 @@ def test_released_addresses_are_the_users_own() -> None:
         (address,) = world.public_ips().values()
         assert not address.get("tags")
         assert len(world.lb_rules()) == 1
+
+
+def test_a_label_that_two_services_want_stays_where_it_is() -> None:
+    """The first keeps it, the other is told whose it is, and a restart tries nothing."""
+    label = {"service.beta.kubernetes.io/azure-dns-label-name": "some-label"}
+    with cluster() as world:
+        world.add_nodes("n1", "n2")
+        for number in range(2):
+            world.kube.put(service(f"s{number}", ports=(80 + number,), annotations=label))
+            world.settle(60)
+        assert world.condition("s0").status == "True"
+        assert "belongs to shop/s0" in world.condition("s1").message
+        world.server.journal.clear()
+        world.crash()
+        world.settle(60)
+        assert world.writes() == {}

@@ -144,6 +144,11 @@ class MemoryCloud:
             for t in self.things.values()
         )
 
+    def state_but_for(self, uid: str) -> str:
+        """The whole cloud without a Service's uid, to compare what one Service has in different clusters."""
+        short = uid.replace("-", "")[:31]  # as names hold it
+        return repr(self.state()).replace(uid, "<uid>").replace(short, "<short uid>")
+
     def _check(self, fields: dict[str, Any], uses: Iterable[str]) -> None:
         if any(used in self.things and not self.things[used].ready for used in uses):
             self.refused_busy += 1

@@ -1,0 +1,59 @@
+"""The `gce` driver: passthrough load balancers of Google Cloud, as the two upstream controllers make them.
+
+Importing this package loads no SDK.
+"""
+
+from __future__ import annotations
+
+from lbctl.driver import Driver, DriverInfo, Setup
+from lbctl.model.intent import Intent
+from lbctl.model.objects import Node
+from lbctl_gce.annotations import ANNOTATIONS
+from lbctl_gce.kinds import BALANCER, CLUSTER
+from lbctl_gce.machines import is_machine, machine_of
+from lbctl_gce.modes import CLASSES, FINALIZERS
+from lbctl_gce.parse import CAPABILITIES, mode_of
+from lbctl_gce.settings import GceSettings
+
+
+def connect(setup: Setup) -> Driver:
+    """The driver of one project and region; loads the SDK, makes no call."""
+    from lbctl_gce.driver import GceDriver  # noqa: PLC0415 - the SDK costs a second and 140 MB
+
+    return GceDriver(DRIVER, setup)
+
+
+def finalizers(intent: Intent) -> tuple[str, ...]:
+    """Upstream's own finalizer of the mode, from which it reads the mode again."""
+    return (FINALIZERS[mode_of(intent)],)
+
+
+def identity(node: Node) -> object:
+    """All of a node that makes a difference here."""
+    return machine_of(node)
+
+
+DRIVER = DriverInfo(
+    name="gce",
+    summary="Google Cloud passthrough load balancers",
+    capabilities=CAPABILITIES,
+    annotations=ANNOTATIONS,
+    scope_kinds=(CLUSTER.kind, BALANCER),
+    node_kinds=frozenset({CLUSTER.kind, BALANCER}),
+    connect=connect,
+    settings=GceSettings,
+    extra="gce",
+    classes=tuple(CLASSES),
+    ready_node=is_machine,
+    node_identity=identity,
+    finalizers=finalizers,
+    own_finalizers=frozenset(FINALIZERS.values()),
+    event_reasons=(
+        "ConflictingConfiguration",
+        "CanNotMigrateTargetPoolToRBS",
+        "LimitedByDriver",
+        "NodesWithoutTag",
+        "UnsupportedConfiguration",
+        "XPN",
+    ),
+)

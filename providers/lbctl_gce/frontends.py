@@ -1,0 +1,160 @@
+"""Forwarding rules: address, ports, protocol and names of a Service's way in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+import lbctl_gce.annotations as keys
+from lbctl.model.intent import Intent
+from lbctl.model.problem import Problem
+from lbctl.model.resource import Key, Observed, Resource
+from lbctl_gce import ports
+from lbctl_gce.facts import Facts, Reserved
+from lbctl_gce.kinds import ADDRESS, RULE
+from lbctl_gce.modes import Mode
+from lbctl_gce.parse import mode_of, option
+from lbctl_gce.place import Place
+from lbctl_gce.shapes import same_ip
+
+MIXED = "L3_DEFAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """One address family of one Service; `seen` is the Service's own scope."""
+
+    intent: Intent
+    family: str
+    place: Place
+    facts: Facts
+    seen: Observed
+
+    @property
+    def mode(self) -> Mode:
+        """Kind of the balancer."""
+        return mode_of(self.intent)
+
+    @property
+    def protocol(self) -> str:
+        """The one protocol, or the word for all."""
+        protocols = sorted(self.intent.protocols)
+        return protocols[0] if len(protocols) == 1 else MIXED
+
+    @property
+    def key(self) -> Key:
+        """Key of the forwarding rule."""
+        return Key(RULE, self.place.labels(self.intent.identity, self.mode).rule(self.family, self.protocol))
+
+    @property
+    def tier(self) -> str:
+        """Network tier in the API's word."""
+        return "PREMIUM" if self.mode.is_internal else str(option(self.intent, "tier")).upper()
+
+    @property
+    def subnet(self) -> str | None:
+        """Path of the subnet that the address is from; None for external IPv4."""
+        named = option(self.intent, "subnet") if not self.mode.is_legacy else ""
+        if self.mode.is_internal:
+            named = named or option(self.intent, "internal_subnet")
+        elif self.family == "IPv4":
+            return None
+        return self.facts.subnets.get(named, named) if named else self.place.config.subnetwork
+
+    def problems(self) -> Iterator[Problem]:
+        """What facts say against the wish."""
+        named = option(self.intent, "subnet") or option(self.intent, "internal_subnet")
+        if self.mode.is_internal and named and named not in self.facts.subnets:
+            key = keys.SUBNET if option(self.intent, "subnet") else keys.INTERNAL_SUBNET
+            yield Problem(
+                f"metadata.annotations[{key}]", f"subnetwork {named} can't be found", "name one of the region"
+            )
+        for name in self._names():
+            if self.facts.named(name) is None:
+                path = f"metadata.annotations[{keys.ADDRESSES}]"
+                yield Problem(path, f"there is no reserved address {name}", "reserve it in the balancer's region")
+        yield from self._requested_problems()
+
+    def address(self) -> str | None:
+        """The address to have; None for whichever the cloud gives.
+
+        Order: addresses that the Service names, the one held during a recreation, the present one while scheme, tier
+        and subnet stay (cloud-provider-gcp, loadBalancerIP before the forwarding rule's).
+        """
+        chosen = self._requested()
+        if chosen is not None:
+            return chosen.address if isinstance(chosen, Reserved) else chosen
+        return self._held() or self._present()
+
+    def resource(self, backend: str, needs: frozenset[Key]) -> Resource:
+        """The forwarding rule."""
+        address = self.address()
+        reserved = self.facts.holding(address) if address else None
+        labels = self.place.labels(self.intent.identity, self.mode)
+        fields: Mapping[str, Hashable] = {
+            "scheme": self.mode.scheme,
+            "protocol": self.protocol,
+            "ports": self.ports(),
+            "address": address,
+            "tier": self.tier,
+            "backend": backend,
+            "global_access": self.mode.is_internal and option(self.intent, "global_access") == "true",
+            "subnet": self.subnet,
+            "family": self.family,
+            "network": self.place.config.network if self.mode.is_internal else None,
+            "static": reserved is not None and reserved.name != labels.address(self.family, self.protocol),
+            "holder": labels.address(self.family, self.protocol),
+            "description": labels.description,
+        }
+        return Resource(self.key, self.key.id, fields, frozenset({self.intent.identity}), needs)
+
+    def ports(self) -> str:
+        """Ports in the form that the mode and their number allow."""
+        numbers = {port.port for port in self.intent.ports}
+        if self.protocol == MIXED:
+            return ports.ALL_PORTS
+        if self.mode.is_internal:
+            return ports.discrete(numbers) if len(numbers) <= ports.MOST_DISCRETE else ports.ALL_PORTS
+        single = self.place.config.settings.discrete_ports and not self.mode.is_legacy
+        return ports.discrete(numbers) if single and len(numbers) <= ports.MOST_DISCRETE else ports.span(numbers)
+
+    def _names(self) -> tuple[str, ...]:
+        return () if self.mode.is_legacy else tuple(option(self.intent, "addresses")[:2])
+
+    def _requested(self) -> Reserved | str | None:
+        for name in self._names():
+            found = self.facts.named(name)
+            if found is not None and found.family == self.family:
+                return found
+        wanted = self.intent.requested_address
+        if wanted and (":" in wanted) is (self.family == "IPv6"):
+            return self.facts.holding(wanted) or wanted
+        return None
+
+    def _requested_problems(self) -> Iterator[Problem]:
+        chosen = self._requested()
+        if isinstance(chosen, str) and not self.mode.is_internal and not self._is_own(chosen):
+            hint = "reserve it in the balancer's region, or leave the field out"
+            yield Problem("spec.loadBalancerIP", f"{chosen} is neither reserved nor this Service's own address", hint)
+        elif isinstance(chosen, Reserved) and not self.mode.is_internal and chosen.tier != self.tier:
+            text = f"address {chosen.name} is of tier {chosen.tier} and the balancer of tier {self.tier}"
+            yield Problem(f"metadata.annotations[{keys.TIER}]", text, "use an address of the same tier")
+
+    def _is_own(self, address: str) -> bool:
+        return any(same_ip(seen.outputs.get("address"), address) for seen in self.seen.of_kind(RULE))
+
+    def _held(self) -> str | None:
+        name = self.place.labels(self.intent.identity, self.mode).address(self.family, self.protocol)
+        held = self.seen.get(Key(ADDRESS, name))
+        if held is None or not held.ours or held.resource.fields["tier"] != self.tier:
+            return None
+        return str(held.resource.fields["address"])
+
+    def _present(self) -> str | None:
+        for seen in sorted(self.seen.of_kind(RULE), key=lambda seen: seen.key):
+            fields = seen.resource.fields
+            same = fields["family"] == self.family and fields["scheme"] == self.mode.scheme
+            stays = fields["tier"] == self.tier and (fields["subnet"] == self.subnet or self.subnet is None)
+            if seen.ours and same and stays:
+                return str(fields["address"])
+        return None

@@ -1,0 +1,219 @@
+"""The cloud's objects -> Observed: what is whose, by exact name and then by description. Pure but for `read_cloud`.
+
+A snapshot is one list call per kind and 500 objects, and one per zone for the members of its instance group. Names are
+worked out from the Services that are known; an object whose name we would give but whose description names another
+Service is never ours. What bears this cluster's hash and no known Service is an orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lbctl.model.resource import Identity, Key, Observed, Resource, Scope, Seen
+from lbctl_gce import names
+from lbctl_gce.client import Client
+from lbctl_gce.kinds import (
+    ADDRESS,
+    BACKEND,
+    CHECK,
+    CLUSTER,
+    ENDPOINT_GROUP,
+    ENDPOINTS,
+    FIREWALL,
+    GROUP,
+    HTTP_CHECK,
+    MEMBERS,
+    POOL,
+    POOL_MEMBERS,
+    RULE,
+    balancer_scope,
+)
+from lbctl_gce.place import Place, names_of
+from lbctl_gce.shapes import READERS, Json, tail
+
+LISTS: Mapping[str, str] = {
+    RULE: "forwardingRules.list",
+    ADDRESS: "addresses.list",
+    BACKEND: "backendServices.aggregatedList",
+    POOL: "targetPools.list",
+    CHECK: "healthChecks.aggregatedList",
+    HTTP_CHECK: "httpHealthChecks.list",
+    FIREWALL: "firewalls.list",
+    GROUP: "instanceGroups.aggregatedList",
+    ENDPOINT_GROUP: "networkEndpointGroups.aggregatedList",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Bodies by kind, and the members of groups by path."""
+
+    bodies: Mapping[str, tuple[Json, ...]]
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+    read_at: float = 0.0
+
+
+def read_cloud(client: Client, place: Place, *, read_at: float) -> Reading:
+    """Everything of the region; one call a list and page, one per group for its members."""
+    bodies = {kind: tuple(client.items(method)) for kind, method in LISTS.items()}
+    members: dict[str, frozenset[str]] = {}
+    for body in bodies[GROUP]:
+        if body["name"] == place.legacy.group and _in_region(body, place):
+            listed = client.items("instanceGroups.listInstances", {"zone": _zone(body), "instance_group": body["name"]})
+            members[tail(body["selfLink"])] = frozenset(entry["instance"].rpartition("/")[2] for entry in listed)
+    for body in bodies[ENDPOINT_GROUP]:
+        if body["name"].startswith(f"k8s2-{place.l4.cluster}-") and _in_region(body, place):
+            listed = client.items(
+                "networkEndpointGroups.listNetworkEndpoints",
+                {"zone": _zone(body), "network_endpoint_group": body["name"]},
+            )
+            members[tail(body["selfLink"])] = frozenset(_endpoint(entry["networkEndpoint"], body) for entry in listed)
+    return Reading(bodies, members, read_at)
+
+
+def observe_all(reading: Reading, services: Iterable[Identity], place: Place) -> dict[Scope, Observed]:
+    """All scopes in which anything of this cluster's was seen."""
+    finder = Finder(place, {name: identity for identity in services for name in names_of(place, identity)}, reading)
+    found: dict[Scope, dict[Key, Seen]] = {}
+    for kind, bodies in reading.bodies.items():
+        for body in bodies:
+            for scope, seen in finder.seen(kind, body):
+                found.setdefault(scope, {})[seen.key] = seen
+    return {scope: Observed(scope, resources, read_at=reading.read_at) for scope, resources in found.items()}
+
+
+def key_of(kind: str, body: Json) -> Key:
+    """Key of an object."""
+    path = tail(body["selfLink"])
+    if kind == CHECK:
+        return Key(kind, f"{'global' if path.startswith('global/') else 'region'}/{body['name']}")
+    if kind in (GROUP, ENDPOINT_GROUP):
+        return Key(kind, f"{_zone(body)}/{body['name']}")
+    return Key(kind, body["name"])
+
+
+def outputs_of(kind: str, body: Json) -> dict[str, str]:
+    """What the cloud assigned: the path, and the address of a forwarding rule."""
+    outputs = {"path": tail(body["selfLink"])}
+    if kind == RULE:
+        outputs["address"] = str(READERS[kind](body)["address"])
+    return outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Tells whose an object is; `identities` are the known Services by every name that their objects may have."""
+
+    place: Place
+    identities: Mapping[str, Identity]
+    reading: Reading
+
+    def seen(self, kind: str, body: Json) -> Iterator[tuple[Scope, Seen]]:
+        """The object as resources of its scope; nothing when it is not of this cluster."""
+        if not _in_region(body, self.place):
+            return
+        if self._is_shared(kind, body["name"]):
+            yield from self._shared(kind, body)
+            return
+        claimed = names.described_service(body.get("description", ""))
+        identity = self.identities.get(body["name"]) or self._orphan(kind, body, claimed)
+        if identity is None:
+            return
+        ours = claimed in ("", identity.key)
+        scope = balancer_scope(identity)
+        for resource in self._resources(kind, body, frozenset({identity})):
+            yield scope, Seen(resource, outputs_of(kind, body), ours=ours, owner_hint="" if ours else claimed)
+
+    def _is_shared(self, kind: str, name: str) -> bool:
+        l4, legacy = self.place.l4, self.place.legacy
+        return name in {
+            GROUP: (legacy.group,),
+            CHECK: (l4.shared_check, legacy.shared_check),
+            HTTP_CHECK: (legacy.shared_check,),
+            FIREWALL: (
+                l4.shared_check_firewall(),
+                l4.shared_check_firewall("IPv6"),
+                legacy.shared_pool_firewall,
+                legacy.shared_internal_firewall,
+            ),
+        }.get(kind, ())
+
+    def _shared(self, kind: str, body: Json) -> Iterator[tuple[Scope, Seen]]:
+        outputs = outputs_of(kind, body)
+        if kind == GROUP and self._foreign_users(outputs["path"]):
+            outputs["foreign_users"] = ", ".join(self._foreign_users(outputs["path"]))
+        for resource in self._resources(kind, body, frozenset()):
+            yield CLUSTER, Seen(resource, outputs)
+
+    def _foreign_users(self, path: str) -> list[str]:
+        """Backend services of others, such as Ingress, that use the group."""
+        users = [b for b in self.reading.bodies[BACKEND] if path in READERS[BACKEND](b)["backends"]]  # type: ignore[operator]  # a frozenset
+        return sorted(user["name"] for user in users if user["name"] not in self.identities)
+
+    def _orphan(self, kind: str, body: Json, claimed: str) -> Identity | None:
+        """The Service that is gone but bears this cluster's hash in the name, or in what the object points at."""
+        mark = f"k8s2-{self.place.l4.cluster}-"
+        pointed = tail(body.get("backendService", "")).rpartition("/")[2] if kind == RULE else ""
+        is_ours = mark in f"{body['name']}-" or f"-{self.place.l4.cluster}-" in body["name"] or pointed.startswith(mark)
+        if not claimed or not is_ours or not (body["name"].startswith("k8s2-") or pointed):
+            return None
+        namespace, _, name = claimed.partition("/")
+        return Identity(namespace, name, "unknown")
+
+    def _resources(self, kind: str, body: Json, owners: frozenset[Identity]) -> Iterator[Resource]:
+        key = key_of(kind, body)
+        yield Resource(key, body["name"], READERS[kind](body), owners, self._needs(kind, body))
+        path = tail(body["selfLink"])
+        if kind == GROUP:
+            yield _members(MEMBERS, key, {"instances": self.reading.members.get(path, frozenset())}, owners)
+        elif kind == ENDPOINT_GROUP:
+            yield _members(ENDPOINTS, key, {"endpoints": self.reading.members.get(path, frozenset())}, owners)
+        elif kind == POOL:
+            instances = frozenset(tail(link) for link in body.get("instances", ()))
+            yield _members(POOL_MEMBERS, key, {"instances": instances}, owners)
+
+    def _needs(self, kind: str, body: Json) -> frozenset[Key]:
+        """What the object points at, which may go only after it."""
+        if kind == RULE:
+            path = tail(body.get("backendService") or body.get("target", ""))
+            return frozenset({Key(POOL if "/targetPools/" in path else BACKEND, path.rpartition("/")[2])})
+        if kind in (BACKEND, POOL):
+            checks = (check_of(tail(link)) for link in body.get("healthChecks", ()))
+            groups = (tail(entry["group"]) for entry in body.get("backends", ()))
+            return frozenset(checks) | frozenset(endpoint_group_of(path) for path in groups if "EndpointGroups" in path)
+        return frozenset()
+
+
+def check_of(path: str) -> Key:
+    """Key of the health check at this path."""
+    name = path.rpartition("/")[2]
+    if "/httpHealthChecks/" in path:
+        return Key(HTTP_CHECK, name)
+    return Key(CHECK, f"{'global' if path.startswith('global/') else 'region'}/{name}")
+
+
+def endpoint_group_of(path: str) -> Key:
+    """Key of the endpoint group at this path."""
+    parts = path.split("/")
+    return Key(ENDPOINT_GROUP, f"{parts[1]}/{parts[-1]}")
+
+
+def _members(kind: str, group: Key, fields: Mapping[str, Hashable], owners: frozenset[Identity]) -> Resource:
+    return Resource(Key(kind, group.id), group.id, fields, owners, frozenset({group}))
+
+
+def _zone(body: Json) -> str:
+    return str(tail(body["selfLink"]).split("/")[1])
+
+
+def _endpoint(endpoint: Json, group: Json) -> str:
+    instance = endpoint["instance"].rpartition("/")[2]
+    return f"zones/{_zone(group)}/instances/{instance} {endpoint.get('ipAddress', '')}"
+
+
+def _in_region(body: Json, place: Place) -> bool:
+    parts = tail(body["selfLink"]).split("/")
+    if parts[0] == "regions":
+        return bool(parts[1] == place.config.region)
+    return parts[0] == "global" or parts[1].rpartition("-")[0] == place.config.region

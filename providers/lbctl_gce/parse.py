@@ -1,0 +1,95 @@
+"""Service -> Intent for Google Cloud, all problems at once. Pure.
+
+What every cloud shares is `lbctl.model.intent.read_intent`; added here are the mode and what it cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import lbctl_gce.annotations as keys
+from lbctl.errors import InvalidService
+from lbctl.model.capabilities import Affinity, Capabilities
+from lbctl.model.intent import Intent, read_intent
+from lbctl.model.objects import Service
+from lbctl.model.problem import Problem
+from lbctl.model.status import Notice, Severity
+from lbctl_gce.modes import Defaults, Mode, choose_mode
+
+CAPABILITIES = Capabilities(
+    protocols=frozenset({"TCP", "UDP"}),
+    mixed_protocols=True,
+    families=("IPv4", "IPv6"),
+    dual_stack=True,
+    affinity=Affinity.CLIENT_IP_WITH_TIMEOUT,
+    shared_address=True,
+    requested_address=True,
+)
+STRONG_AFFINITY_SECONDS = range(60, 57601)
+MOST_ADDRESSES = 2
+
+
+def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None = None) -> Intent:
+    """The wish with its mode under `options["mode"]`; `InvalidService` with all problems."""
+    values = keys.ANNOTATIONS.read(service.metadata.annotations)
+    intent, problems = read_intent(service, capabilities=CAPABILITIES, values=values)
+    choice = choose_mode(service, defaults=defaults, existing=existing)
+    options = {**values.by_name, "mode": choice.mode}
+    families = intent.families[:1] if choice.mode.is_legacy else intent.families
+    intent = replace(intent, options=options, families=families)
+    problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
+    if problems:
+        raise InvalidService(problems)
+    notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
+    return replace(intent, notices=notices)
+
+
+def mode_of(intent: Intent) -> Mode:
+    """The mode that parsing chose."""
+    return Mode(str((intent.options or {})["mode"]))
+
+
+def option(intent: Intent, name: str) -> Any:  # noqa: ANN401 - each annotation has its own type
+    """Value of an annotation, or its default."""
+    return (intent.options or {})[name]
+
+
+def _mode_problems(intent: Intent, mode: Mode) -> Iterator[Problem]:
+    if mode.is_legacy and len(intent.protocols) > 1:
+        hint = f"make one Service for each, or set {keys.BACKENDS} to enabled on a new Service"
+        yield Problem("spec.ports", "several protocols in one Service are not supported by this kind of balancer", hint)
+    if mode.is_legacy and intent.families[:1] == ("IPv6",):
+        yield Problem("spec.ipFamilies", f"a balancer of kind {mode} has no IPv6", "use IPv4")
+
+
+def _option_problems(intent: Intent, options: Mapping[str, Any], mode: Mode) -> Iterator[Problem]:
+    if options["strong_affinity"]:
+        yield from _affinity_problems(intent)
+    if options["tier"] == "Standard" and "IPv6" in intent.families and not mode.is_internal:
+        yield Problem(f"metadata.annotations[{keys.TIER}]", "tier Standard has no IPv6", "use Premium, or IPv4 alone")
+
+
+def _affinity_problems(intent: Intent) -> Iterator[Problem]:
+    path = f"metadata.annotations[{keys.STRONG_AFFINITY}]"
+    if intent.affinity_seconds is None:
+        yield Problem(path, "needs session affinity", "set spec.sessionAffinity to ClientIP")
+    elif intent.affinity_seconds not in STRONG_AFFINITY_SECONDS:
+        hint = "set spec.sessionAffinityConfig.clientIP.timeoutSeconds within 60 to 57600"
+        yield Problem(path, f"cannot last {intent.affinity_seconds} s", hint)
+
+
+def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator[Notice]:
+    if len(options["addresses"]) > MOST_ADDRESSES:
+        left = ", ".join(options["addresses"][MOST_ADDRESSES:])
+        yield _warning("AnnotationIgnored", f"{keys.ADDRESSES} names more than two addresses; {left} is not used")
+    if options["weighted"] == "pods-per-node" and not local:
+        yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
+    if options["backends"] == "enabled" and mode is Mode.TARGET_POOL:
+        text = f"{keys.BACKENDS} has no effect on a balancer that has a target pool"
+        yield _warning("CanNotMigrateTargetPoolToRBS", text)
+
+
+def _warning(reason: str, text: str) -> Notice:
+    return Notice(Severity.WARNING, reason, text)

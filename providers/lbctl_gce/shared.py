@@ -1,0 +1,163 @@
+"""What the whole cluster shares: instance groups with their members, shared health checks, their firewall rules. Pure.
+
+Planned once for all Services. A shared object stays while any Service wants it or any balancer that was seen still
+refers to it, whatever the Services say; references are looked up, never tried out by a delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lbctl.driver import World
+from lbctl.model.node import NodeSet
+from lbctl.model.objects import Node
+from lbctl.model.resource import Desired, Identity, Key, Observed, Resource
+from lbctl.model.status import Notice, Severity
+from lbctl_gce.checks import KUBE_PROXY_PORT, SHARED, check_firewall, check_resource, check_sources, shared_check
+from lbctl_gce.facts import Facts
+from lbctl_gce.kinds import BACKEND, BALANCER, CLUSTER, GROUP, MEMBERS, POOL, link_of
+from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, tags_of_nodes
+from lbctl_gce.modes import Mode
+from lbctl_gce.parse import mode_of
+from lbctl_gce.place import Place
+
+
+def model_cluster(world: World, facts: Facts, place: Place) -> Desired:
+    """Everything that Services share."""
+    shared = Shared(world, facts, place, world.observed.get(CLUSTER) or Observed(CLUSTER))
+    resources = [*shared.groups(), *shared.checks()]
+    return Desired.of(CLUSTER, resources, notices=shared.notices())
+
+
+def undetermined(nodes: tuple[Node, ...]) -> frozenset[str]:
+    """Names of nodes whose zone is not known: they neither join nor leave; a projection of a `NodeSet`."""
+    return frozenset(canonical(node.metadata.name) for node in nodes if machine_of(node) is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """All Services, all nodes and what is there now."""
+
+    world: World
+    facts: Facts
+    place: Place
+    seen: Observed
+
+    def references(self) -> frozenset[str]:
+        """Paths that balancers refer to now."""
+        found: set[str] = set()
+        for scope, observed in self.world.observed.items():
+            if scope.kind == BALANCER:
+                for seen in (*observed.of_kind(BACKEND), *observed.of_kind(POOL)):
+                    fields = seen.resource.fields
+                    backends = fields.get("backends") or frozenset()
+                    assert isinstance(backends, frozenset)
+                    found |= {str(fields["check"]), *backends}
+        return frozenset(found)
+
+    # -- instance groups --------------------------------------------------------------------------------------------
+
+    def groups(self) -> Iterator[Resource]:
+        """An instance group with its members for each zone that has nodes or is referred to."""
+        zones = self.zones() if any(mode_of(i).uses_groups for i in self.world.intents.values()) else {}
+        kept = self._referred_zones()
+        members = {**dict.fromkeys(kept, ()), **self.zones()}
+        for zone in sorted({*zones, *kept}):
+            group = Key(GROUP, f"{zone}/{self.place.legacy.group}")
+            yield Resource(group, self.place.legacy.group)
+            fields = {"instances": self._members(zone, members.get(zone, ()))}
+            yield Resource(Key(MEMBERS, group.id), group.id, fields, needs=frozenset({group}))
+
+    def zones(self) -> dict[str, tuple[str, ...]]:
+        """Names of the instances of each zone."""
+        machines = in_subnet(self.world.nodes.project(machines_of), self.place.config.subnetwork)
+        return dict(by_zone(machines))
+
+    def _members(self, zone: str, names: tuple[str, ...]) -> frozenset[str] | None:
+        """Members to have; None keeps them as they are: without any node a look-up has failed, not the cluster."""
+        if len(self.world.nodes) == 0:
+            return None
+        present = self.seen.get(Key(MEMBERS, f"{zone}/{self.place.legacy.group}"))
+        now = present.resource.fields["instances"] if present else frozenset()
+        assert isinstance(now, frozenset)
+        return frozenset(names) | (now & self.world.nodes.project(undetermined))
+
+    def _referred_zones(self) -> frozenset[str]:
+        references = self.references()
+        region = self.place.config.region
+        foreign = {seen.key for seen in self.seen.of_kind(GROUP) if seen.outputs.get("foreign_users")}
+        return frozenset(
+            seen.key.id.partition("/")[0]
+            for seen in self.seen.of_kind(GROUP)
+            if seen.key in foreign or link_of(seen.key, region) in references
+        )
+
+    # -- health checks ----------------------------------------------------------------------------------------------
+
+    def checks(self) -> Iterator[Resource]:
+        """Shared checks that are wanted or referred to, each with its firewall rule."""
+        references = self.references()
+        intents = [intent for intent in self.world.intents.values() if not intent.local]
+        for mode in Mode:
+            check = shared_check(mode, self.place)
+            wanted = [intent for intent in intents if mode_of(intent) is mode]
+            if not wanted and link_of(check.key, self.place.config.region) not in references:
+                continue
+            families = {family for intent in wanted for family in intent.families} | self._present_families(mode)
+            firewalls = tuple(self._firewalls(mode, families))
+            yield from firewalls
+            yield check_resource(
+                check.key,
+                port=KUBE_PROXY_PORT,
+                numbers=SHARED,
+                description=check.description,
+                needs=frozenset(firewall.key for firewall in firewalls),
+                owners=frozenset(),
+            )
+
+    def _present_families(self, mode: Mode) -> set[str]:
+        ipv6 = Key("firewall", self.place.l4.shared_check_firewall("IPv6"))
+        return {"IPv4", "IPv6"} if not mode.is_legacy and self.seen.get(ipv6) else {"IPv4"}
+
+    def _firewalls(self, mode: Mode, families: set[str]) -> Iterator[Resource]:
+        check = shared_check(mode, self.place)
+        for family in sorted(families):
+            name = check.firewall if family == "IPv4" else self.place.l4.shared_check_firewall("IPv6")
+            both = check_sources(self.place, family, internal=True) | check_sources(self.place, family, internal=False)
+            yield check_firewall(
+                name,
+                port=KUBE_PROXY_PORT,
+                sources=both,
+                tags=self.tags(),
+                description=check.firewall_description,
+                place=self.place,
+            )
+
+    def tags(self) -> frozenset[str] | None:
+        """Network tags that reach the nodes."""
+        machines = self.world.nodes.project(machines_of)
+        return self.place.config.node_tags or tags_of_nodes(machines, self.facts.tags or {})
+
+    # -- what to tell -----------------------------------------------------------------------------------------------
+
+    def notices(self) -> dict[Identity, tuple[Notice, ...]]:
+        """For every Service that uses groups: zones with more nodes than a group takes."""
+        crowded = _crowded(self.world.nodes)
+        users = [identity for identity, intent in self.world.intents.items() if mode_of(intent).uses_groups]
+        return dict.fromkeys(users, crowded) if crowded else {}
+
+
+def _crowded(nodes: NodeSet) -> tuple[Notice, ...]:
+    counts: dict[str, int] = {}
+    for machine in nodes.project(machines_of):
+        counts[machine.zone] = counts.get(machine.zone, 0) + 1
+    return tuple(
+        Notice(
+            Severity.WARNING,
+            "LimitedByDriver",
+            f"zone {zone} has {count} nodes and an instance group takes {MOST_IN_GROUP}: the first by name are used",
+        )
+        for zone, count in sorted(counts.items())
+        if count > MOST_IN_GROUP
+    )

@@ -1,0 +1,85 @@
+"""Upstream's gce.conf is read as it is, and settings win over it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbctl.errors import InvalidSettings
+from lbctl_gce.modes import Mode
+from lbctl_gce.settings import GceSettings, parse_gce_conf, read_config
+
+CONF = """
+[global]
+token-url = nil
+project-id = shop
+network-project-id = "net"
+network-name = https://www.googleapis.com/compute/v1/projects/net/global/networks/prod
+subnetwork-name = nodes
+node-tags = one
+node-tags = two
+local-zone = europe-west1-b ; a comment
+multizone = true
+alpha-features = ILBSubsets
+"""
+
+
+def test_a_gce_conf_is_read_as_it_is(tmp_path):
+    """Repeated keys add up, URLs and names both work, and the region follows from the zone."""
+    file = tmp_path / "gce.conf"
+    file.write_text(CONF.replace(" ; a comment", ""))
+    config = read_config(GceSettings(config_file=str(file)))
+    assert (config.project, config.network_project, config.region) == ("shop", "net", "europe-west1")
+    assert config.network == "global/networks/prod"
+    assert config.subnetwork == "regions/europe-west1/subnetworks/nodes"
+    assert config.node_tags == {"one", "two"}
+    assert config.defaults.internal is Mode.INTERNAL_ENDPOINTS
+    assert config.unknown_keys == ()
+
+
+def test_settings_win_over_the_file(tmp_path):
+    """The operator's newer word counts."""
+    file = tmp_path / "gce.conf"
+    file.write_text("[global]\nproject-id = shop\nlocal-zone = europe-west1-b\n")
+    config = read_config(GceSettings(config_file=str(file), project="other", region="us-east1"))
+    assert (config.project, config.region) == ("other", "us-east1")
+
+
+def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path):
+    """It does not stop the controller."""
+    file = tmp_path / "gce.conf"
+    file.write_text("[Global]\nproject-id = shop\nlocal-zone = europe-west1-b\nnode-tag = x\n")
+    assert read_config(GceSettings(config_file=str(file))).unknown_keys == (
+        "node-tag is unknown; did you mean node-tags?",
+    )
+
+
+def test_what_is_missing_is_named_at_once():
+    """Project and region."""
+    with pytest.raises(InvalidSettings, match="project and region"):
+        read_config(GceSettings())
+
+
+def test_a_file_that_is_not_there_is_named():
+    """With its path."""
+    with pytest.raises(InvalidSettings, match="nowhere"):
+        read_config(GceSettings(config_file="nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "scheme"),
+    [
+        ("", "compute.googleapis.com", "https"),
+        ("https://compute.example.com/compute/v1/", "compute.example.com", "https"),
+        ("http://127.0.0.1:80", "127.0.0.1:80", "http"),
+    ],
+)
+def test_the_endpoint_may_be_written_as_upstream_writes_it(given, host, scheme):
+    """With scheme and path."""
+    config = read_config(GceSettings(project="p", region="r1", api_endpoint=given))
+    assert (config.host, config.scheme) == (host, scheme)
+
+
+def test_a_file_that_is_no_ini_file_is_refused():
+    """The error says what is wrong."""
+    with pytest.raises(InvalidSettings, match="INI"):
+        parse_gce_conf("no section\n")
