@@ -1,7 +1,7 @@
 """One life of a Service on a real CloudStack, for people who have one.
 
-`LBCTL_LIVE_CLOUDSTACK` is the path of a cloud-config whose account may be written to; `LBCTL_LIVE_CLOUDSTACK_NODES` names
-machines in one network that can balance, separated by commas. Without them the test is skipped with this reason.
+`LBCTL_LIVE_CLOUDSTACK` is the path of a cloud-config whose account may be written to, `LBCTL_LIVE_CLOUDSTACK_NODES` the
+names of machines in one network that can balance, separated by commas. Without them the test is skipped and says so.
 """
 
 from __future__ import annotations
