@@ -206,12 +206,9 @@ class Writer:
         return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs(gone=gone))
 
     def _delete_rule(self, action: Action, refs: Refs) -> Reply:
-        """The firewall rule that the rule's creation opened goes with it; that it did is settled by the next look."""
+        """The firewall rule that the rule's creation opened goes with it; all others went before."""
         key = action.steps[0].key
-        parts = [part_key(kind, key) for kind in ("members", *plan.POLICIES)]
-        firewall = refs.scope.get(part_key("firewall", key))
-        if firewall is not None:
-            parts.append(firewall.key)
+        parts = tuple(part_key(kind, key) for kind in ("members", "firewall", *plan.POLICIES))
         return self._delete(plan.DELETE_RULE, refs.get(Ref(key)), Outputs(gone=(key, *parts)))
 
     # -- members ----------------------------------------------------------------------------------------------------

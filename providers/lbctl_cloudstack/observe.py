@@ -76,6 +76,10 @@ class _Observer:
         self._by_balancer = {balancer_name(identity.uid): identity for identity in world.services}
         self._by_uid = {identity.uid: identity for identity in world.services}
         self._named = {i: named_address(service) for i, service in world.services.items()}
+        self._by_scope: dict[Scope, list[tuple[Identity, Service]]] = defaultdict(list)
+        for identity, service in world.services.items():
+            named = self._named[identity]
+            self._by_scope[named_scope(named) if named else own_scope(identity.uid)].append((identity, service))
         self._choosers, self._associated = _records(world.services, self._named)
         self._address_by_ip = {str(row["ipaddress"]): row for row in reading.addresses}
         self._rules_by_ip: dict[str, list[Row]] = defaultdict(list)
@@ -173,6 +177,7 @@ class _Observer:
             if str(row["id"]) not in ours:
                 seen.append(self._foreign(row))
         if address is not None:
+            seen += self._stray_firewalls(scope, address)
             seen.append(self._address(scope, address, [row for row, _ in rules]))
         return Observed(scope, {s.key: s for s in seen}, read_at=self._reading.read_at)
 
@@ -221,6 +226,17 @@ class _Observer:
             return None
         outputs = {str(f["id"]): str(f["cidrlist"]) for f in mine}
         return {"cidrs": union(outputs.values()), "protocol": protocol}, outputs
+
+    def _stray_firewalls(self, scope: Scope, address: Row) -> Iterator[Seen]:
+        """Openings whose rule somebody took away: a rule that is made again must find them, not clash with them."""
+        taken = {int(row["publicport"]) for row in self._rules_by_ip.get(str(address["ipaddress"]), ())}
+        for identity, service in self._by_scope.get(scope, ()):
+            for port in service.spec.ports:
+                stray = {"publicport": port.port, "publicipid": address["id"], "protocol": port.protocol.lower()}
+                part = self._firewall(stray) if port.port not in taken else None
+                if part is not None:
+                    key = part_key("firewall", rule_key(port.port))
+                    yield Seen(Resource(key, "", part[0], frozenset({identity})), part[1])
 
     def _is_foreign(self, firewall: Row) -> bool:
         """A tag says that somebody has a purpose of their own with it."""

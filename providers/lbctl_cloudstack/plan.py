@@ -155,12 +155,24 @@ class _Folding:
 
     def _address(self, step: Step | None) -> Iterator[Action]:
         if step is None:
-            return
-        if step.verb is Verb.CREATE:
+            yield from self._adopt_address()
+        elif step.verb is Verb.CREATE:
             yield from self._associate(step)
         elif any(change.field == "let_go" for change in step.changes):
             yield Action("let-go", _untag(step.seen), (step,))
         elif any(change.field == "tagged" for change in step.changes):
+            yield Action(f"{TAG} address", TAG, (step,))
+
+    def _adopt_address(self) -> Iterator[Action]:
+        """An adopted address gets its tags before the first rule of upstream's, which proves it ours, is made anew."""
+        seen = self._observed.get(ADDRESS)
+        if seen is None or not seen.ours or seen.outputs.get("tags") or not self._tags_wanted:
+            return
+        makes = (s for s in self._steps.values() if s.key.kind == "rule" and s.verb in (Verb.CREATE, Verb.REPLACE))
+        if any(makes) and "tagged" in seen.resource.fields:
+            change = Change("tagged", old=False, new=True)
+            key, owners = part_key("tags", ADDRESS), seen.resource.owners
+            step = Step(Verb.UPDATE, key, changes=(change,), why="adopted", owners=owners)
             yield Action(f"{TAG} address", TAG, (step,))
 
     def _associate(self, step: Step) -> Iterator[Action]:
@@ -185,6 +197,8 @@ class _Folding:
 
     def _rule(self, step: Step) -> Iterator[Action]:
         port = step.key.id
+        if step.verb is Verb.REPLACE:
+            yield from self._close_all(step)
         if step.verb in (Verb.DELETE, Verb.REPLACE):
             goes = tuple(self._steps[key] for key in self._goes_with(step) if key in self._steps)
             gone = replace(step, verb=Verb.DELETE, desired=None, changes=()) if step.verb is Verb.REPLACE else step
@@ -193,6 +207,17 @@ class _Folding:
             yield self._create_rule(step)
         if step.verb is Verb.UPDATE and any(c.field != "tagged" for c in step.changes):
             yield Action(f"{UPDATE_RULE} {port}", UPDATE_RULE, (step,))
+
+    def _close_all(self, rule: Step) -> Iterator[Action]:
+        """Firewall rules that may or may not go with their rule go before it, so that none is left unseen."""
+        seen = self._observed.get(part_key("firewall", rule.key))
+        if seen is None or not seen.outputs:
+            return
+        step = Step(Verb.DELETE, seen.key, seen.resource.name, owners=seen.resource.owners, why=rule.why, seen=seen)
+        yield from _in_turn(
+            Action(f"{CLOSE} {rule.key.id} {rule_id}", CLOSE, (step,), payload=Part(id=rule_id))
+            for rule_id in sorted(seen.outputs)
+        )
 
     def _create_rule(self, step: Step) -> Action:
         port = step.key.id
@@ -215,6 +240,9 @@ class _Folding:
         rule = self._steps.get(part_key("rule", step.key))
         if rule is None:
             return False
+        if rule.verb is Verb.REPLACE and step.seen is not None:
+            # What the old rule had is settled once it is gone: by the plan that is made after that.
+            return True
         if rule.verb is Verb.DELETE and step.verb is Verb.DELETE:
             return step.key in set(self._goes_with(rule))
         return step.key.kind == "firewall" and rule.verb in (Verb.CREATE, Verb.REPLACE) and _may_open(rule, step)
@@ -233,6 +261,8 @@ class _Folding:
 
     def _acl(self, step: Step) -> Iterator[Action]:
         """The new entry before the old ones go: two entries for one port do not clash."""
+        if self._is_with_rule(step):
+            return
         new = frozenset() if _moves_list(step) else _cidrs(step, old=False)
         parts = [(key, cidrs_of(text)) for key, text in sorted(step.seen.outputs.items())] if step.seen else []
         kept = frozenset(cidr for _, cidrs in parts if cidrs <= new for cidr in cidrs)

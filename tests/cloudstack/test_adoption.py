@@ -96,3 +96,31 @@ def test_a_changed_node_port_recreates_only_that_port(serve):
     assert served(stage.cloud, "203.0.113.50")[80]["private_port"] == 31000
     assert served(stage.cloud, "203.0.113.50")[80]["admits"] == ["0.0.0.0/0"]
     assert stage.plans() == []
+
+
+def test_a_rule_that_somebody_took_away_is_made_again_behind_its_opening(serve):
+    """The firewall rule that upstream made stands alone when its rule is deleted by hand: the rule comes back."""
+    stage, _ = adopt(serve)
+    for key in [r.id for r in stage.cloud.rules.values() if r.public_port == 80 and r.name != "shop-frontend"]:
+        del stage.cloud.rules[key]
+    stage.settle(1400)
+    assert served(stage.cloud, "203.0.113.50").keys() == {80, 443}
+    assert served(stage.cloud, "203.0.113.50")[80]["admits"] == ["0.0.0.0/0"]
+    assert stage.plans() == []
+
+
+@pytest.mark.spec("CS-008")
+def test_an_adopted_rule_changes_its_protocol_and_sources_at_once(serve):
+    """With narrow firewall rules of upstream's: the new protocol and only the new sources are served."""
+    wanted = service(ports=(80, 443), load_balancer_source_ranges=("10.0.0.0/8",))
+    stage, _ = adopt(serve, wanted=wanted, sources=("10.0.0.0/8",))
+    assert stage.cloud.faults.writes == 0
+    live = stage.live()
+    annotations = {"service.beta.kubernetes.io/cloudstack-load-balancer-proxy-protocol": "true"}
+    spec = change(live.spec, load_balancer_source_ranges=("192.0.2.0/24",))
+    stage.kube.put(change(live, spec=spec, metadata=change(live.metadata, annotations=annotations)))
+    stage.settle(200)
+    for port in (80, 443):
+        assert served(stage.cloud, "203.0.113.50")[port]["protocol"] == "tcp-proxy"
+        assert served(stage.cloud, "203.0.113.50")[port]["admits"] == ["192.0.2.0/24"]
+    assert stage.plans() == []

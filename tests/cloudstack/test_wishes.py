@@ -45,14 +45,17 @@ def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
 
 @pytest.mark.spec("CS-007", "CS-008", "CS-009", "CS-002")
 def test_the_proxy_protocol_is_toggled_without_wedging(stage: Stage):
-    """Both ways the router serves the new protocol after at most 4 writes, named as upstream does, in no conflict."""
+    """Both ways the new protocol is served without a conflict, under upstream's name.
+
+    At most 4 writes; one more once the firewall rule's id is known, as whether it goes with its rule then is not.
+    """
     stage.apply(service())
-    for value, protocol in (("true", "tcp-proxy"), ("false", "tcp")):
+    for value, protocol, most in (("true", "tcp-proxy", 4), ("false", "tcp", 5)):
         stage.cloud.faults.clear()
         annotate(stage, proxy=value)
         assert stage.served()[80]["protocol"] == protocol
         assert stage.served()[80]["admits"] == ["0.0.0.0/0"]
-        assert stage.cloud.faults.writes <= 4, stage.cloud.faults.counts()
+        assert stage.cloud.faults.writes <= most, stage.cloud.faults.counts()
         (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
         assert rule.name == f"a0000000100004000800000000000000-{protocol}-80"
         assert stage.plans() == []

@@ -66,11 +66,11 @@ def create_rule(cloud: Cloud, args: Arguments) -> Row:
         description=str(args.get("description") or ""),
         project_id=address.project_id,
     )
+    if opens or (opens is None and not address.vpc_id):
+        _open(cloud, rule, address)
     cloud.rules[rule.id] = rule
     if address.vpc_id:
         address.network_id = network.id
-    if opens or (opens is None and not address.vpc_id):
-        _open(cloud, rule, address)
     return cloud.accept(
         "createLoadBalancerRule",
         lambda: {"loadbalancer": answer_rule(rule, address)},
