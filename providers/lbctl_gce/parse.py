@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 import lbctl_gce.annotations as keys
 from lbctl.driver import Affinity, Capabilities
 from lbctl.errors import InvalidService
@@ -33,6 +35,7 @@ MOST_ADDRESSES = 2
 
 def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None = None) -> Intent:
     """The wish with its mode under `options["mode"]`; `InvalidService` with all problems."""
+    service = _with_protocols(service)
     values = keys.ANNOTATIONS.read(service.metadata.annotations)
     intent, problems = read_intent(service, capabilities=CAPABILITIES, values=values)
     choice = choose_mode(service, defaults=defaults, existing=existing)
@@ -44,6 +47,14 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
     return replace(intent, notices=notices)
+
+
+def _with_protocols(service: Service) -> Service:
+    """The Service with TCP where a port names no protocol, as stored objects of old API servers have it."""
+    if all(port.protocol for port in service.spec.ports):
+        return service
+    ports = tuple(msgspec.structs.replace(port, protocol=port.protocol or "TCP") for port in service.spec.ports)
+    return msgspec.structs.replace(service, spec=msgspec.structs.replace(service.spec, ports=ports))
 
 
 def mode_of(intent: Intent) -> Mode:
