@@ -229,7 +229,8 @@ def test_an_external_ipv6_rule_has_its_length_and_any_spelling_of_it(world: Goog
     world.apply(service(ip_families=("IPv6",), ip_family_policy="SingleStack"))
     (found,) = world.objects("forwardingRules").values()
     assert found["IPAddress"].endswith("/96")
-    assert world.addresses() == [found["IPAddress"].removesuffix("/96")]
+    address = found["IPAddress"].removesuffix("/96")
+    assert world.addresses() == [address]
     path = f"{REGIONAL}/forwardingRules/{found['name']}"
     long = found["IPAddress"].replace("2600:1900:4000:", "2600:1900:4000:000")
     world.compute.store.objects[path]["IPAddress"] = long
@@ -237,7 +238,9 @@ def test_an_external_ipv6_rule_has_its_length_and_any_spelling_of_it(world: Goog
     world.edit("web", ports=service(ports=(80, 443)).spec.ports)
     world.settle(60)
     (again,) = world.objects("forwardingRules").values()
-    assert world.addresses() == [again["IPAddress"].removesuffix("/96")] == [found["IPAddress"].removesuffix("/96")]
+    assert again["IPAddress"] == f"{address}/96"
+    assert again["portRange"] == "80-443"
+    assert world.addresses() == [address]
 
 
 def test_two_families_have_an_address_each(build: Build) -> None:
