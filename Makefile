@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test conformance bench lock clean
+.PHONY: help env demo check test conformance bench bench-calls lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -35,6 +35,9 @@ conformance: env ## Which promises have a test; fails while one has none
 
 bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JSON
 	@$(BIN)/python -m tests.bench
+
+bench-calls: env ## Cloud calls of each operation of each driver, as one JSON array
+	@$(BIN)/python -m tests.bench.calls
 
 lock: ## Resolve the lock again (needs uv)
 	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt

@@ -51,36 +51,13 @@ from typing import Any, Protocol
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
 from lbctl.errors import CloudError, NotReady
+from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import EndpointSlice, Node, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
-
-
-class Affinity(enum.StrEnum):
-    """How much of session affinity a cloud can do."""
-
-    NONE = "none"
-    CLIENT_IP = "client-ip"
-    CLIENT_IP_WITH_TIMEOUT = "client-ip+timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a cloud can do, as data: `read_intent` refuses the rest with a sentence, the support matrix shows it."""
-
-    protocols: frozenset[str] = frozenset({"TCP"})
-    mixed_protocols: bool = False
-    families: tuple[str, ...] = ("IPv4",)
-    dual_stack: bool = False
-    source_ranges: bool = True
-    affinity: Affinity = Affinity.NONE
-    needs_node_ports: bool = True
-    proxy_protocol: bool = False
-    shared_address: bool = False
-    requested_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,19 +18,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kube", choices=("embedded", "real"), help=text)
 
 
-@pytest.fixture(scope="session", params=["embedded", "real"])
-def kube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
-    """A running API server; each test works in a namespace of its own."""
-    chosen, flavour = request.config.getoption("--kube"), request.param
-    if chosen not in (None, flavour):
-        pytest.skip(f"--kube={chosen} was asked for")
-    if flavour == "embedded":
-        with embedded_kube(bookmark_seconds=0.1) as server:
-            yield server
-        return
-    if (reason := missing_binaries()) and chosen == "real":
-        pytest.fail(reason)
-    elif reason:
-        pytest.skip(reason)
+@pytest.fixture(scope="session")
+def embedded_server(request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """A running embedded API server."""
+    _skip_unless_asked_for(request, "embedded")
+    with embedded_kube(bookmark_seconds=0.1) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def real_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """A running kube-apiserver, where there is one."""
+    _skip_unless_asked_for(request, "real")
+    if reason := missing_binaries():
+        (pytest.fail if request.config.getoption("--kube") == "real" else pytest.skip)(reason)
     with real_kube(tmp_path_factory.mktemp("kube")) as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=["embedded", "real"])
+def kube(request: pytest.FixtureRequest) -> Kube:
+    """A running API server; each test works in a namespace of its own."""
+    server: Kube = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+def _skip_unless_asked_for(request: pytest.FixtureRequest, flavour: str) -> None:
+    chosen = request.config.getoption("--kube")
+    if chosen not in (None, flavour):
+        pytest.skip(f"--kube={chosen} was asked for")

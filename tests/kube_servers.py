@@ -26,15 +26,22 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from lbctl.clock import SystemClock
+from lbctl.kube.access import Access
+from lbctl.kube.rest import Rest
+from lbctl.kube.throttle import Rate
 from lbctl.sandbox.api import ApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lbctl.clock import Clock
+
 ASSETS = Path("/usr/local/kubebuilder/bin")
 START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "20s").rstrip("s"))
 SERVICE_CIDRS = ("10.96.0.0/16", "fd00:10:96::/112")
 TOKEN = "token-of-the-tests"
+UNLIMITED = Rate(per_second=1e6, burst=1e6)
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,13 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError:
         return raw.decode(errors="replace")
+
+
+def connect(kubeconfig: str, folder: Path, *, clock: Clock | None = None) -> Rest:
+    """Requests to the server of this kubeconfig, without a rate limit unless the clock is made for it."""
+    path = folder / "kubeconfig"
+    path.write_text(kubeconfig)
+    return Rest(Access(kubeconfig=str(path)), clock or SystemClock(), rate=UNLIMITED)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One process of lbctl without threads: Services and Nodes in memory, a driver, a clock that only tests move.
+"""One process of lbctl without threads: Services in memory or on an API server, a driver, a clock that only tests move.
 
 `World` feeds the controller as the watches would and runs its work to the end. `crash()` throws the process away and
 starts another on the same API objects and the same cloud.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -45,40 +46,129 @@ from lbctl.model.status import Notice
 from lbctl.plan.actions import Plan
 from lbctl.plan.policy import Policy
 
+NAMESPACE = "shop"
+FIRST_ALLOCATED = 32200  # above every node port that a test asks for
+
 change = msgspec.structs.replace
 
 
-class MemoryKube:
-    """Services as an API server keeps them: versions, uids, finalizers that delay deletion; raises what it would."""
+class Backend(ABC):
+    """A place that keeps Services, with Nodes and Events in memory.
+
+    `before` and `after` get the name and the number of a write and may raise: then it was not made, or its answer was
+    lost. Listeners are told of each change within the write, so that nothing depends on how fast a watch is.
+    `services` are those of the tests by key, as they are stored now.
+    """
+
+    services: dict[str, Service]
 
     def __init__(self) -> None:
-        self.services: dict[str, Service] = {}
         self.nodes: dict[str, Node] = {}
         self.events: list[tuple[str, Notice]] = []
         self.writes = 0
         self.before: Callable[[str, int], None] = lambda _name, _number: None
         self.after: Callable[[str, int], None] = lambda _name, _number: None
         self.listeners: list[Callable[[Service | None, Service | None], None]] = []
-        self._numbers = itertools.count(1)
 
-    # what a user does
+    # what people do
 
+    @abstractmethod
     def put(self, service: Service) -> Service:
-        """Create or change a Service as its author."""
-        old = self.services.get(service.key)
-        uid = old.metadata.uid if old else f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
-        status = service.status if service.spec.type == "LoadBalancer" else ServiceStatus()
-        return self._store(change(service, metadata=change(service.metadata, uid=uid), status=status))
+        """Create a Service, or replace labels, annotations, finalizers and spec of one as its author."""
 
+    @abstractmethod
+    def overwrite(self, service: Service) -> Service:
+        """Replace a Service with its status, as somebody does who may write everything."""
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Delete a Service as its author."""
+
+    # what lbctl does
+
+    @abstractmethod
+    def get_service(self, namespace: str, name: str) -> Service | None: ...
+
+    @abstractmethod
+    def list_services(self) -> Sequence[Service]: ...
+
+    @abstractmethod
+    def get_ingress_owner(self, service: Service) -> str: ...
+
+    @abstractmethod
+    def add_finalizers(self, service: Service, names: Sequence[str]) -> Service: ...
+
+    @abstractmethod
+    def remove_finalizers(
+        self, service: Service, names: Sequence[str], *, clearing: Clearing | None = None
+    ) -> Service: ...
+
+    @abstractmethod
+    def write_status(
+        self,
+        service: Service,
+        *,
+        ingress: Sequence[Ingress],
+        conditions: Sequence[Condition],
+        annotations: Mapping[str, str | None] | None = None,
+    ) -> Service: ...
+
+    def list_nodes(self) -> list[Node]:
+        return list(self.nodes.values())
+
+    def emit(self, service: Service, notice: Notice) -> None:
+        self.events.append((service.key, notice))
+
+    def reasons(self, key: str) -> list[str]:
+        """Reasons of all Events of a Service, in order."""
+        return [notice.reason for where, notice in self.events if where == key]
+
+    def _count(self, what: str, write: Callable[[], Service]) -> Service:
+        """Make one write of lbctl between the hooks."""
+        self.writes += 1
+        number = self.writes
+        self.before(what, number)
+        new = write()
+        self.after(what, number)
+        return new
+
+    def _tell(self, old: Service | None, new: Service | None) -> None:
+        for listener in list(self.listeners):
+            listener(old, new)
+
+
+class MemoryKube(Backend):
+    """Services as an API server keeps them: versions, uids, finalizers that delay deletion; raises what it would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.services = {}
+        self._numbers = itertools.count(1)
+
+    def put(self, service: Service) -> Service:
+        old = self.services.get(service.key)
+        uid = old.metadata.uid if old else f"{next(self._numbers):08d}-0000-4000-8000-000000000000"
+        deleted = old.metadata.deletion_timestamp if old else None
+        meta = change(service.metadata, uid=uid, deletion_timestamp=deleted)
+        return self.overwrite(change(service, metadata=meta, status=old.status if old else service.status))
+
+    def overwrite(self, service: Service) -> Service:
+        old = self.services.get(service.key)
+        meta = change(service.metadata, resource_version=str(next(self._numbers)))
+        new = self._fit_to_type(change(service, metadata=meta))
+        if new.metadata.deletion_timestamp is not None and not new.metadata.finalizers:
+            self._drop(new)
+            return new
+        self.services[new.key] = new
+        self._tell(old, new)
+        return new
+
+    def delete(self, key: str) -> None:
         old = self.services[key]
         if not old.metadata.finalizers:
             self._drop(old)
         elif old.metadata.deletion_timestamp is None:
-            self._store(change(old, metadata=change(old.metadata, deletion_timestamp="2026-01-01T00:00:00Z")))
-
-    # what lbctl does
+            self.overwrite(change(old, metadata=change(old.metadata, deletion_timestamp="2026-01-01T00:00:00Z")))
 
     def get_service(self, namespace: str, name: str) -> Service | None:
         return self.services.get(f"{namespace}/{name}")
@@ -86,13 +176,10 @@ class MemoryKube:
     def list_services(self) -> list[Service]:
         return list(self.services.values())
 
-    def list_nodes(self) -> list[Node]:
-        return list(self.nodes.values())
-
     def add_finalizers(self, service: Service, names: Sequence[str]) -> Service:
         def edit(live: Service) -> Service:
             if live.metadata.deletion_timestamp is not None:
-                raise KubeGone("no new finalizers while it is being deleted")
+                raise KubeConflict("no new finalizers while it is being deleted")
             return change(live, metadata=change(live.metadata, finalizers=(*live.metadata.finalizers, *names)))
 
         return self._patch("add-finalizers", service, edit)
@@ -118,7 +205,7 @@ class MemoryKube:
     ) -> Service:
         def edit(live: Service) -> Service:
             if ingress and live.spec.type != "LoadBalancer":
-                raise KubeGone("ingress may only be used when type is LoadBalancer")
+                raise KubeConflict("ingress may only be used when type is LoadBalancer")
             merged = {**live.metadata.annotations, **(annotations or {})}
             kept = {key: value for key, value in merged.items() if value is not None}
             status = ServiceStatus(
@@ -131,51 +218,49 @@ class MemoryKube:
     def get_ingress_owner(self, service: Service) -> str:
         return "someone-else"
 
-    def emit(self, service: Service, notice: Notice) -> None:
-        self.events.append((service.key, notice))
-
-    def reasons(self, key: str) -> list[str]:
-        """Reasons of all Events of a Service, in order."""
-        return [notice.reason for where, notice in self.events if where == key]
-
     def _patch(self, what: str, service: Service, edit: Callable[[Service], Service]) -> Service:
-        self.writes += 1
-        number = self.writes
-        self.before(what, number)
-        live = self.services.get(service.key)
-        if live is None or live.metadata.uid != service.metadata.uid:
-            raise KubeGone(f"{service.key} is gone")
-        if live.metadata.resource_version != service.metadata.resource_version:
-            raise KubeConflict(f"{service.key} has changed")
-        new = self._store(edit(live))
-        self.after(what, number)
-        return new
+        def write() -> Service:
+            live = self.services.get(service.key)
+            if live is None:
+                raise KubeGone(f"{service.key} is gone")
+            if live.metadata.resource_version != service.metadata.resource_version:
+                raise KubeConflict(f"{service.key} has changed")
+            return self.overwrite(edit(live))
 
-    def _store(self, service: Service) -> Service:
-        old = self.services.get(service.key)
-        new = change(service, metadata=change(service.metadata, resource_version=str(next(self._numbers))))
-        self.services[new.key] = new
-        if new.metadata.deletion_timestamp is not None and not new.metadata.finalizers:
-            self._drop(new)
-            return new
-        for listener in list(self.listeners):
-            listener(old, new)
-        return new
+        return self._count(what, write)
+
+    def _fit_to_type(self, service: Service) -> Service:
+        """The Service with node ports if its type has them, and without what only balancers have if it is none."""
+        spec, status = service.spec, service.status
+        if spec.type == "LoadBalancer":
+            return change(service, spec=change(spec, ports=self._allocated(spec)))
+        ports = spec.ports if spec.type == "NodePort" else tuple(change(port, node_port=0) for port in spec.ports)
+        bare = change(spec, ports=ports, load_balancer_class=None, health_check_node_port=0)
+        return change(service, spec=bare, status=change(status, load_balancer=LoadBalancerStatus()))
+
+    def _allocated(self, spec: ServiceSpec) -> tuple[ServicePort, ...]:
+        if not spec.allocate_load_balancer_node_ports:
+            return spec.ports
+        used = {port.node_port for one in self.services.values() for port in one.spec.ports}
+        free = (number for number in itertools.count(FIRST_ALLOCATED) if number not in used)
+        return tuple(port if port.node_port else change(port, node_port=next(free)) for port in spec.ports)
 
     def _drop(self, service: Service) -> None:
         self.services.pop(service.key, None)
-        for listener in list(self.listeners):
-            listener(service, None)
+        self._tell(service, None)
 
 
 def service(
     name: str = "web", *, ports: Iterable[int] = (80,), annotations: dict[str, str] | None = None, **spec: Any
 ) -> Service:
-    """A Service of type LoadBalancer as the API server would default it."""
-    listed = tuple(ServicePort(port=p, node_port=30000 + p % 2000, name=f"p{p}", target_port=p) for p in ports)
-    fields = {"type": "LoadBalancer", "ports": listed, "ip_families": ("IPv4",), **spec}
+    """A Service of type LoadBalancer as the API server would default it; `spec` makes it something else."""
+    is_open = spec.get("type", "LoadBalancer") in ("LoadBalancer", "NodePort")
+    node_ports = {p: 30000 + p % 2000 if is_open else 0 for p in ports}
+    listed = tuple(ServicePort(port=p, node_port=n, name=f"p{p}", target_port=p) for p, n in node_ports.items())
+    families = () if spec.get("type") == "ExternalName" else ("IPv4",)
+    fields = {"type": "LoadBalancer", "ports": listed, "ip_families": families, **spec}
     return Service(
-        metadata=ObjectMeta(name=name, namespace="shop", annotations=annotations or {}), spec=ServiceSpec(**fields)
+        metadata=ObjectMeta(name=name, namespace=NAMESPACE, annotations=annotations or {}), spec=ServiceSpec(**fields)
     )
 
 
@@ -202,17 +287,19 @@ class World:
         self,
         info: DriverInfo,
         *,
+        kube: Backend | None = None,
         settings: Any = None,
         nodes: Iterable[str] = ("n1", "n2"),
         rules: ClaimRules | None = None,
         policy: Policy | None = None,
         cluster: Cluster | None = None,
         seed: int = 1,
+        clock: Any = None,
     ) -> None:
         self.info = info
         self.settings = settings
-        self.kube = MemoryKube()
-        self.clock = ManualClock()
+        self.kube: Backend = kube or MemoryKube()
+        self.clock = clock or ManualClock()
         self.cluster = cluster or Cluster("kubernetes", "cluster-1")
         self.policy = policy or Policy()
         self.rules = rules or ClaimRules("main", dict.fromkeys((*info.classes, f"lbctl.io/{info.name}"), "main"))
@@ -298,16 +385,16 @@ class World:
 
     def delete(self, name: str) -> None:
         """Delete a Service and let lbctl work."""
-        self.kube.delete(f"shop/{name}")
+        self.kube.delete(f"{NAMESPACE}/{name}")
         self.settle()
 
     def live(self, name: str = "web") -> Service:
         """The Service as the API server has it."""
-        return self.kube.services[f"shop/{name}"]
+        return self.kube.services[f"{NAMESPACE}/{name}"]
 
     def exists(self, name: str = "web") -> bool:
         """True while the API server has the Service."""
-        return f"shop/{name}" in self.kube.services
+        return f"{NAMESPACE}/{name}" in self.kube.services
 
     def addresses(self, name: str = "web") -> list[str]:
         """What is published for the Service."""
@@ -319,7 +406,7 @@ class World:
 
     def reasons(self, name: str = "web") -> list[str]:
         """Reasons of the Service's Events so far."""
-        return self.kube.reasons(f"shop/{name}")
+        return self.kube.reasons(f"{NAMESPACE}/{name}")
 
     def see_node(self, new: Node | None, name: str = "") -> None:
         """Let a Node join, change or, with None, leave."""

@@ -81,7 +81,7 @@ def _why_not(assembly: Assembly, name: str) -> str:
     service = assembly.reads.get_service(namespace, short)
     if service is None:
         return "it does not exist"
-    return assembly.controller.claim_of(service).why
+    return assembly.controller.intake.claim_of(service).why
 
 
 def _read(assembly: Assembly) -> None:

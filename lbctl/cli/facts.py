@@ -33,8 +33,8 @@ def gather(at: Desk, key: str) -> Facts:
 
 
 def _facts(assembly: Assembly, service: Service, cloud_error: LbctlError | None) -> Facts:
-    claim = assembly.controller.claim_of(service)
-    known = assembly.controller.tracked(identity_of(service))
+    claim = assembly.controller.intake.claim_of(service)
+    known = assembly.controller.intake.tracked(identity_of(service))
     plans: tuple[Result, ...] = ()
     if known is not None and cloud_error is None:
         plans = tuple(plans_of(assembly, [known], everything=False))
@@ -43,7 +43,7 @@ def _facts(assembly: Assembly, service: Service, cloud_error: LbctlError | None)
         service=service,
         claim=claim,
         leader=find_leader(assembly),
-        classes=assembly.controller.classes,
+        classes=assembly.controller.intake.classes,
         finalizers=assembly.finalizers,
         eligible_nodes=len(account.nodes.current) if account is not None else 0,
         tracked=known[1] if known is not None else None,

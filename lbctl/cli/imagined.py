@@ -31,7 +31,7 @@ def imagine_files(
     services = {service.key: service for service in (*reads.list_services(), *wanted)}
     slices = reads.list_slices() if at.assembly.watches_slices else ()
     assembly = imagine(at.assembly, services=services.values(), nodes=reads.list_nodes(), slices=slices)
-    claims = {service.key: assembly.controller.claim_of(service) for service in wanted}
+    claims = {service.key: assembly.controller.intake.claim_of(service) for service in wanted}
     served = (Standing.WANTED, Standing.LEAVING)
     names = tuple(key for key, claim in claims.items() if claim.standing in served)
     notes = tuple(f"{key} is left alone: {claim.why}." for key, claim in claims.items() if key not in names)

@@ -18,6 +18,7 @@ from lbctl.clock import SystemClock
 from lbctl.engine.assembly import claim_rules
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules, claim
 from lbctl.engine.summary import Summary, summarise
+from lbctl.errors import KubeUnreachable
 from lbctl.kube.reads import Cluster
 from lbctl.kube.resources import service_resource
 from lbctl.kube.watch import Reflector
@@ -48,7 +49,10 @@ class Overview:
             return self._summaries(Cluster(self._rest).list_services())
 
     def watch(self, *, seconds: float | None) -> list[Summary]:
-        """Show the Services until interrupted or for `seconds`; returns what was shown last."""
+        """Show the Services until interrupted or for `seconds`; returns what was shown last.
+
+        Raises KubeUnreachable when nothing could be shown at all.
+        """
         mirror = Reflector(
             service_resource((SHARED_FINALIZER, OWN_FINALIZER)),
             rest=self._rest,
@@ -68,6 +72,8 @@ class Overview:
                     summaries = self._summaries(mirror.store)
                 screen.show(SUMMARY_COLUMNS, [*summary_rows(summaries, now=self.now()), *self._doubts(mirror)])
                 self._clock.wait(LOOK_SECONDS)
+        if not mirror.synced:
+            raise KubeUnreachable(mirror.stats.last_error or "the list of Services did not come in time")
         return summaries
 
     def _summaries(self, services: Iterable[Service]) -> list[Summary]:
@@ -80,10 +86,8 @@ class Overview:
 
     def _doubts(self, mirror: Reflector[Service]) -> list[tuple[str, ...]]:
         """One line that says what is shown may be old, and why."""
-        if mirror.synced and mirror.stats.connected:
-            return []
-        why = mirror.stats.last_error or "the Services are being listed"
-        return [("(stale)", "", "", "", "", "", why)]
+        why = mirror.stats.last_error
+        return [("(stale)", "", "", "", "", "", why)] if why and not mirror.stats.connected else []
 
 
 class _Nobody:

@@ -13,19 +13,18 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
-from lbctl.driver import World
-from lbctl.engine.claim import Claim, ClaimRules, Standing, claim
+from lbctl.engine.claim import ClaimRules, Standing
+from lbctl.engine.intake import Intake
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, InFlight, Tracked
-from lbctl.errors import InvalidService, KubeError, LbctlError, NotAuthenticated, Throttled
-from lbctl.model.intent import Intent, identity_of
+from lbctl.engine.tracked import Account, InFlight
+from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
+from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Service
-from lbctl.model.problem import Problem
-from lbctl.model.resource import Identity, Observed, Outputs, Scope
+from lbctl.model.resource import Observed, Outputs, Scope
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class Controller:
         self._list_nodes = list_nodes
         self._drift_seconds = drift_seconds
         self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
-        self._services: dict[str, Service] = {}
+        self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
         self._lock = threading.RLock()
         self._started = False
         self._only: frozenset[tuple[str, Scope]] | None = None
@@ -98,8 +97,7 @@ class Controller:
             for account in self.accounts.values():
                 account.nodes.load(listed, now=now)
             for service in services:
-                self._services[service.key] = service
-                self._consider(service)
+                self.intake.see(service)
             self._started = True
             for name in self.accounts:
                 self.queue.later(Work(name, Task.SNAPSHOT), at=now)
@@ -110,10 +108,9 @@ class Controller:
             if not self._started:
                 return
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
-                self._vanish(old)
+                self.intake.vanish(old)
             if new is not None:
-                self._services[new.key] = new
-                self._consider(new)
+                self.intake.see(new)
 
     def see_node(self, old: Node | None, new: Node | None) -> None:
         """Take note of a Node's change."""
@@ -204,36 +201,6 @@ class Controller:
         """Let held plans with these digests run, as their Services' annotation would."""
         self._shared.approved |= frozenset(digests)
 
-    def claim_of(self, service: Service) -> Claim:
-        """Whose the Service is and why."""
-        identity = identity_of(service)
-        owner = next((name for name, account in self.accounts.items() if account.has_objects(identity)), None)
-        decision = claim(service, self._rules, has_objects=owner)
-        if decision.standing is Standing.WANTED and decision.account is not None:
-            driver = self.accounts[decision.account].driver
-            if not driver.claims(service):
-                return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
-        return decision
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Every load balancer class that is served here."""
-        return tuple(sorted(self._rules.classes))
-
-    def tracked(self, identity: Identity) -> tuple[Account, Tracked] | None:
-        """What is remembered of a Service, and by which account."""
-        for account in self.accounts.values():
-            if identity in account.services:
-                return account, account.services[identity]
-        return None
-
-    def foreign(self) -> list[tuple[Service, Claim]]:
-        """The Services that were seen and are not ours, with the reason; looks at every Service."""
-        with self._lock:
-            known = list(self._services.values())
-        claims = ((service, self.claim_of(service)) for service in known if self.tracked(identity_of(service)) is None)
-        return [(service, claim) for service, claim in claims if claim.standing is Standing.FOREIGN]
-
     def waiting(self, now: float) -> tuple[int, float]:
         """How many pieces of work are due, and for how many seconds the oldest has been."""
         with self._lock:
@@ -254,93 +221,6 @@ class Controller:
             due = self.queue.next_due()
             soon = due is not None and due <= self._now() + SETTLED_SECONDS
             return not (self.queue.working or flights or unread or soon)
-
-    # -- services ---------------------------------------------------------------------------------------------------
-
-    def _consider(self, service: Service) -> None:
-        identity = identity_of(service)
-        known = self.tracked(identity)
-        if known is not None and _is_older(service, known[1].service):
-            return
-        decision = self.claim_of(service)
-        if decision.standing in (Standing.FOREIGN, Standing.UNCONCERNED) or decision.account is None:
-            if known is not None:
-                known[0].forget(identity)
-            return
-        account = self.accounts[decision.account]
-        if known is not None and known[0] is not account:
-            known[0].forget(identity)
-            known = None
-        tracked = known[1] if known else Tracked(identity, service, decision.standing, since=self._now())
-        if decision.standing is Standing.LEAVING:
-            self._consider_leaving(account, tracked, service, decision)
-        else:
-            self._consider_wanted(account, tracked, service, decision, is_new=known is None)
-
-    def _consider_wanted(
-        self, account: Account, tracked: Tracked, service: Service, decision: Claim, *, is_new: bool
-    ) -> None:
-        intent, problems = _parse(account, service)
-        returned = tracked.standing is not Standing.WANTED
-        changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
-        if tracked.service is not service:
-            changed = changed or self._needs_repair(tracked, service, decision)
-        tracked.service, tracked.finalizer = service, decision.finalizer
-        tracked.standing, tracked.leaving_confirmed = Standing.WANTED, False
-        if not changed:
-            return
-        tracked.problems = problems
-        tracked.intent = intent if not problems else tracked.intent
-        left = account.track(tracked, self._scopes(account, tracked))
-        self._retry_afresh(account, tracked)
-        self._touch_all(account, account.scopes_of(tracked) | left)
-
-    def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
-        is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
-        unchanged = tracked.service.metadata.annotations == service.metadata.annotations
-        tracked.service, tracked.finalizer, tracked.standing = service, decision.finalizer, Standing.LEAVING
-        if tracked.intent is None:
-            intent, problems = _parse(account, service)
-            tracked.intent = intent if not problems else None
-        account.track(tracked, tracked.scopes or self._scopes(account, tracked))
-        if is_new or not unchanged:
-            tracked.changing = None
-            self._touch_all(account, account.scopes_of(tracked), going=True)
-
-    def _vanish(self, service: Service) -> None:
-        """A Service is gone without our clean-up: what it had is removed by its identity."""
-        identity = identity_of(service)
-        if self._services.get(service.key) is service or service.key in self._services:
-            self._services.pop(service.key, None)
-        known = self.tracked(identity)
-        if known is None:
-            return
-        account, tracked = known
-        tracked.vanished, tracked.leaving_confirmed = True, True
-        if tracked.standing is not Standing.LEAVING:
-            tracked.standing, tracked.changing = Standing.LEAVING, None
-        self._touch_all(account, account.scopes_of(tracked), going=True)
-
-    def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
-        """True when somebody took our finalizer off or wrote another address."""
-        had_mark = decision.finalizer in tracked.service.metadata.finalizers
-        if had_mark and decision.finalizer not in service.metadata.finalizers:
-            return True
-        ingress = service.status.load_balancer.ingress
-        return tracked.published is not None and ingress != tracked.service.status.load_balancer.ingress
-
-    def _scopes(self, account: Account, tracked: Tracked) -> tuple[Scope, ...]:
-        if tracked.intent is not None:
-            world = self._light_world(account, tracked)
-            return account.driver.scopes(tracked.intent, world)
-        return tuple(sorted(account.scopes_with(tracked.identity))) or (Scope(NO_OBJECTS, tracked.identity.uid),)
-
-    def _light_world(self, account: Account, tracked: Tracked) -> World:
-        return build_world(account, (tracked,), cluster=self._shared.cluster, now=self._shared.clock.now())
-
-    def _retry_afresh(self, account: Account, tracked: Tracked) -> None:
-        for scope in tracked.scopes:
-            self._shared.backoff.reset((account.name, scope))
 
     # -- nodes and endpoints ----------------------------------------------------------------------------------------
 
@@ -368,7 +248,7 @@ class Controller:
         if new is not None:
             account.slices[new.service_key][new.key] = new
         for key in {view.service_key for view in (old, new) if view is not None}:
-            service = self._services.get(key)
+            service = self.intake.find(key)
             tracked = account.services.get(identity_of(service)) if service is not None else None
             for scope in tracked.scopes if tracked is not None else ():
                 self._touch(account, scope, Priority.NODES)
@@ -409,15 +289,8 @@ class Controller:
                 self.queue.later(work, at=comeback.at)
             self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
-                self._forget(account, identity)
+                self.intake.forget(account, identity)
             self._schedule_poll(account)
-
-    def _forget(self, account: Account, identity: Identity) -> None:
-        tracked = account.services.get(identity)
-        account.forget(identity)
-        newest = self._services.get(identity.key)
-        if tracked is not None and newest is not None and identity_of(newest) != identity:
-            self._consider(newest)
 
     # -- snapshots and polls ----------------------------------------------------------------------------------------
 
@@ -435,7 +308,7 @@ class Controller:
         with self._lock:
             self._take_snapshot(account, seen, started=started)
             for service in leftovers:
-                self._consider(service)
+                self.intake.consider(service)
             pause = self._drift_seconds * self._random.uniform(1 - DRIFT_JITTER, 1 + DRIFT_JITTER)
             self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause, priority=Priority.DRIFT)
 
@@ -464,12 +337,25 @@ class Controller:
         account.snapshot_at = started
         account.last_snapshot_error = None
         if first:
-            for service in list(self._services.values()):
-                self._consider(service)
+            for service in self.intake:
+                self.intake.consider(service)
             dirty |= account.all_scopes()
+        dirty |= self._rescope(account)
         account.orphan_watch.look(account.strangers(), now=started)
         for scope in sorted(dirty):
             self._touch(account, scope, Priority.DRIFT)
+
+    def _rescope(self, account: Account) -> set[Scope]:
+        """Ask again which scopes Services take part in: what was seen may tell whose objects they share."""
+        known = [t for t in account.services.values() if t.standing is Standing.WANTED and t.intent is not None]
+        world = build_world(account, known, cluster=self._shared.cluster, now=self._shared.clock.now())
+        changed: set[Scope] = set()
+        for tracked in known:
+            assert tracked.intent is not None
+            scopes = account.driver.scopes(tracked.intent, world)
+            if scopes != tracked.scopes:
+                changed |= account.track(tracked, scopes)
+        return changed
 
     def _schedule_poll(self, account: Account) -> None:
         due = min((flight.due for flight in list(account.in_flight.values())), default=None)
@@ -513,19 +399,3 @@ class Controller:
 
     def _now(self) -> float:
         return self._shared.clock.monotonic()
-
-
-def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:
-    try:
-        return account.driver.parse(service), ()
-    except InvalidService as error:
-        return None, error.problems
-
-
-def _is_older(one: Service, other: Service) -> bool:
-    """True for the echo of a state that a write of ours has already replaced.
-
-    Versions are integers that grow on every server that stores in etcd; where they are not, nothing counts as older.
-    """
-    versions = (one.metadata.resource_version, other.metadata.resource_version)
-    return all(version.isdigit() for version in versions) and int(versions[0]) < int(versions[1])

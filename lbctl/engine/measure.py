@@ -60,7 +60,7 @@ def _measure_account(figures: Figures, account: Account, *, now: dt.datetime, mo
 
 
 def _measure_foreign(figures: Figures, controller: Controller) -> None:
-    foreign = controller.foreign()
+    foreign = controller.intake.foreign()
     figures.services["", State.FOREIGN.value] = sum(1 for service, _ in foreign if service.spec.type == "LoadBalancer")
     marked = (service.metadata.uid for service, claim in foreign if claim.row in FOREIGN_MARK_ROWS)
     figures.foreign_finalizers = frozenset(marked)

@@ -56,7 +56,7 @@ class CountedEvents:
             self._metrics.time_to_address_seconds.labels(self._provider(about)).observe(seconds)
 
     def _provider(self, about: Service) -> str:
-        known = self.controller.tracked(identity_of(about)) if self.controller is not None else None
+        known = self.controller.intake.tracked(identity_of(about)) if self.controller is not None else None
         return known[0].info.name if known is not None else ""
 
 

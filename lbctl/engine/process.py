@@ -127,6 +127,11 @@ class Process:
         """True once every watched resource is complete in memory."""
         return bool(self._feeds) and all(feed.synced.is_set() for feed in self._feeds)
 
+    @property
+    def port(self) -> int:
+        """The port of `/metrics` and the health checks, 0 before it is listened on."""
+        return self._endpoints.port if self._endpoints is not None else 0
+
     def is_ready(self) -> str:
         """What keeps this process from being ready, empty when nothing does; a standby is ready."""
         unsynced = [feed for feed in self._feeds if not feed.synced.is_set()]

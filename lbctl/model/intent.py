@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lbctl.annotations import Values
-    from lbctl.driver import Capabilities
+    from lbctl.model.capabilities import Capabilities
     from lbctl.model.objects import Service
     from lbctl.model.status import Notice
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lbctl.annotations import Values
-from lbctl.driver import Affinity, Capabilities
 from lbctl.errors import InvalidService
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 import lbctl_gce.annotations as keys
-from lbctl.driver import Affinity, Capabilities
 from lbctl.errors import InvalidService
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem

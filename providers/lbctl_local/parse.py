@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from lbctl.driver import Affinity, Capabilities
 from lbctl.errors import InvalidService
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem

@@ -1,14 +1,9 @@
-"""Calls of each operation, counted on the counterpart, as one JSON array: `python -m tests.aws.bench_calls [N ...]`.
-
-Rows have driver, mode, operation, services, reads and writes; N are the numbers of Services (1 and 100 without any).
-"""
+"""Calls of each operation of the AWS driver, counted on the counterpart; `tests.bench.calls` prints them."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from moto_fixtures.server import CREDENTIALS, REGION, AwsServer
@@ -76,17 +71,12 @@ def rows(aws: AwsWorld, number: int) -> Iterator[dict[str, Any]]:
             }
 
 
-def main() -> None:
-    """Print the rows."""
+def measure(numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """All rows for each number of Services, on a server of their own."""
     os.environ.update({name.upper(): value for name, value in CREDENTIALS.items()})
     os.environ.update(AWS_REGION=REGION, AWS_EC2_METADATA_DISABLED="true", AWS_CONFIG_FILE="/dev/null")
     server = AwsServer()
     server.start()
-    numbers = [int(text) for text in sys.argv[1:]] or [1, 100]
     found = [row for number in numbers for row in rows(AwsWorld(server), number)]
     server.stop()
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return found

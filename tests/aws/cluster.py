@@ -52,7 +52,7 @@ class Cluster(World):
 
     def put_as(self, uid: str, wanted: Service) -> None:
         """Store a Service with a given uid, as the API server has one that is older than we are."""
-        self.kube._store(change(wanted, metadata=change(wanted.metadata, uid=uid)))
+        self.kube.overwrite(change(wanted, metadata=change(wanted.metadata, uid=uid)))
 
     def write_calls(self) -> list[str]:
         """The writing calls since the log was cleared."""

@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
 from tests.clouds.memory import info
-from tests.world import World, change, node, service
+from tests.world import change, node, service
 
 
 def targets(cloud, name=None):
@@ -63,14 +63,14 @@ def test_readiness_flips_of_a_target_cost_nothing(world, cloud):
 
 
 @pytest.mark.spec("SC-049")
-def test_a_node_without_the_id_that_the_cloud_needs_is_left_out_without_failing_anybody(cloud):
+def test_a_node_without_the_id_that_the_cloud_needs_is_left_out_without_failing_anybody(make_world, cloud):
     """It is added as soon as it has one."""
     needs_id = info(cloud)
     needs_id = type(needs_id)(
         **{f: getattr(needs_id, f) for f in needs_id.__dataclass_fields__}
         | {"ready_node": lambda n: bool(n.spec.provider_id)}
     )
-    world = World(needs_id)
+    world = make_world(needs_id)
     world.apply(service())
     world.see_node(node("n3", provider_id=""))
     world.settle()
@@ -134,9 +134,9 @@ def test_twenty_nodes_joining_cost_few_updates(world, cloud, seconds, most):
 
 
 @pytest.mark.spec("SC-053")
-def test_a_balancer_is_made_without_any_node_and_says_so(cloud):
+def test_a_balancer_is_made_without_any_node_and_says_so(make_world, cloud):
     """One Warning, a condition, and an address."""
-    world = World(info(cloud), nodes=())
+    world = make_world(info(cloud), nodes=())
     world.apply(service())
     assert world.addresses()
     assert world.reasons().count("UnAvailableLoadBalancer") == 1
@@ -193,13 +193,13 @@ def test_a_failed_target_change_is_tried_again_and_nothing_else_is_written(world
 
 
 @pytest.mark.spec("SC-060")
-def test_a_node_recreated_under_its_name_is_another_node(cloud):
+def test_a_node_recreated_under_its_name_is_another_node(make_world, cloud):
     """A new id is a new target."""
     by_id = info(cloud)
     by_id = type(by_id)(
         **{f: getattr(by_id, f) for f in by_id.__dataclass_fields__} | {"node_identity": lambda n: n.spec.provider_id}
     )
-    world = World(by_id)
+    world = make_world(by_id)
     world.apply(service())
     before = world.account.nodes.current.generation
     fresh = node("n2", provider_id="memory:///other")
@@ -238,10 +238,10 @@ def test_one_joining_node_is_one_update_a_service_and_the_event_says_so(world, c
 
 
 @pytest.mark.spec("SC-059")
-def test_more_nodes_than_the_cloud_takes_are_chosen_evenly_and_always_the_same(cloud):
+def test_more_nodes_than_the_cloud_takes_are_chosen_evenly_and_always_the_same(make_world, cloud):
     """An even spread over the zones that a restart does not change."""
     cloud.most_targets = 6
-    world = World(info(cloud), nodes=())
+    world = make_world(info(cloud), nodes=())
     for index in range(30):
         joined = node(f"m{index}", labels={"topology.kubernetes.io/zone": f"z{index % 3}"})
         world.kube.nodes[joined.metadata.name] = joined
@@ -281,12 +281,12 @@ def test_a_node_that_joins_during_a_pass_is_served_by_the_next_one(world, cloud)
 
 @pytest.mark.spec("SC-052")
 @pytest.mark.parametrize(("by_address", "updates"), [(True, 1), (False, 0)])
-def test_a_changed_address_matters_only_where_targets_are_addresses(cloud, by_address, updates):
+def test_a_changed_address_matters_only_where_targets_are_addresses(make_world, cloud, by_address, updates):
     """An update for drivers that target addresses, nothing for those that target instances."""
     kind = info(cloud)
     identity = (lambda n: n.status.addresses) if by_address else (lambda n: n.spec.provider_id)
     fields = {name: getattr(kind, name) for name in kind.__dataclass_fields__} | {"node_identity": identity}
-    world = World(type(kind)(**fields))
+    world = make_world(type(kind)(**fields))
     world.apply(service())
     generation = world.account.nodes.current.generation
     moved = node("n2")

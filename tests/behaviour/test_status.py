@@ -9,13 +9,15 @@ from lbctl.model.objects import ClientIPConfig, Condition, Ingress, LoadBalancer
 from tests.clouds.memory import PREFIX
 from tests.world import change, service
 
+SOME_TIME = "2026-01-01T00:00:00Z"
+
 
 def set_ingress(world, *addresses):
     """Somebody else writes the address."""
     live = world.live()
     ingress = tuple(Ingress(ip=a, ip_mode="VIP") for a in addresses)
     status = change(live.status, load_balancer=LoadBalancerStatus(ingress=ingress))
-    world.kube._store(change(live, status=status))
+    world.kube.overwrite(change(live, status=status))
 
 
 def test_a_wiped_address_is_written_again(world, cloud):
@@ -75,7 +77,7 @@ def test_a_conflict_on_the_status_is_settled_without_the_cloud(world, cloud):
 
 def test_conditions_of_others_are_kept(world, cloud):
     """Our condition stands beside theirs."""
-    foreign = Condition(type="example.com/Theirs", status="True", reason="Because")
+    foreign = Condition(type="example.com/Theirs", status="True", reason="Because", last_transition_time=SOME_TIME)
     wanted = service()
     world.kube.put(change(wanted, status=change(wanted.status, conditions=(foreign,))))
     world.settle()
@@ -107,7 +109,7 @@ def test_a_port_without_node_port_is_refused_by_name(world, cloud):
     """The message names the port; the cloud is not called."""
     wanted = service()
     bare = change(wanted.spec.ports[0], node_port=0)
-    world.apply(change(wanted, spec=change(wanted.spec, ports=(bare,))))
+    world.apply(change(wanted, spec=change(wanted.spec, ports=(bare,), allocate_load_balancer_node_ports=False)))
     assert world.condition().reason == "InvalidService"
     assert "80/TCP" in world.condition().message
     assert cloud.writes == 0

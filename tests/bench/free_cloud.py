@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import AnnotationTable
-from lbctl.driver import Capabilities, DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import InvalidService
+from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Ingress, Node, Service
 from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Resource, Scope, Seen

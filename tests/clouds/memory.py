@@ -17,19 +17,9 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import (
-    Affinity,
-    Capabilities,
-    DriverInfo,
-    Finding,
-    Level,
-    Outcome,
-    Pending,
-    Refs,
-    Setup,
-    World,
-)
+from lbctl.driver import DriverInfo, Finding, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
+from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
 from lbctl.model.node import spread
 from lbctl.model.objects import Ingress, Service
@@ -153,6 +143,11 @@ class MemoryCloud:
             (t.kind, t.name, sorted(t.tags.items()), _plain(t.fields, names), sorted(names.get(u, u) for u in t.uses))
             for t in self.things.values()
         )
+
+    def state_but_for(self, uid: str) -> str:
+        """The whole cloud without a Service's uid, to compare what one Service has in different clusters."""
+        short = uid.replace("-", "")[:31]  # as names hold it
+        return repr(self.state()).replace(uid, "<uid>").replace(short, "<short uid>")
 
     def _check(self, fields: dict[str, Any], uses: Iterable[str]) -> None:
         if any(used in self.things and not self.things[used].ready for used in uses):

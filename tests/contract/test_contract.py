@@ -14,7 +14,8 @@ import sys
 import pytest
 
 from lbctl.annotations import Annotation
-from lbctl.driver import Capabilities, DriverInfo
+from lbctl.driver import DriverInfo
+from lbctl.model.capabilities import Capabilities
 from lbctl.registry import find_provider, known_providers
 from tests.clouds.memory import MemoryCloud
 from tests.clouds.memory import info as memory

@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from lbctl.clock import SystemClock
-from lbctl.kube.access import Access
 from lbctl.kube.protocol import Figures
-from lbctl.kube.rest import Rest
 from lbctl.kube.target import NAMESPACES, SERVICES
-from lbctl.kube.throttle import Rate
 from lbctl.kube.watch import Reflector
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import Service
 from lbctl.sandbox.api import ApiServer
+from tests.kube_servers import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from lbctl.clock import Clock
+    from lbctl.kube.rest import Rest
     from tests.kube_servers import Kube
 
 SECONDS = 20.0
-UNLIMITED = Rate(per_second=1e6, burst=1e6)
 FINALIZER = "lbctl.io/load-balancer-cleanup"
 SERVICE = Codec(Service)
 
@@ -113,13 +110,6 @@ def eventually(holds: Callable[[], bool]) -> None:
     """Return as soon as it holds; fails when it never does."""
     pause, tries = threading.Event(), int(SECONDS / 0.01)
     assert any(holds() or pause.wait(0.01) for _ in range(tries)), "did not happen in time"
-
-
-def connect(kubeconfig: str, folder: Path, *, clock: Clock | None = None) -> Rest:
-    """Requests to the server of this kubeconfig, without a rate limit unless the clock is made for it."""
-    path = folder / "kubeconfig"
-    path.write_text(kubeconfig)
-    return Rest(Access(kubeconfig=str(path)), clock or SystemClock(), rate=UNLIMITED)
 
 
 @pytest.fixture

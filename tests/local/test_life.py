@@ -161,6 +161,6 @@ def test_changing_the_type_removes_the_balancer(gateway: Gateway):
         gateway.edit("web", type="ClusterIP")
         assert ask(address, 80) == ""
         assert gateway.addresses() == []
-        gateway.edit("web", type="LoadBalancer")
+        gateway.edit("web", type="LoadBalancer", ports=service(ports=(80,)).spec.ports)
         assert gateway.addresses() == [address]
         assert ask(address, 80)

@@ -82,7 +82,7 @@ class Story:
         known = self.world.kube.services.get(f"shop/{name}")
         if known is not None:
             self.note(f"strip {name}")
-            self.world.kube._store(change(known, metadata=change(known.metadata, finalizers=())))
+            self.world.kube.overwrite(change(known, metadata=change(known.metadata, finalizers=())))
 
     def node_comes_or_goes(self) -> None:
         name = f"n{self.random.randint(1, 6)}"

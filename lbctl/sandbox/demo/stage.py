@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from lbctl.engine.planning import build_world
 from lbctl.engine.plans import Result, plans_of
 from lbctl.engine.process import Process
 from lbctl.engine.summary import State, Summary, summarise
+from lbctl.engine.tracked import Account
 from lbctl.engine.whatif import imagine
 from lbctl.errors import LbctlError
 from lbctl.kube.access import Access
@@ -28,6 +30,7 @@ from lbctl.sandbox.nodes.traffic import Kind, NoAnswer, Request, Tally, Traffic
 from lbctl.sandbox.sandbox import Sandbox
 
 RATE = Rate(per_second=500.0, burst=500.0)
+KINDS = {"TCP": Kind.TCP, "UDP": Kind.UDP}
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 20.0
 LINE_WIDTH = 116
@@ -124,7 +127,7 @@ class Stage:
         service = self.hands.get(key)
         if service is None:
             raise StepFailed(f"{key} does not exist")
-        return summarise(service, self._process.assembly.controller.claim_of(service))
+        return summarise(service, self._process.assembly.controller.intake.claim_of(service))
 
     def _is_settled(self) -> bool:
         accounts = self._process.assembly.accounts.values()
@@ -204,18 +207,30 @@ class Stage:
         return [service for service in self._reads.list_services() if service.spec.type == "LoadBalancer"]
 
     def count_leftovers(self) -> int:
-        """Balancers, their parts, Services and finalizers that are still there, read afresh."""
+        """Parts of balancers, Services, finalizers and ports that answer: all that is still there, read afresh."""
         assembly = self._process.assembly
-        imagined = imagine(assembly, services=(), nodes=())
-        parts = 0
-        for account in imagined.accounts.values():
-            world = {scope: seen for scope, seen in account.observed.items() if seen.owners()}
-            parts += sum(len(seen.resources) for seen in world.values())
+        parts = sum(self._count_parts(account) for account in assembly.accounts.values())
         marked = [s for s in self._reads.list_services() if assembly.finalizers.intersection(s.metadata.finalizers)]
-        return parts + len({service.key for service in (*marked, *self.balancers())})
+        return parts + len({service.key for service in (*marked, *self.balancers())}) + self._count_answering()
+
+    def _count_parts(self, account: Account) -> int:
+        """Objects of any Service that the driver finds when it looks now, not when it looked last."""
+        assembly = self._process.assembly
+        world = build_world(account, (), cluster=assembly.cluster, now=assembly.clock.now())
+        seen = account.driver.snapshot(world).values()
+        return sum(len(observed.resources) for observed in seen if observed.owners())
+
+    def _count_answering(self) -> int:
+        asked = (
+            Request(KINDS[protocol], one.address, int(port), timeout_seconds=1.0)
+            for one in self.report.services.values()
+            for port, _, protocol in (text.partition("/") for text in one.ports)
+            if one.address
+        )
+        return sum(self.traffic.ask_many(request, count=1).answered for request in asked)
 
     def _row(self, service: Service) -> tuple[str, ...]:
-        line = summarise(service, self._process.assembly.controller.claim_of(service))
+        line = summarise(service, self._process.assembly.controller.intake.claim_of(service))
         if line.state is State.FOREIGN:
             return (line.key, line.state, "", ",".join(line.ports), "", "", "")
         figures = self.report.service(line.key)

@@ -168,9 +168,11 @@ def delete_everything(stage: Stage) -> None:
 
 
 def prove_nothing_is_left(stage: Stage) -> None:
-    """The data plane and the API server are read afresh: no balancer, no part of one, no finalizer."""
+    """Data plane and API server are read afresh: no part of a balancer, no finalizer, no address that answers."""
     stage.report.leftovers = stage.count_leftovers()
-    stage.screen.say(f"  listeners, pools, addresses, Services and finalizers left: {stage.report.leftovers}")
+    stage.screen.say(
+        f"  listeners, pools, addresses, Services, finalizers and ports that answer: {stage.report.leftovers}"
+    )
     _expect(stage.report.leftovers == 0, f"{stage.report.leftovers} things are left")
 
 

@@ -6,6 +6,7 @@ the longest unused one is taken again last, so that a client that remembers an o
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import struct
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from lbctl.errors import LbctlError
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
 BACKLOG = 256
 NODE_CIDR = "127.0.32.0/20"
@@ -63,6 +64,17 @@ def family_of(address: str) -> socket.AddressFamily:
 def tcp_socket(address: str, port: int) -> socket.socket:
     """A listening, non-blocking TCP socket; `OSError` when the port is taken."""
     return _bound(socket.SOCK_STREAM, address, port)
+
+
+async def serve(protocol: Callable[[], asyncio.BaseProtocol], sock: socket.socket) -> asyncio.Server:
+    """A server that accepts on `sock`; a task that is cancelled meanwhile leaves no open socket behind."""
+    server = await asyncio.get_running_loop().create_server(protocol, sock=sock, start_serving=False)
+    try:
+        await server.start_serving()
+    except BaseException:
+        server.close()
+        raise
+    return server
 
 
 def udp_socket(address: str, port: int) -> socket.socket:

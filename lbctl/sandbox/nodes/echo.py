@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from lbctl.sandbox.nodes.addresses import reset, tcp_socket, udp_socket
+from lbctl.sandbox.nodes.addresses import reset, serve, tcp_socket, udp_socket
 from lbctl.sandbox.nodes.preface import BrokenHeader, IncompleteHeader, ProxyHeader, read_header
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EchoPort:
             self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=sock)
         else:
             sock = tcp_socket(self.address, self.port.number)
-            self._server = await loop.create_server(lambda: _Arrival(self), sock=sock)
+            self._server = await serve(lambda: _Arrival(self), sock)
         return int(sock.getsockname()[1])
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from lbctl.sandbox.nodes.addresses import family_of, is_loopback, reset, tcp_socket
+from lbctl.sandbox.nodes.addresses import family_of, is_loopback, reset, serve, tcp_socket
 
 if TYPE_CHECKING:
     from lbctl.sandbox.nodes.choose import Chooser
@@ -97,7 +97,7 @@ class TcpPort:
             self._close_listener()
         elif self._server is None:
             listening = tcp_socket(self._address, rule.node_port)
-            self._server = await asyncio.get_running_loop().create_server(lambda: _Client(self), sock=listening)
+            self._server = await serve(lambda: _Client(self), listening)
 
     def close(self) -> None:
         """Accept nothing any more; established connections go on until one end or the target is gone."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from lbctl.sandbox.nodes.addresses import tcp_socket
+from lbctl.sandbox.nodes.addresses import serve, tcp_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class HttpPort:
         """Listen; `OSError` when the port is taken."""
         listening = tcp_socket(self._address, self.port)
         self._http = web.Server(self._handle, access_log=None)
-        self._server = await asyncio.get_running_loop().create_server(self._http, sock=listening)
+        self._server = await serve(self._http, listening)
 
     async def close(self) -> None:
         """Stop listening and end open connections."""

@@ -31,7 +31,7 @@ def begin(aws, topology, services, slices=()):
     return cluster
 
 
-@pytest.mark.spec("AWS-021")
+@pytest.mark.spec("AWS-021", "SC-033")
 def test_balancers_of_ccm_are_adopted_without_a_write(aws):
     """A classic and a network balancer as cloud-provider-aws left them need no call; their addresses are published."""
     cluster = begin(
@@ -50,7 +50,7 @@ def test_balancers_of_ccm_are_adopted_without_a_write(aws):
     assert all(one.status.load_balancer.ingress for one in cluster.kube.services.values())
 
 
-@pytest.mark.spec("AWS-022")
+@pytest.mark.spec("AWS-022", "SC-033")
 def test_balancers_of_the_load_balancer_controller_are_adopted_without_a_write(aws):
     """Network balancers with instances and with pods as targets, their groups and the shared one, need no call."""
     api = change(

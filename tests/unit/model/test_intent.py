@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbctl.annotations import Values
-from lbctl.driver import Capabilities
+from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import read_intent
 from lbctl.model.objects import ServicePort
 from lbctl.naming import default_balancer_name

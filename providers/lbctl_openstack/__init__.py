@@ -1,0 +1,62 @@
+"""The `openstack` driver: balancers of Octavia, floating IPs and security groups of Neutron.
+
+A drop-in for cloud-provider-openstack: the same names, tags, annotations and cloud.conf. Importing this package loads
+no SDK.
+"""
+
+from __future__ import annotations
+
+from lbctl.driver import Driver, DriverInfo, Setup
+from lbctl.model.objects import Node
+from lbctl_openstack.annotations import ANNOTATIONS
+from lbctl_openstack.capabilities import CAPABILITIES
+from lbctl_openstack.names import BALANCER
+from lbctl_openstack.part import node_address
+from lbctl_openstack.settings import OpenStackSettings
+
+FAMILIES = ("IPv4", "IPv6")
+
+
+def connect(setup: Setup) -> Driver:
+    """The driver of one region; logs in with its first call."""
+    from lbctl_openstack.driver import OpenStackDriver  # noqa: PLC0415 - the package's import loads no SDK
+
+    return OpenStackDriver(DRIVER, setup)
+
+
+def has_address(node: Node) -> bool:
+    """True when balancers can reach the node."""
+    return any(node_address(node, family) for family in FAMILIES)
+
+
+def node_identity(node: Node) -> tuple[object, ...]:
+    """All of a node that makes a difference here: its instance, its addresses, and labels that select it."""
+    addresses = tuple(node_address(node, family) for family in FAMILIES)
+    return node.spec.provider_id, addresses, tuple(sorted(node.metadata.labels.items()))
+
+
+DRIVER = DriverInfo(
+    name="openstack",
+    summary="Octavia balancers with Neutron floating IPs",
+    capabilities=CAPABILITIES,
+    annotations=ANNOTATIONS,
+    scope_kinds=(BALANCER,),
+    node_kinds=frozenset({BALANCER}),
+    connect=connect,
+    settings=OpenStackSettings,
+    extra="openstack",
+    ready_node=has_address,
+    node_identity=node_identity,
+    event_reasons=(
+        "LoadBalancerForcedInternal",
+        "LoadBalancerExternalNetworkSearchFailed",
+        "LoadBalancerSourceRangesIgnored",
+        "LoadBalancerAvailabilityZonesIgnored",
+        "LoadBalancerFloatingIPSkipped",
+        "LoadBalancerRename",
+        "LoadBalancerLbMethodUnknown",
+        "BalancerFailed",
+        "BalancerStuck",
+        "LimitedByDriver",
+    ),
+)

@@ -1,0 +1,60 @@
+"""The environment of the services: a virtual environment of their own, made from a lock with hashes and kept.
+
+It lives outside of version control and is made once (a minute, 450 MB); the lock's digest tells when it is stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LOCK = HERE / "requirements.lock"
+ROOT = HERE.parents[2]
+FOLDER_VARIABLE = "LBCTL_OPENSTACK_ENV"
+REQUIRED_VARIABLE = "LBCTL_OPENSTACK_REQUIRED"
+INSTALL_SECONDS = 900
+
+
+class CannotInstall(Exception):
+    """The packages cannot be had here; the message says why."""
+
+
+def folder() -> Path:
+    """Where the environment is kept."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or ROOT / ".venv-openstack")
+
+
+def is_required() -> bool:
+    """True where a missing environment is a failure rather than a loud skip."""
+    return bool(os.environ.get(REQUIRED_VARIABLE))
+
+
+def make() -> Path:
+    """The environment's Python, after making the environment if it is missing or stale; raises `CannotInstall`."""
+    where = folder()
+    stamp, python = where / ".installed", where / "bin" / "python"
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return python
+    _run([sys.executable, "-m", "venv", str(where)])
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "--require-hashes", "--no-deps", "-r", str(LOCK)])
+    stamp.write_text(digest)
+    return python
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise CannotInstall(f"{' '.join(command)} took longer than {INSTALL_SECONDS} s") from None
+    if done.returncode:
+        raise CannotInstall(f"{' '.join(command)} failed: {done.stderr.strip()[-600:]}")
+
+
+if __name__ == "__main__":
+    print(make())  # noqa: T201 - the Makefile shows it

@@ -1,0 +1,1 @@
+"""The OpenStack driver on a real Keystone, Neutron and Octavia."""

@@ -1,0 +1,119 @@
+"""One lbctl on the running services: real time, real calls, a cluster name of its own.
+
+Every scene has a cluster of its own in the shared project, so that scenes never see each other's balancers.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from lbctl.clock import SystemClock
+from lbctl.driver import Cluster
+from lbctl.model.objects import Node, NodeAddress, NodeSpec
+from lbctl_openstack import DRIVER
+from lbctl_openstack.settings import OpenStackSettings
+from tests.clouds.openstack.cloud import Cloud, device_id
+from tests.world import World, change, node
+
+SOON_SECONDS = 8.0
+
+
+class RealTime(SystemClock):
+    """The machine's clock; to advance it is to wait."""
+
+    def advance(self, seconds: float) -> None:
+        self.wait(seconds)
+
+
+class Scene(World):
+    """A `World` whose cloud works in real time."""
+
+    def __init__(
+        self, cloud: Cloud, folder: Path, *, conf: str = "", nodes: int = 2, cluster: str = "", **options: Any
+    ):
+        self.cloud = cloud
+        self.admin = cloud.connect()
+        name = cluster or f"c{secrets.token_hex(3)}"
+        path = folder / f"{name}.conf"
+        path.write_text(cloud_conf(cloud, conf))
+        settings = OpenStackSettings(cloud_config=str(path), timeout_seconds=60)
+        super().__init__(DRIVER, settings=settings, nodes=(), cluster=Cluster(name, name), clock=RealTime(), **options)
+        for number in range(nodes):
+            self.see_node(cloud_node(cloud, number))
+
+    def settle(self, seconds: float = SOON_SECONDS) -> None:
+        """Work until nothing is due within `seconds`."""
+        while True:
+            self.controller.tick()
+            work = self.controller.next_work()
+            if work is not None:
+                self.do(work)
+                continue
+            due = self.controller.next_due()
+            now = self.clock.monotonic()
+            if due is None or due > now + seconds:
+                return
+            self.clock.wait(max(due - now, 0.01))
+
+    # -- what the cloud holds ---------------------------------------------------------------------------------------
+
+    def get(self, path: str, **query: Any) -> Any:
+        """A document of Octavia's, asked past lbctl."""
+        return self.admin.load_balancer.get(f"/lbaas/{path}", params=query).json()
+
+    def balancers(self, name: str = "web") -> list[Any]:
+        """Balancers that bear a Service's name."""
+        wanted = f"kube_service_{self.cluster.name}_shop_{name}"
+        return list(self.get("loadbalancers", name=wanted)["loadbalancers"])
+
+    def balancer(self, name: str = "web") -> Any:
+        """The one balancer of a Service."""
+        (found,) = self.balancers(name)
+        return found
+
+    def children(self, kind: str, name: str = "web") -> list[Any]:
+        """Listeners or pools of a Service's balancer, by name."""
+        listed = self.get(kind, loadbalancer_id=self.balancer(name)["id"])[kind]
+        return sorted(listed, key=lambda body: body["name"])
+
+    def members(self, pool: Any) -> list[Any]:
+        """Members of a pool, by name."""
+        listed = self.get(f"pools/{pool['id']}/members")["members"]
+        return sorted(listed, key=lambda body: body["name"])
+
+    def floating(self) -> list[Any]:
+        """Floating IPs that name this cluster."""
+        listed = self.admin.network.get("/floatingips").json()["floatingips"]
+        return [body for body in listed if body["description"].endswith(f" cluster {self.cluster.name}")]
+
+    def leftovers(self) -> list[str]:
+        """Everything in the project that still bears the cluster's name."""
+        balancers = [b["name"] for b in self.get("loadbalancers")["loadbalancers"]]
+        marked = [name for name in balancers if f"_{self.cluster.name}_" in name]
+        return [*marked, *(body["floating_ip_address"] for body in self.floating())]
+
+
+def cloud_conf(cloud: Cloud, extra: str = "") -> str:
+    """A cloud.conf that logs in; `extra` are lines of [LoadBalancer] and further sections."""
+    access = cloud.credentials
+    return f"""[Global]
+auth-url = {access["auth_url"]}
+username = {access["username"]}
+password = "{access["password"]}"
+tenant-name = {access["project_name"]}
+user-domain-name = {access["user_domain_name"]}
+tenant-domain-name = {access["project_domain_name"]}
+region = RegionOne
+[LoadBalancer]
+{extra}
+"""
+
+
+def cloud_node(cloud: Cloud, number: int, **labels: str) -> Node:
+    """The Node of one of the cloud's instances."""
+    plain = node(f"node{number}", labels=labels)
+    addresses = tuple(NodeAddress(type="InternalIP", address=address) for address in cloud.node_addresses[number])
+    spec = NodeSpec(provider_id=f"openstack:///{device_id(number)}")
+    return change(plain, spec=spec, status=change(plain.status, addresses=addresses))

@@ -1,0 +1,132 @@
+"""Balancers that several Services use, and balancers that were there before."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clouds.openstack.cloud import Cloud
+from tests.openstack.scene import Scene
+from tests.world import service
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack")]
+ID = "loadbalancer.openstack.org/load-balancer-id"
+
+
+@pytest.mark.spec("OS-067", "OS-068", "OS-070", "OS-071", "OS-072")
+def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene):
+    """A second Service adds its listeners, a third is refused, the owner may go first, and the last one takes all."""
+    scene.apply(service("web", ports=(80,)))
+    balancer = scene.balancer()
+    (floating,) = scene.floating()
+    scene.apply(service("api", ports=(8080,), annotations={ID: balancer["id"]}))
+    assert scene.addresses("api") == scene.addresses("web") == [floating["floating_ip_address"]]
+    by_port = {body["protocol_port"]: body for body in scene.children("listeners")}
+    assert by_port[80]["tags"] == [balancer["name"]]
+    assert by_port[8080]["tags"] == [f"kube_service_{scene.cluster.name}_shop_api"]
+    assert by_port[8080]["name"] == f"listener_0_kube_service_{scene.cluster.name}_shop_api"
+    scene.apply(service("third", ports=(9090,), annotations={ID: balancer["id"]}))
+    assert "max-shared-lb is 2" in scene.condition("third").message
+    assert len(scene.children("listeners")) == 2
+    scene.delete("third")
+    assert scene.plans() == []
+    scene.delete("web")
+    assert not scene.exists("web")
+    (left,) = scene.children("listeners")
+    assert left["protocol_port"] == 8080
+    assert [tag for tag in scene.balancer()["tags"] if tag.startswith("kube_")] == left["tags"]
+    assert scene.addresses("api") == [floating["floating_ip_address"]]
+    assert len(scene.floating()) == 1
+    scene.delete("api")
+    assert not scene.exists("api")
+    assert scene.leftovers() == []
+
+
+@pytest.mark.spec("OS-070")
+def test_a_port_of_the_other_service_is_refused(scene: Scene):
+    """A Service that wants a port which its neighbour has is told so, and the neighbour keeps it."""
+    scene.apply(service("web", ports=(80,)))
+    before = scene.children("listeners")
+    scene.apply(service("api", ports=(80,), annotations={ID: scene.balancer()["id"]}))
+    assert "TCP/80 of the balancer is used by shop/web" in scene.condition("api").message
+    assert scene.children("listeners") == before
+    scene.delete("api")
+
+
+def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
+    """A balancer as cloud-provider-openstack makes it for an internal Service with one port; its id."""
+    own = f"kube_service_{scene.cluster.name}_shop_{name}"
+    body = {
+        "name": own,
+        "description": f"Kubernetes external service shop/{name} from cluster {scene.cluster.name}",
+        "tags": [own],
+        "provider": "amphora",
+        "vip_subnet_id": cloud.ids["nodes4"],
+        "listeners": [
+            {
+                "name": f"listener_0_{own}",
+                "protocol": "TCP",
+                "protocol_port": 80,
+                "connection_limit": -1,
+                "tags": [own],
+                "allowed_cidrs": ["0.0.0.0/0"],
+                "default_pool": {
+                    "name": f"pool_0_{own}",
+                    "protocol": "TCP",
+                    "lb_algorithm": "ROUND_ROBIN",
+                    "members": [
+                        {
+                            "name": f"node{number}",
+                            "address": cloud.node_addresses[number][0],
+                            "protocol_port": 30080,
+                            "subnet_id": cloud.ids["nodes4"],
+                        }
+                        for number in range(2)
+                    ],
+                },
+            }
+        ],
+    }
+    made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": body}).json()["loadbalancer"]
+    for _ in range(60):
+        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
+            break
+        scene.clock.wait(1)
+    return made["id"]
+
+
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
+
+
+@pytest.mark.spec("OS-006")
+def test_what_upstream_made_is_adopted_without_a_write(build, cloud: Cloud):
+    """A balancer that upstream made and that is as it should be is taken over by name, without any write."""
+    scene = build(conf=f"subnet-id = {cloud.ids['nodes4']}")
+    balancer_id = upstreams(scene, cloud)
+    scene.crash()
+    with cloud.octavia.counted() as calls:
+        scene.apply(service(annotations=INTERNAL))
+    assert not [str(call) for call in calls if call.is_write]
+    assert scene.live().metadata.annotations[ID] == balancer_id
+    assert scene.addresses() == [scene.balancer()["vip_address"]]
+    scene.delete("web")
+    assert scene.leftovers() == []
+
+
+@pytest.mark.spec("OS-009")
+def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cloud):
+    """A balancer of our name whose uid tag is foreign is not touched, and the refusal says how to take it over."""
+    scene = build(conf=f"subnet-id = {cloud.ids['nodes4']}")
+    balancer_id = upstreams(scene, cloud)
+    tags = {"loadbalancer": {"tags": [scene.balancer()["name"], "lbctl_uid=another"]}}
+    scene.admin.load_balancer.put(f"/lbaas/loadbalancers/{balancer_id}", json=tags)
+    scene.clock.wait(4)
+    scene.crash()
+    with cloud.octavia.counted() as calls:
+        scene.apply(service(annotations=INTERNAL))
+    assert not [str(call) for call in calls if call.is_write]
+    assert balancer_id in scene.condition().message
+    assert ID in scene.condition().message
+    scene.delete("web")
+    assert not scene.exists()
+    assert len(scene.balancers()) == 1
+    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer_id}?cascade=true")

@@ -1,0 +1,123 @@
+"""Findings are decided from facts alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from lbctl.driver import Level
+from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Claim, ClaimRules, Standing, claim
+from lbctl.engine.explain import Facts, Told, explain
+from lbctl.engine.plans import Result
+from lbctl.engine.publish import READY_CONDITION
+from lbctl.engine.summary import State, summarise
+from lbctl.engine.tracked import Tracked
+from lbctl.errors import NotAuthenticated
+from lbctl.model.intent import identity_of
+from lbctl.model.objects import Condition, ServiceStatus
+from lbctl.model.problem import Problem
+from lbctl.model.resource import Key, Scope
+from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb
+from tests.world import change, service
+
+OURS = Claim(Standing.WANTED, "main", SHARED_FINALIZER, 2, "it has no class")
+SCOPE = Scope("balancer", "web")
+ACTION = Action(
+    "a", "replace", (Step(Verb.REPLACE, Key("balancer", "web"), why="flavor differs", hazard=Hazard.MOVES_ADDRESS),)
+)
+
+
+def conditioned(status, reason, message=""):
+    condition = Condition(type=READY_CONDITION, status=status, reason=reason, message=message)
+    return change(service(), status=ServiceStatus(conditions=(condition,)))
+
+
+def facts(**given):
+    return Facts(**{"service": service(), "claim": OURS, "leader": "pod-1", "eligible_nodes": 3, **given})
+
+
+def failed(**given):
+    return {one.subject: one for one in explain(facts(**given)) if one.level is Level.FAILED}
+
+
+def test_nothing_is_wrong_with_what_is_in_order():
+    """A ready Service with an empty plan has only good findings."""
+    ready = conditioned("True", "Ready")
+    found = explain(facts(service=ready, plans=[Result("main", SCOPE, ("shop/web",), Plan(SCOPE))]))
+    assert {one.level for one in found} == {Level.OK}
+
+
+def test_a_missing_leader_is_a_finding():
+    """Nobody leads: start a controller."""
+    assert failed(leader="")["controller"].hint == "start one: lbctl run"
+
+
+def test_every_problem_of_the_wish_is_a_finding_of_its_own():
+    """Two problems, two findings at their fields, and the plan does not repeat them."""
+    problems = (Problem("spec.a", "is wrong", "do b"), Problem("spec.c", "is wrong too"))
+    tracked = Tracked(identity_of(service()), service(), Standing.WANTED, problems=problems)
+    text = "shop/web: spec.a: is wrong (do b); spec.c: is wrong too"
+    found = failed(tracked=tracked, plans=[Result("main", SCOPE, ("shop/web",), Plan(SCOPE), problem=text)])
+    assert found["spec.a"].hint == "do b"
+    assert found.keys() == {"spec.a", "spec.c"}
+
+
+def test_a_held_plan_says_how_to_let_it_run():
+    """The digest to approve is part of what to do."""
+    plan = Plan(SCOPE, held=(ACTION,))
+    finding = failed(plans=[Result("main", SCOPE, ("shop/web",), plan)])["plan balancer/web"]
+    assert "THE ADDRESS CHANGES" in finding.message
+    assert finding.hint.endswith(f"--approve {plan.held_digest}")
+
+
+def test_a_cloud_that_cannot_be_read_and_missing_nodes_are_findings():
+    """Refused credentials and zero nodes both fail, each with what to do."""
+    error = NotAuthenticated("the token has run out", hint="log in again")
+    found = failed(cloud_error=error, eligible_nodes=0)
+    assert found["cloud"].hint == "log in again"
+    assert "kubectl get nodes" in found["nodes"].hint
+
+
+def test_a_foreign_class_names_the_classes_that_are_served():
+    """What is not ours is said at once, with the classes that would be."""
+    foreign = service(load_balancer_class="example.com/other")
+    rules = ClaimRules("main", {"lbctl.io/local": "main"})
+    found = explain(facts(service=foreign, claim=claim(foreign, rules), classes=("lbctl.io/local",)))
+    assert len(found) == 1
+    assert "lbctl.io/local" in found[0].hint
+
+
+def test_a_deletion_that_waits_for_somebody_else_names_the_finalizer():
+    """Our own finalizer is no finding, another controller's is."""
+    meta = change(
+        service().metadata, deletion_timestamp="2026-01-01T00:00:00Z", finalizers=(SHARED_FINALIZER, "example.com/hold")
+    )
+    leaving = change(service(), metadata=meta)
+    decision = Claim(Standing.LEAVING, "main", SHARED_FINALIZER, 4, "it is being deleted")
+    found = failed(service=leaving, claim=decision, finalizers=frozenset({SHARED_FINALIZER, OWN_FINALIZER}))
+    assert "example.com/hold" in found["deletion"].message
+    assert SHARED_FINALIZER not in found["deletion"].message
+
+
+def test_warnings_are_shown_while_it_is_not_ready():
+    """The last Events show unless they say what another finding says already."""
+    service_ = conditioned("False", "Unreachable", "no answer")
+    told = (Told("SyncLoadBalancerFailed", "no answer"), Told("StatusConflict", "somebody else writes", 3))
+    subjects = [one.subject for one in explain(facts(service=service_, warnings=told))]
+    assert "event StatusConflict" in subjects
+    assert "event SyncLoadBalancerFailed" not in subjects
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        (service(), State.PENDING),
+        (conditioned("True", "Ready"), State.READY),
+        (conditioned("False", "Provisioning"), State.PENDING),
+        (conditioned("False", "PlanHeld"), State.HELD),
+        (conditioned("False", "QuotaExceeded"), State.FAILED),
+    ],
+    ids=["new", "ready", "working", "held", "failed"],
+)
+def test_a_service_is_as_its_condition_says(given, state):
+    """The state follows from the condition alone."""
+    assert summarise(given).state is state
