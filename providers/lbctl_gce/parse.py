@@ -43,10 +43,15 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     families = intent.families[:1] if choice.mode.is_legacy else intent.families
     intent = replace(intent, options=options, families=families)
     problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
-    if problems:
+    # What a Service that goes away asks for no longer matters, but its scopes do: the API takes its node ports first.
+    if problems and not _is_leaving(service):
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
     return replace(intent, notices=notices)
+
+
+def _is_leaving(service: Service) -> bool:
+    return service.spec.type != "LoadBalancer" or service.metadata.deletion_timestamp is not None
 
 
 def _with_protocols(service: Service) -> Service:

@@ -196,7 +196,7 @@ def lay(world: Google, mode: Mode) -> None:
     wanted = service(annotations=annotations)
     marks = ("service.kubernetes.io/load-balancer-cleanup", FINALIZERS[mode])
     metadata = change(wanted.metadata, uid=UID, finalizers=marks)
-    world.kube._store(change(wanted, metadata=metadata))
+    world.kube.overwrite(change(wanted, metadata=metadata))
 
 
 @pytest.mark.spec("GCE-018", "GCE-021")
