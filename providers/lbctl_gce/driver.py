@@ -89,6 +89,7 @@ class GceDriver:
         """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
         reading = self._read()
         self._book.take_addresses(reading.bodies[ADDRESS])
+        self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
             body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
             for body in reading.bodies[RULE]

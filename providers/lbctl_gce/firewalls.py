@@ -6,12 +6,15 @@ again only when its content changes (legacy event `LoadBalancerManualChange`, L4
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from lbctl.model.ranges import ALLOW_ALL
 from lbctl.model.resource import Key, Outputs, Resource, Seen
 from lbctl.model.status import Notice, Severity
 from lbctl.plan.actions import Action, Verb
 from lbctl_gce.requests import Request
+from lbctl_gce.shapes import Fields, Json, read_firewall
 
 COMMAND = "command"
 VERBS = {Verb.CREATE: "create", Verb.UPDATE: "update", Verb.DELETE: "delete"}
@@ -24,6 +27,11 @@ class ManualRules:
     project: str
     applies: bool
     rules: dict[Key, Seen] = field(default_factory=dict)
+    present: tuple[Fields, ...] = ()
+
+    def look(self, bodies: Iterable[Json]) -> None:
+        """Take note of all rules of the network, whoever made them."""
+        self.present = tuple(read_firewall(body) for body in bodies) if self.applies else ()
 
     def note(self, action: Action, request: Request) -> Outputs:
         """Treat the refused write as done by somebody else, and remember the command."""
@@ -32,9 +40,29 @@ class ManualRules:
             self.rules.pop(step.key, None)
             return Outputs(gone=(step.key,))
         resource = Resource(step.key, step.desired.name, request.fields, step.desired.owners)
-        seen = Seen(resource, {"path": "", COMMAND: gcloud(step.verb, resource, self.project)})
+        covered = any(covers(rule, request.fields) for rule in self.present)
+        command = "" if covered else gcloud(step.verb, resource, self.project)
+        seen = Seen(resource, {"path": "", COMMAND: command})
         self.rules[step.key] = seen
         return Outputs(seen=(seen,))
+
+
+def covers(rule: Fields, wanted: Fields) -> bool:
+    """True when a rule lets through all that is wanted, to all instances that are meant."""
+    open_to_all = any(cidr in _list(rule["sources"]) for cidr in ALLOW_ALL.values())
+    sources = open_to_all or set(_list(wanted["sources"])) <= set(_list(rule["sources"]))
+    reaches = all(
+        not _list(rule[name]) or (_list(wanted[name]) and set(_list(wanted[name])) <= set(_list(rule[name])))
+        for name in ("destinations", "tags")
+    )
+    return sources and reaches and rule["network"] == wanted["network"] and _passes(rule, wanted)
+
+
+def _passes(rule: Fields, wanted: Fields) -> bool:
+    allowed = set(_list(rule["allowed"]))
+    return all(
+        entry in allowed or entry.partition(" ")[0] in allowed or "all" in allowed for entry in _list(wanted["allowed"])
+    )
 
 
 def gcloud(verb: Verb, resource: Resource, project: str) -> str:

@@ -17,6 +17,7 @@ from lbctl.model.objects import Node
 PROVIDER_ID = re.compile(r"gce://(?P<project>[^/]*)/(?P<zone>[^/]*)/(?P<name>[^/]+)")
 OLD_ZONE_LABEL = "failure-domain.beta.kubernetes.io/zone"
 SUBNET_LABEL = "cloud.google.com/gke-node-pool-subnet"
+OPERATION_LABEL = "operation.gke.io/type"
 MASTER_LABEL = "node-role.kubernetes.io/master"
 ALPHA_EXCLUDE_LABEL = "alpha.service-controller.kubernetes.io/exclude-balancer"
 MOST_IN_GROUP = 1000
@@ -30,6 +31,7 @@ class Machine:
     zone: str
     address: str = ""
     subnet: str = ""
+    draining: bool = False
 
     @property
     def path(self) -> str:
@@ -44,7 +46,8 @@ def machine_of(node: Node) -> Machine | None:
     if not place or found is None:
         return None
     subnet = node.metadata.labels.get(SUBNET_LABEL, "")
-    return Machine(canonical(found["name"]), place, internal_ip(node) or "", subnet)
+    draining = node.metadata.labels.get(OPERATION_LABEL) == "drain"
+    return Machine(canonical(found["name"]), place, internal_ip(node) or "", subnet, draining)
 
 
 def canonical(name: str) -> str:

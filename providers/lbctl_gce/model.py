@@ -229,7 +229,9 @@ class Balancer:
 
     def endpoint_groups(self) -> Iterator[Resource]:
         """A group for each zone with nodes, and the endpoints chosen for it."""
-        chosen = choose_endpoints(self.machines, self.current_endpoints(), name=self.labels.backend, intent=self.intent)
+        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
+        machines = [machine for machine in self.machines if not (machine.draining and self.mode.is_internal)]
+        chosen = choose_endpoints(machines, self.current_endpoints(), name=self.labels.backend, intent=self.intent)
         for zone, endpoints in chosen.items():
             group = Key(ENDPOINT_GROUP, f"{zone}/{self.labels.backend}")
             fields = {

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 import lbctl_gce.annotations as keys
 from lbctl.errors import InvalidService
 from lbctl.model.capabilities import Affinity, Capabilities
@@ -33,6 +35,7 @@ MOST_ADDRESSES = 2
 
 def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None = None) -> Intent:
     """The wish with its mode under `options["mode"]`; `InvalidService` with all problems."""
+    service = _with_protocols(service)
     values = keys.ANNOTATIONS.read(service.metadata.annotations)
     intent, problems = read_intent(service, capabilities=CAPABILITIES, values=values)
     choice = choose_mode(service, defaults=defaults, existing=existing)
@@ -40,10 +43,23 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     families = intent.families[:1] if choice.mode.is_legacy else intent.families
     intent = replace(intent, options=options, families=families)
     problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
-    if problems:
+    # What a Service that goes away asks for no longer matters, but its scopes do: the API takes its node ports first.
+    if problems and not _is_leaving(service):
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
     return replace(intent, notices=notices)
+
+
+def _is_leaving(service: Service) -> bool:
+    return service.spec.type != "LoadBalancer" or service.metadata.deletion_timestamp is not None
+
+
+def _with_protocols(service: Service) -> Service:
+    """The Service with TCP where a port names no protocol, as stored objects of old API servers have it."""
+    if all(port.protocol for port in service.spec.ports):
+        return service
+    ports = tuple(msgspec.structs.replace(port, protocol=port.protocol or "TCP") for port in service.spec.ports)
+    return msgspec.structs.replace(service, spec=msgspec.structs.replace(service.spec, ports=ports))
 
 
 def mode_of(intent: Intent) -> Mode:

@@ -223,6 +223,26 @@ def test_a_rule_of_our_name_that_another_service_claims_is_left_alone(world: Goo
     assert world.condition().reason == "NotOurs"
 
 
+@pytest.mark.spec("GCE-037")
+def test_an_external_ipv6_rule_has_its_length_and_any_spelling_of_it(world: Google) -> None:
+    """The address is a /96; another spelling of the same is no difference, and the length is not published."""
+    world.apply(service(ip_families=("IPv6",), ip_family_policy="SingleStack"))
+    (found,) = world.objects("forwardingRules").values()
+    assert found["IPAddress"].endswith("/96")
+    address = found["IPAddress"].removesuffix("/96")
+    assert world.addresses() == [address]
+    path = f"{REGIONAL}/forwardingRules/{found['name']}"
+    long = found["IPAddress"].replace("2600:1900:4000:", "2600:1900:4000:000")
+    world.compute.store.objects[path]["IPAddress"] = long
+    assert world.plans() == []
+    world.edit("web", ports=service(ports=(80, 443)).spec.ports)
+    world.settle(60)
+    (again,) = world.objects("forwardingRules").values()
+    assert again["IPAddress"] == f"{address}/96"
+    assert again["portRange"] == "80-443"
+    assert world.addresses() == [address]
+
+
 def test_two_families_have_an_address_each(build: Build) -> None:
     """One forwarding rule and one firewall rule each; the first address stays when the second comes."""
     world = build()

@@ -246,6 +246,23 @@ def test_numbers_that_an_operator_raised_are_kept_and_smaller_ones_raised(build:
     assert world.plans() == []
 
 
+@pytest.mark.spec("GCE-079")
+def test_a_firewall_rule_of_the_old_name_goes_once_the_new_one_is_there(build: Build) -> None:
+    """At no moment is there none."""
+    world = build()
+    lay(world, Mode.INTERNAL_GROUPS)
+    old, new = f"{GLOBAL}/firewalls/{LB}", f"{GLOBAL}/firewalls/k8s-fw-{LB}"
+    body = world.compute.store.objects.pop(new)
+    world.compute.store.put(old, body)
+    there = []
+    world.after = lambda _call, _n: there.append({old, new} & set(world.compute.store.objects))
+    world.crash()
+    world.settle(60)
+    assert new in world.compute.store.objects
+    assert old not in world.compute.store.objects
+    assert all(there)
+
+
 @pytest.mark.spec("GCE-093", "GCE-094")
 def test_leftovers_are_reported_by_their_names_and_left_alone(build: Build) -> None:
     """Objects with this cluster's mark and no Service are orphans; those of another cluster and of Ingress are not."""

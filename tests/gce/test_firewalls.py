@@ -144,6 +144,22 @@ def test_without_the_right_to_the_firewall_the_command_is_told_once(build: Build
     assert not world.exists()
 
 
+@pytest.mark.spec("GCE-076")
+def test_a_rule_of_others_that_lets_the_traffic_through_is_enough(build: Build) -> None:
+    """Nobody is told to make another."""
+    world = build(network_project=NETWORK_PROJECT)
+    deny_firewalls(world)
+    path = f"projects/{NETWORK_PROJECT}/global/firewalls/by-hand"
+    network = f"https://www.googleapis.com/compute/v1/projects/{NETWORK_PROJECT}/global/networks/default"
+    allowed = [{"IPProtocol": "tcp"}]
+    world.compute.store.put(path, {"network": network, "sourceRanges": ["0.0.0.0/0"], "allowed": allowed})
+    world.crash()
+    world.settle()
+    world.apply(service())
+    assert world.condition().status == "True"
+    assert "XPN" not in world.reasons()
+
+
 @pytest.mark.spec("GCE-078")
 def test_more_ports_than_a_rule_takes_are_refused_before_the_cloud_does(world: Google) -> None:
     """A hundred and fifty neighbouring ports are one range; as many single ones are too many."""

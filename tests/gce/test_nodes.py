@@ -135,6 +135,20 @@ def test_nodes_that_must_not_serve_do_not_join(world: Google, options: dict) -> 
     assert world.members() == {"n1", "n2"}
 
 
+@pytest.mark.spec("GCE-058")
+def test_a_draining_node_leaves_internal_endpoint_groups_alone(build: Build) -> None:
+    """Instance groups keep it, because leaving them cuts connections."""
+    world = build()
+    world.apply(service())
+    world.apply(service("inside", ports=(81,), load_balancer_class="networking.gke.io/l4-regional-internal"))
+    (path,) = [p for p in world.compute.store.members if "networkEndpointGroups/k8s2" in p]
+    labels = {"operation.gke.io/type": "drain"}
+    world.see_node(node("n1", provider_id=f"gce://{PROJECT}/{REGION}-b/n1", labels=labels))
+    world.settle(60)
+    assert [m.split(" ")[0].rpartition("/")[2] for m in world.compute.store.members[path]] == ["n2"]
+    assert world.members() == {"n1", "n2"}
+
+
 def test_a_subset_is_spread_over_zones_and_keeps_its_members() -> None:
     """Present members come first, the rest in the order of the hash; zones share evenly."""
     zones = {zone: [Machine(f"{zone}{index}", zone) for index in range(20)] for zone in "abc"}

@@ -130,7 +130,7 @@ def _check_address(store: Store, path: str, body: Body) -> None:
 
 
 def same_ip(one: str, other: str) -> bool:
-    return ipaddress.ip_interface(one) == ipaddress.ip_interface(other)
+    return ipaddress.ip_interface(one).ip == ipaddress.ip_interface(other).ip
 
 
 def _in_subnet(store: Store, body: Body, address: str) -> bool:

@@ -113,6 +113,15 @@ def test_several_protocols_need_a_backend_service():
         parse_service(change(service(), spec=change(service().spec, ports=ports)), defaults=DEFAULTS)
 
 
+@pytest.mark.spec("GCE-046")
+def test_a_port_without_protocol_is_tcp():
+    """Objects that were stored long ago may have none."""
+    wanted = service()
+    ports = (change(wanted.spec.ports[0], protocol=""),)
+    intent = parse_service(change(wanted, spec=change(wanted.spec, ports=ports)), defaults=DEFAULTS)
+    assert intent.protocols == {"TCP"}
+
+
 @pytest.mark.spec("GCE-047")
 def test_sctp_is_refused():
     """It is named."""
