@@ -13,6 +13,7 @@ from lbctl.driver import Outcome, Pending
 from lbctl.errors import Conflict
 from lbctl.model.resource import Outputs
 from lbctl_openstack.client import BALANCING, Client
+from lbctl_openstack.plan import DELETE, REPLACE
 
 GROWTH = 1.3
 LONGEST_SECONDS = 5.0
@@ -80,7 +81,7 @@ def outcome_of(item: Pending, state: str | None) -> Outcome | None:
     """What an operation came to, given the balancer's state (None when it does not exist); None while it goes on."""
     outputs = item.payload
     assert isinstance(outputs, Outputs)
-    leaves = bool(outputs.gone) and not outputs.seen
+    leaves = item.operation.split(" ")[1] in {DELETE, REPLACE}
     if state is None or state == "DELETED":
         return outputs if leaves else Conflict(f"the balancer of {item.operation} is gone")
     if state == "ACTIVE" and not leaves:

@@ -133,20 +133,3 @@ def test_what_is_left_of_a_balancer_deleted_by_hand_goes_with_the_service(scene:
     scene.settle(30)
     assert not scene.exists()
     assert scene.leftovers() == []
-
-
-@pytest.mark.spec("OS-021")
-def test_a_balancer_that_fails_while_it_is_made_is_made_anew_three_times(scene: Scene, cloud: Cloud):
-    """Octavia without its authority ends every creation in ERROR: three more tries, then no write, then a sentence."""
-    authority = cloud.layout.folder / "ca.pem"
-    hidden = authority.rename(authority.with_suffix(".away"))
-    try:
-        with cloud.octavia.counted() as calls:
-            scene.apply(service(ports=(80,)))
-            scene.settle(20)
-    finally:
-        hidden.rename(authority)
-    assert [call.method for call in calls if call.is_write] == ["POST", "DELETE"] * 3 + ["POST"]
-    assert "is in ERROR" in scene.condition().message
-    scene.delete("web")
-    assert scene.leftovers() == []
