@@ -27,8 +27,9 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit tests/behaviour tests/sim
 
+# Real processes are late on a loaded machine: what failed among others is run again alone, and counts if it fails again.
 test: env ## Every test
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
 test-openstack: env ## The OpenStack driver on a real Keystone, Neutron and Octavia, installed for it (some minutes)
 	$(BIN)/python -m tests.clouds.openstack.environment

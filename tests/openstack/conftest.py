@@ -13,11 +13,16 @@ from tests.openstack.scene import Scene
 Build = Callable[..., Scene]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def installed() -> None:
+    """Nothing is tried, and it is said, where the services have not been installed."""
+    if not (environment.is_made() or environment.is_required()):
+        pytest.skip("NOTHING OF OPENSTACK IS TESTED: its services are not installed; run `make test-openstack`")
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Keystone, Neutron and Octavia."""
-    if not (environment.is_made() or environment.is_required()):
-        pytest.skip("NOTHING OF OPENSTACK IS TESTED: its services are not installed; run `make test-openstack`")
     try:
         environment.make()
     except environment.CannotInstall as error:
