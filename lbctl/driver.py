@@ -5,6 +5,7 @@ loads no SDK; `DriverInfo.connect` does. The object that it returns is a `Driver
 
     __init__.py     DRIVER = DriverInfo(...)
     annotations.py  the table of annotations, as data
+    permissions.py  the rights that the driver needs, as data, and the cloud's own form of a role  pure
     settings.py     the driver's settings, and its upstream's configuration file
     names.py        upstream's names and tags, byte for byte
     parse.py        Service -> Intent                                              pure
@@ -217,8 +218,16 @@ class DriverInfo:
     the cloud. `watches` names further resources (`endpointslices`). `settings` is a msgspec struct or dataclass type.
     `classes` are the loadBalancerClass values that this driver's upstream answers to. `finalizers` are upstream's own
     mode finalizers, set and removed together with ours. `min_node_sync_seconds` is the least time between two target
-    updates of one scope for joining nodes. `tear_down` ends what outlives the process on this host, and removes its
-    state; it takes the decoded settings, and only sandboxes call it.
+    updates of one scope for joining nodes.
+
+    `permissions` makes the smallest role, in the cloud's own form, from the decoded settings and the Services to be
+    served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
+    (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
+    every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
+    how the cloud charges for an object that nobody uses.
+
+    `tear_down` ends what outlives the process on this host, and removes its state; it takes the decoded settings, and
+    only sandboxes call it.
     """
 
     name: str
@@ -238,4 +247,8 @@ class DriverInfo:
     own_finalizers: frozenset[str] = frozenset()
     min_node_sync_seconds: float = 10.0
     event_reasons: tuple[str, ...] = ()
+    permissions: Callable[[Any, Iterable[Service] | None], Mapping[str, Any]] = lambda _settings, _services: {}
+    controller_leases: tuple[str, ...] = ()
+    write_lease: str = ""
+    billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     tear_down: Callable[[Any], None] = lambda _settings: None
