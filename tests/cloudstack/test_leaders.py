@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbctl.driver import Cluster
-from lbctl_cloudstack import plan
+from lbctl_cloudstack.calls import NO_CALLS
 from lbctl_cloudstack.names import own_scope
 from tests.behaviour.test_leaders import go_on, work_until
 from tests.clouds.cloudstack.cloud import Cloud
@@ -14,8 +14,6 @@ from tests.clouds.cloudstack.server import CloudStackServer
 from tests.clouds.cloudstack.topology import add_network, add_tier, picture, served
 from tests.cloudstack.stage import Stage
 from tests.world import World, change, service
-
-NOT_CALLS = {plan.REMEMBER, plan.USE, plan.LET_GO}
 
 
 def successor(first: Stage) -> World:
@@ -79,7 +77,7 @@ def test_the_plan_is_what_is_done(serve, make):
     stage.settle()
 
     def judge():
-        planned = {a.id: a for one in stage.plans() for a in one.actions if a.call not in NOT_CALLS}
+        planned = {a.id: a for one in stage.plans() for a in one.actions if a.call not in NO_CALLS}
         cloud.faults.clear()
         stage.settle(200)
         made = [name for name, _ in cloud.faults.calls if is_write(name)]

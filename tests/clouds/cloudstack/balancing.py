@@ -64,6 +64,7 @@ def create_rule(cloud: Cloud, args: Arguments) -> Row:
         protocol=protocol,
         cidrs=" ".join(args.get("cidrlist") or ()),
         description=str(args.get("description") or ""),
+        idle_timeout=int(args.get("idletimeout") or 0),
         project_id=address.project_id,
     )
     if opens or (opens is None and not address.vpc_id):
@@ -148,14 +149,15 @@ def update_rule(cloud: Cloud, args: Arguments) -> Row:
         raise invalid(f"Unable to update load balancer rule {rule.id} in state Revoke")
     if args.get("protocol"):
         _check_protocol(cloud.networks[rule.network_id], str(args["protocol"]))
-    before = (rule.algorithm, rule.cidrs)
+    before = (rule.algorithm, rule.cidrs, rule.idle_timeout)
+    rule.idle_timeout = int(args.get("idletimeout") or rule.idle_timeout)
     rule.algorithm = str(args.get("algorithm") or rule.algorithm)
     rule.protocol = str(args.get("protocol") or rule.protocol)
     rule.name = str(args.get("name") or rule.name)
     rule.description = str(args.get("description") or rule.description)
     if args.get("cidrlist"):
         rule.cidrs = ",".join(args["cidrlist"])
-    applies = (rule.algorithm, rule.cidrs) != before
+    applies = (rule.algorithm, rule.cidrs, rule.idle_timeout) != before
 
     def effect() -> Row:
         if applies:
@@ -255,6 +257,7 @@ def tell_router(cloud: Cloud, rule: Rule) -> None:
             "algorithm": rule.algorithm,
             "private_port": rule.private_port,
             "sources": rule.cidrs,
+            "timeout": rule.idle_timeout,
             "members": sorted(rule.members),
             "stickiness": rule.stickiness and rule.stickiness["methodname"],
             "health": rule.health and rule.health.get("pingpath"),

@@ -85,6 +85,10 @@ class Cloud:
         job = self.jobs.submit(self.new_id(), command, queue=queue or self.new_id(), effect=effect)
         return {"jobid": job.id} | ({"id": entity} if entity else {})
 
+    def used_addresses(self, project_id: str) -> int:
+        """How many public addresses the account, or one of its projects, has."""
+        return sum(1 for a in self.addresses.values() if a.state != "Free" and a.project_id == project_id)
+
     def rules_of(self, address_id: str) -> list[Rule]:
         """The load balancer rules of an address."""
         return [rule for rule in self.rules.values() if rule.address_id == address_id]

@@ -58,6 +58,7 @@ class Rule:
     protocol: str
     cidrs: str = ""
     description: str = ""
+    idle_timeout: int = 0
     state: str = "Add"
     project_id: str = ""
     members: list[str] = field(default_factory=list)
@@ -175,6 +176,7 @@ def answer_rule(rule: Rule, address: Address) -> dict[str, Any]:
         "state": rule.state,
         "tags": answer_tags(rule.tags, "LoadBalancer"),
     }
+    row |= {"idletimeout": rule.idle_timeout} if rule.idle_timeout else {}
     return row | ({"projectid": rule.project_id} if rule.project_id else {})
 
 
