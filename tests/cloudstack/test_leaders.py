@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lbctl.driver import Cluster
-from lbctl_cloudstack.calls import NO_CALLS
 from lbctl_cloudstack.names import own_scope
 from tests.behaviour.test_leaders import go_on, work_until
 from tests.clouds.cloudstack.cloud import Cloud
-from tests.clouds.cloudstack.faults import is_write
 from tests.clouds.cloudstack.server import CloudStackServer
 from tests.clouds.cloudstack.topology import add_network, add_tier, picture, served
 from tests.cloudstack.stage import Stage
@@ -68,35 +66,6 @@ def test_an_old_leader_that_wakes_up_leaves_no_double(scenario):
     assert step > 3
 
 
-@pytest.mark.spec("CS-068")
-@pytest.mark.parametrize("make", [add_network, add_tier])
-def test_the_plan_is_what_is_done(serve, make):
-    """For creation, a changed port and deletion: exactly the plan's calls are made, each after those it waits for."""
-    cloud = Cloud()
-    stage = Stage(serve(cloud), make(cloud))
-    stage.settle()
-
-    def judge():
-        planned = {a.id: a for one in stage.plans() for a in one.actions if a.call not in NO_CALLS}
-        cloud.faults.clear()
-        stage.settle(200)
-        made = [name for name, _ in cloud.faults.calls if is_write(name)]
-        assert sorted(made) == sorted(action.call for action in planned.values())
-        for action in planned.values():
-            befores = [made.index(planned[one].call) for one in action.after & set(planned)]
-            last = len(made) - 1 - made[::-1].index(action.call)
-            assert all(before < last for before in befores)
-        assert planned
-
-    stage.kube.put(service(ports=(80, 443)))
-    judge()
-    stage.kube.put(service(ports=(80, 8443), annotations=dict(stage.live().metadata.annotations)))
-    judge()
-    stage.kube.delete("shop/web")
-    judge()
-    assert not stage.exists()
-
-
 @pytest.mark.spec("CS-072")
 def test_what_belongs_to_no_service_is_reported_and_left(stage: Stage):
     """The balancer of a Service that vanished while nobody watched serves on, and is known by its owner's name."""
@@ -128,18 +97,6 @@ def test_two_clusters_in_one_account_keep_apart(server: CloudStackServer):
     two.settle(1300)
     assert served(server.cloud, one.addresses()[0]).keys() == {80}
     assert not [*one.bugs, *two.bugs]
-
-
-@pytest.mark.spec("CS-075")
-def test_upstream_finds_what_it_would_have_made(stage: Stage):
-    """Names, ports, protocol, algorithm, members and firewall rules are those that upstream looks for and keeps."""
-    stage.apply(service(ports=(80,)))
-    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
-    assert rule.name == "a0000000100004000800000000000000-tcp-80"
-    assert (rule.public_port, rule.private_port, rule.protocol, rule.algorithm) == (80, 30080, "tcp", "roundrobin")
-    assert sorted(rule.members) == stage.machine_ids("n1", "n2")
-    (firewall,) = (f for f in stage.cloud.firewalls.values() if f.address_id == rule.address_id)
-    assert (firewall.protocol, firewall.start, firewall.end, firewall.cidrs) == ("tcp", 80, 80, ("0.0.0.0/0",))
 
 
 @pytest.mark.spec("CS-080")

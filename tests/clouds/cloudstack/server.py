@@ -193,6 +193,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.front.methods.append(self.command)
         with self.front.cloud.lock:
             fault = self.front.cloud.faults.note(command, raw)
+        if fault is not None and fault.how is How.JOB:
+            text = "Internal error executing command, please contact your administrator"
+            self.front.cloud.jobs.fail[command] = Refusal(530, text)
+            fault = None
         if fault is not None and fault.moment is Moment.BEFORE:
             self._fail(command, fault)
             return

@@ -21,6 +21,12 @@ def add_network(cloud: Cloud, name: str = "k8s", *, services: dict[str, str] = I
     return network
 
 
+def add_shared(cloud: Cloud, name: str = "lan") -> Network:
+    """A shared network, whose balancer is an appliance and which has no filter."""
+    services = {"Dhcp": "VirtualRouter", "Dns": "VirtualRouter", "Lb": "Netscaler"}
+    return add_network(cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb")
+
+
 def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services: dict[str, str] = TIER) -> Network:
     """A tier of the VPC with an ACL list of this name; `default_allow` and `default_deny` are the built in ones."""
     entry = AclList(cloud.new_id(), acl, "" if acl.startswith("default_") else VPC_ID)
