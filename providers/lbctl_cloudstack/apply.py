@@ -118,6 +118,7 @@ class Writer:
         return Seen(Resource(ADDRESS, "", fields, owners), outputs, ours=is_ours)
 
     def _disassociate(self, action: Action, refs: Refs) -> Reply:
+        self.facts.check_release(refs.scope)
         gone = tuple(step.key for step in action.steps)
         return self._delete(calls.RELEASE, refs.scope[ADDRESS].outputs["id"], Outputs(gone=gone))
 
@@ -146,7 +147,7 @@ class Writer:
     def _untag(self, action: Action, refs: Refs) -> Reply:
         step = action.steps[0]
         keys = [SERVICE_TAG, UID_TAG]
-        if step.verb is Verb.RELEASE or _is_given_up(step):
+        if step.verb in (Verb.RELEASE, Verb.DELETE) or _is_given_up(step):
             keys += [CLUSTER_TAG, OWNER_TAG]
         keys += [HALF_TAG] if is_udp_half(refs.scope.scope) else []
         reply = self.api.write(

@@ -9,6 +9,7 @@ from lbctl.driver import Finding, Level
 from lbctl.errors import CloudError, PermissionDenied
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.facts import FactReader
+from lbctl_cloudstack.names import read_mark, read_rule_name
 from lbctl_cloudstack.networks import Network, network_problems
 from lbctl_cloudstack.permissions import PERMISSIONS, Permission, When
 from lbctl_cloudstack.settings import CloudStackSettings
@@ -34,6 +35,7 @@ class Checks:
             ("permissions", self._permissions),
             ("networks", self._networks),
             ("machines", self._machines),
+            ("rules", self._rules),
         )
         for subject, check in checks:
             try:
@@ -103,6 +105,16 @@ class Checks:
         for notice in self.facts.unmatched():
             hint = "set the node's provider id, or give the machine the node's name"
             yield Finding(Level.WARNING, "machines", notice.message, hint)
+
+    def _rules(self) -> Iterator[Finding]:
+        """Rules that nobody but their Service can claim: gc never removes them, as another cluster may own them."""
+        rows = self.api.rows("listLoadBalancerRules", "loadbalancerrule", **self.api.scoped())
+        names = ((read_rule_name(str(row["name"])), str(row.get("description") or "")) for row in rows)
+        balancers = sorted({name.balancer for name, mark in names if name is not None and read_mark(mark) is None})
+        if balancers:
+            message = f"{len(balancers)} balancers have upstream's names and no cluster's mark: {', '.join(balancers)}"
+            hint = "each should be `a` and the uid of a Service of some cluster; the others were left behind"
+            yield Finding(Level.OK, "unmarked rules", message, hint)
 
 
 def _permission(permission: Permission, *, is_allowed: bool, tags: bool) -> Finding:

@@ -16,7 +16,7 @@ from typing import Any
 from lbctl.annotations import DELETION_POLICY
 from lbctl.clock import Clock
 from lbctl.driver import World
-from lbctl.errors import Conflict, NotReady, PermissionDenied
+from lbctl.errors import Conflict, NotReady, OwnedByOther, PermissionDenied
 from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, Scope
 from lbctl.model.status import Notice
@@ -41,6 +41,7 @@ from lbctl_cloudstack.targets import moving_away, ports_in, staying
 
 CACHE_SECONDS = 600.0
 CANDIDATE_SECONDS = 60.0
+CLEARED_SECONDS = 30.0
 FIRST_WITH_SOURCES = (4, 18)
 
 
@@ -68,6 +69,7 @@ class FactReader:
         self._matched: tuple[NodeSet, Matched] | None = None
         self._reserved: dict[str, str] = {}
         self._given_up: dict[Scope, str] = {}
+        self._cleared: dict[str, float] = {}
         self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
 
     def read(self, scope: Scope, world: World) -> Facts:
@@ -246,14 +248,37 @@ class FactReader:
         seen = observed.get(ADDRESS)
         if seen is None or not seen.ours or any(map(_keeps_address, world.services.values())):
             return None
-        address_id = seen.outputs["id"]
+        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
+        guests = self._look_for_guests(seen.outputs["id"], balancers)
+        if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
+            raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
+        return guests
+
+    def check_release(self, observed: Observed) -> None:
+        """Raise `OwnedByOther` when a release would take along what is not this scope's.
+
+        Costs nothing when that was just looked at to make the plan, else four lists.
+        """
+        seen = observed[ADDRESS]
+        with self._lock:
+            cleared_at = self._cleared.get(seen.outputs["id"])
+        if cleared_at is not None and self._clock.monotonic() - cleared_at <= CLEARED_SECONDS:
+            return
+        guests = self._look_for_guests(seen.outputs["id"], {balancer_name(owner.uid) for owner in observed.owners()})
+        if guests:
+            message = f"{seen.outputs['ip']} is not released: it would take along {', '.join(guests)}"
+            raise OwnedByOther(message, hint="remove those first, or release the address by hand")
+
+    def _look_for_guests(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         rows = self._api.rows("listPublicIpAddresses", "publicipaddress", id=address_id, **self._api.scoped())
-        if not rows:
-            return ()
         if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
             return ("a network's own use",)
-        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        return self._other_rules(address_id, balancers)
+        guests = self._other_rules(address_id, balancers) if rows else ()
+        with self._lock:
+            self._cleared.pop(address_id, None)
+            if not guests:
+                self._cleared[address_id] = self._clock.monotonic()
+        return guests
 
     def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         """By names, not by what is known of the scope: what is still being made for it is no guest."""

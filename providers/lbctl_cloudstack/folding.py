@@ -60,7 +60,7 @@ class Folding:
     def actions(self) -> Iterator[Action]:
         """All actions, not yet ordered."""
         address = self._steps.get(ADDRESS)
-        if address is not None and address.verb is Verb.DELETE:
+        if address is not None and address.verb is Verb.DELETE and not self._has_guests():
             yield from self._release(address)
             return
         yield from self._address(address)
@@ -110,12 +110,16 @@ class Folding:
         steps = (address, *(step for step in rest if "@" not in step.key.id))
         yield Action(RELEASE, RELEASE, steps, after=frozenset(action.id for action in closed))
 
+    def _has_guests(self) -> bool:
+        """True when somebody else's rule is on the address: a release would take it along."""
+        return any(not seen.ours for seen in self._observed.of_kind("rule"))
+
     def _address(self, step: Step | None) -> Iterator[Action]:
         if step is None:
             yield from self._adopt_address()
         elif step.verb is Verb.CREATE:
             yield from self._associate(step)
-        elif any(change.field in ("let_go", "given_up") for change in step.changes):
+        elif step.verb is Verb.DELETE or any(change.field in ("let_go", "given_up") for change in step.changes):
             has_tags = step.seen is not None and step.seen.outputs.get("tags")
             yield Action("let-go", UNTAG if has_tags else LET_GO, (step,))
         elif any(change.field == "tagged" for change in step.changes):

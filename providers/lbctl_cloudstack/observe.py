@@ -381,6 +381,8 @@ def address_outputs(row: Row) -> dict[str, str]:
     outputs = {"id": str(row["id"]), "ip": str(row["ipaddress"])}
     if OWNER_TAG in tags_of(row):
         outputs["tags"] = "true"
+    if row.get("allocated"):
+        outputs["created"] = str(row["allocated"])
     flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
     return outputs | {name: "true" for name, value in flags.items() if value}
 

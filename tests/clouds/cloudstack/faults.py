@@ -27,6 +27,7 @@ class How(enum.Enum):
     THROTTLE = "429"
     ERROR = "530"
     JOB = "the job is accepted and fails"
+    LATE = "connection reset, and the request arrives when the server is told to let it in"
 
 
 @dataclass

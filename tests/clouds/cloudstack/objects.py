@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Tags = dict[str, str]
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -153,9 +155,7 @@ def answer_address(address: Address) -> dict[str, Any]:
     }
     optional = {"associatednetworkid": address.network_id, "vpcid": address.vpc_id, "projectid": address.project_id}
     if address.allocated:
-        row["allocated"] = (
-            f"2026-01-01T00:{int(address.allocated) // 60 % 60:02d}:{int(address.allocated) % 60:02d}+0000"
-        )
+        row["allocated"] = (BEGINNING + timedelta(seconds=address.allocated)).strftime("%Y-%m-%dT%H:%M:%S%z")
     return row | {name: value for name, value in optional.items() if value}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -131,6 +132,7 @@ class CloudStackServer:
         self.skew_seconds = 0.0
         self.only_post = False
         self.methods: list[str] = []
+        self.late: list[tuple[str, dict[str, str]]] = []
         server = self
 
         class Handler(_Handler):
@@ -153,6 +155,13 @@ class CloudStackServer:
     def url(self) -> str:
         """The endpoint."""
         return f"http://127.0.0.1:{self._http.server_port}/client/api"
+
+    def let_in(self) -> None:
+        """Carry out the requests that were held up on their way; nobody waits for their answers."""
+        while self.late:
+            _, raw = self.late.pop(0)
+            with suppress(Refusal):
+                self.answer(raw)
 
     def wall_clock(self) -> datetime:
         """The server's idea of the time."""
@@ -197,6 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = "Internal error executing command, please contact your administrator"
             self.front.cloud.jobs.fail[command] = Refusal(530, text)
             fault = None
+        if fault is not None and fault.how is How.LATE:
+            self.front.late.append((command, raw))
         if fault is not None and fault.moment is Moment.BEFORE:
             self._fail(command, fault)
             return
@@ -218,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, command: str, fault: Fault) -> None:
         envelope = f"{command.lower()}response"
-        if fault.how is How.RESET:
+        if fault.how in (How.RESET, How.LATE):
             self.close_connection = True
             self.connection.close()
         elif fault.how is How.HTML:
