@@ -39,7 +39,7 @@ from lbctl_cloudstack.names import (
     port_of,
     write_mark,
 )
-from lbctl_cloudstack.observe import address_outputs
+from lbctl_cloudstack.observe import address_outputs, spare_entries
 from lbctl_cloudstack.settings import CloudStackSettings
 
 Reply = Outputs | Pending
@@ -316,6 +316,8 @@ class Writer:
             return self._delete(command, part.id, Outputs(gone=(step.key,)))
         cidrs = frozenset(cidr for text in left.values() for cidr in text.split(","))
         fields = {**known.resource.fields, "cidrs": cidrs}
+        if step.key.kind == "acl":
+            fields["spare"] = spare_entries(left)
         rest = Seen(replace(known.resource, fields=fields), left)
         return self._delete(command, part.id, Outputs((rest,)))
 

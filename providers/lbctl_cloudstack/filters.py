@@ -38,14 +38,16 @@ def firewall_actions(step: Step) -> Iterator[Action]:
 
 
 def acl_actions(step: Step) -> Iterator[Action]:
-    """The new entry before the old ones go."""
+    """The new entry before the old ones go, and before those that let in nobody else."""
     new, held = _wanted(step), _held(step.seen)
-    kept = frozenset(cidr for _, cidrs in held if cidrs <= new for cidr in cidrs)
+    spare = _texts(step.seen.resource.fields.get("spare")) if step.seen is not None else frozenset()
+    stays = [entry for entry, cidrs in held if cidrs <= new and entry not in spare]
+    kept = frozenset(cidr for entry, cidrs in held if entry in stays for cidr in cidrs)
     if new - kept:
         yield Action(f"{ALLOW} {step.key.id}", ALLOW, (_harmless(step),), payload=Part(cidrs=new - kept))
-    for item_id, cidrs in held:
-        if not cidrs <= new:
-            yield Action(f"{DISALLOW} {step.key.id} {item_id}", DISALLOW, (step,), payload=Part(id=item_id))
+    for entry, _ in held:
+        if entry not in stays:
+            yield Action(f"{DISALLOW} {step.key.id} {entry}", DISALLOW, (step,), payload=Part(id=entry))
 
 
 def closing(key: Key, rule_id: str, step: Step, cidrs: frozenset[str] = frozenset()) -> Action:

@@ -300,7 +300,7 @@ class View:
             fields: dict[str, Hashable] = {"cidrs": ranges, "protocol": port.protocol.lower()}
             yield Resource(part_key("firewall", rule.key), rule.name, fields, self._owners, needs)
         if network.has_own_acl and self.options["acl"] == "manage":
-            fields = {"cidrs": ranges, "protocol": port.protocol.lower(), "acl": network.acl_id}
+            fields = {"cidrs": ranges, "protocol": port.protocol.lower(), "acl": network.acl_id, "spare": frozenset()}
             yield Resource(part_key("acl", rule.key), rule.name, fields, self._owners, needs)
 
     def _stickiness(self, rule: Resource, port: Port) -> Iterator[Resource]:

@@ -127,6 +127,7 @@ class _Observer:
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
             fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": _transport(item), "acl": acl}
+            fields["spare"] = spare_entries(outputs)
             group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
 
@@ -263,13 +264,15 @@ class _Observer:
         port, protocol = int(row["publicport"]), _transport(row)
         items = [item for item in self._reading.acl_items if _opens(item, port, protocol) and _admits(item)]
         own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
+        spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
         if not own and not row.get("description"):
             reasons = {"", upstreams_reason(balancer_name(owner.uid))}
             own = [item for item in items if str(item.get("reason") or "") in reasons]
         if not own:
             return None
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
-        return {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}, outputs
+        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"]), "spare": spare}
+        return fields, outputs
 
     def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
         mark = read_mark(str(item.get("reason") or ""))
@@ -390,6 +393,18 @@ def address_outputs(row: Row) -> dict[str, str]:
 def union(texts: Iterable[str]) -> frozenset[str]:
     """All CIDRs of several lists."""
     return frozenset(cidr for text in texts for cidr in cidrs_of(text))
+
+
+def spare_entries(outputs: Mapping[str, str]) -> frozenset[str]:
+    """Entries that let in nobody whom larger ones do not: the server takes the same entry twice."""
+    admitted: set[str] = set()
+    spare: set[str] = set()
+    for entry, text in sorted(outputs.items(), key=lambda item: (-len(cidrs_of(item[1])), item[0])):
+        cidrs = cidrs_of(text)
+        if cidrs <= admitted:
+            spare.add(entry)
+        admitted |= cidrs
+    return frozenset(spare)
 
 
 def _transport(row: Row) -> str:

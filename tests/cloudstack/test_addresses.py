@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
-from tests.clouds.cloudstack.topology import add_address, picture, served
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, picture, served
 from tests.cloudstack.stage import Stage
 from tests.world import service
 
@@ -274,7 +274,7 @@ def test_a_users_address_stays_after_its_name_was_cleared(stage: Stage):
 @pytest.mark.spec("CS-065")
 def test_an_exhausted_limit_is_named(stage: Stage):
     """At the account's limit of addresses the Service says so, and is served once there is room."""
-    stage.cloud.address_limit = 2
+    stage.cloud.address_limit = BYSTANDING_ADDRESSES
     stage.apply(service())
     assert stage.condition().reason == "QuotaExceeded"
     stage.cloud.address_limit = 10

@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.driver import Finding, Level
 from tests.clouds.cloudstack.cloud import Cloud
-from tests.clouds.cloudstack.topology import add_network, add_tier
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_network, add_tier
 from tests.cloudstack.stage import Stage, role_commands
 from tests.world import node, service
 
@@ -27,7 +27,7 @@ def test_all_well_is_said_thing_by_thing(serve):
     texts = {f.subject: f.message for f in found}
     assert texts["server"].startswith("CloudStack 4.22")
     assert texts["identity"] == "account lbctl of domain ROOT/shop, role lbctl of type User"
-    assert texts["limits"] == "2 of Unlimited public addresses are in use"
+    assert texts["limits"] == f"{BYSTANDING_ADDRESSES} of Unlimited public addresses are in use"
     assert "VpcVirtualRouter balances, sources by ACL entries" in texts["network tier"]
     assert "DefaultNetworkOfferingForVpcNetworks with Dhcp, Dns, Lb, NetworkACL" in texts["network tier"]
     assert texts["machines"] == "2 virtual machines are visible"
@@ -57,13 +57,13 @@ def test_what_the_role_hides_is_a_warning(serve):
     assert findings(stage, "network k8s")
 
 
-@pytest.mark.parametrize(("limit", "level"), [(10, Level.OK), (2, Level.FAILED)])
+@pytest.mark.parametrize(("limit", "level"), [(10, Level.OK), (BYSTANDING_ADDRESSES, Level.FAILED)])
 def test_limits_are_told_with_used_and_limit(serve, limit, level):
-    """Two addresses are in use: of ten that is well, of two it is the end."""
+    """Five addresses are in use: of ten that is well, of five it is the end."""
     stage = Stage(serve())
     stage.cloud.address_limit = limit
     (finding,) = findings(stage, "limits")
-    assert (finding.level, finding.message) == (level, f"2 of {limit} public addresses are in use")
+    assert (finding.level, finding.message) == (level, f"{BYSTANDING_ADDRESSES} of {limit} public addresses are in use")
     assert bool(finding.hint) == (level is Level.FAILED)
 
 
@@ -73,7 +73,7 @@ def test_a_projects_limits_are_its_own(serve):
     network = add_network(cloud, project_id=PROJECT)
     stage = Stage(serve(cloud), network, options={"project_id": "team"}, project_id=PROJECT)
     (finding,) = findings(stage, "limits")
-    assert finding.message == "2 of 20 public addresses are in use"
+    assert finding.message == f"{BYSTANDING_ADDRESSES} of 20 public addresses are in use"
     lost = Stage(serve(), options={"project_id": "00000000-0000-4000-8000-00000000dead"})
     assert Level.FAILED in {f.level for f in findings(lost, "identity")}
 

@@ -21,7 +21,7 @@ from lbctl_cloudstack.settings import CloudStackSettings
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.faults import How, Moment
 from tests.clouds.cloudstack.server import API_KEY, SECRET_KEY, CloudStackServer
-from tests.clouds.cloudstack.topology import add_address, add_machine, add_network
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, add_machine, add_network
 from tests.cloudstack.stage import Stage
 from tests.cloudstack.test_wishes import PROXY, SOURCES, STICKINESS
 from tests.world import service
@@ -214,9 +214,9 @@ def test_forgotten_jobs_and_restarts_duplicate_nothing(stage: Stage):
     stage.cloud.jobs.by_id.clear()
     stage.settle(200)
     assert stage.served().keys() == {80, 443}
-    assert len([r for r in stage.cloud.rules.values() if r.name.startswith("a0")]) == 2
+    assert len([r for r in stage.cloud.rules.values() if r.name.startswith("a00000001")]) == 2
     allocated = [a for a in stage.cloud.addresses.values() if a.state == "Allocated"]
-    assert len(allocated) == 3  # two are bystanders
+    assert len(allocated) == BYSTANDING_ADDRESSES + 1
     assert stage.plans() == []
 
 
@@ -237,7 +237,7 @@ def test_reads_are_repeated_and_writes_are_not(server):
 def test_a_rule_stuck_in_revoke_is_deleted_again(stage: Stage):
     """A rule that the server could not delete does not count as served: it is deleted again and made anew."""
     stage.apply(service())
-    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
+    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
     rule.state, rule.served = "Revoke", None
     stage.settle(700)
     assert stage.served().keys() == {80}
@@ -250,7 +250,7 @@ def test_a_deletion_of_what_is_gone_already_only_reads(stage: Stage):
     """When somebody has released the address, the Service goes without a write to the cloud that is refused."""
     stage.apply(service())
     for things in (stage.cloud.rules, stage.cloud.firewalls):
-        for key in [k for k, t in things.items() if getattr(t, "name", "a0").startswith("a0")]:
+        for key in [k for k, t in things.items() if getattr(t, "name", "a00000001").startswith("a00000001")]:
             del things[key]
     (ip,) = stage.addresses()
     address = next(a for a in stage.cloud.addresses.values() if a.ip == ip)
