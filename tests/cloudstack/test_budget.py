@@ -46,7 +46,7 @@ def test_deletion_costs_the_same_for_any_number_of_ports(stage: Stage):
 def test_a_pass_over_many_services_is_three_lists(stage: Stage):
     """The drift pass over 200 Services lists rules, addresses and firewall rules once each, and changes nothing."""
     add_pool(stage.cloud, 250)
-    free = [address.ip for address in stage.cloud.addresses.values() if address.state == "Free"]
+    free = sorted({address.ip for address in stage.cloud.addresses.values() if address.state == "Free"})
     for number in range(200):
         stored = stage.kube.put(service(f"web{number}"))
         ports = [(80, stored.spec.ports[0].node_port)]
