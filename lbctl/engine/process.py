@@ -171,6 +171,7 @@ class Process:
                 renew_deadline=lease.renew_deadline_seconds,
                 retry_period=lease.retry_seconds,
             ),
+            emit=self._recorder.emit,
         )
         self._spawn("lease", lambda: self._lead(election))
         return election
@@ -219,6 +220,7 @@ class Process:
         self._recorder.wake()
         for thread in self._threads:
             thread.join(timeout=15)
+        self._recorder.drain(self._clock.monotonic())  # the end of the leadership is news too
         self.assembly.close()
         if self._endpoints is not None:
             self._endpoints.close()

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+QUIET_SECONDS = 0.005
+"""A line that took this long to come had to be waited for: nothing more is there to be read yet."""
+
 V_contra = TypeVar("V_contra", contravariant=True)
 
 
@@ -178,12 +181,16 @@ class Reflector(Generic[T]):
 
     def _read_lines(self, stream: Stream) -> None:
         stream.allow_silence(self._protocol.silence_seconds)
+        read_at = self._clock.monotonic()
         for line in stream.lines():
             now = self._clock.monotonic()
             self._take(line, now)
             if self._protocol.lists_in_vain(now):
                 raise unreachable("list", self._resource.target, "the server does not end the streamed list")
             stream.allow_silence(self._protocol.silence_seconds)
+            if now - read_at > QUIET_SECONDS and not self._protocol.loading:
+                self._clock.wait(self._resource.gather_seconds, self._stopping)
+            read_at = self._clock.monotonic()
 
     def _take(self, line: bytes, now: float) -> None:
         self.stats.events += 1

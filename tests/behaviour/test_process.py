@@ -115,3 +115,16 @@ def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
         one for one in api.store.objects("coordination.k8s.io/v1", "Lease") if one["metadata"]["name"] == "lbctl"
     ]
     assert lease["spec"].get("holderIdentity", "") == ""
+
+
+def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
+    """As client-go tells them, with the identity, so that `kubectl describe lease` shows who led and until when."""
+    running = Running(api, tmp_path)
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+    finally:
+        running.stop()
+    events = [e for e in api.store.objects("v1", "Event", "kube-system") if e["reason"] == "LeaderElection"]
+    assert {event["involvedObject"]["name"] for event in events} == {"lbctl"}
+    said = sorted(event["message"].partition(" ")[2] for event in events)
+    assert said == ["became leader", "stopped leading"]
