@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
 import pytest
 
 from lbctl.clock import SystemClock
+from lbctl.driver import DriverInfo
 from lbctl.engine.process import Process
+from lbctl.kube.lease import micro_time
 from lbctl.sandbox.api import ApiServer
 from lbctl.settings import load
 from tests.bench.free_cloud import INFO
@@ -17,7 +20,7 @@ from tests.bench.free_cloud import INFO
 class Running:
     """A process in a thread."""
 
-    def __init__(self, api: ApiServer, folder: Path) -> None:
+    def __init__(self, api: ApiServer, folder: Path, info: DriverInfo = INFO) -> None:
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig())
         flags = {
@@ -27,7 +30,7 @@ class Running:
             "accounts.free.settings.file": str(folder / "state"),
         }
         settings = load(file=None, environ={}, flags=flags).settings
-        self.process = Process(settings, clock=SystemClock(), find=lambda _name: INFO)
+        self.process = Process(settings, clock=SystemClock(), find=lambda _name: info)
         self.thread = threading.Thread(target=self.process.run)
         self.thread.start()
 
@@ -111,10 +114,7 @@ def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
             assert b"lbctl_build_info" in reply.read()
     finally:
         running.stop()
-    (lease,) = [
-        one for one in api.store.objects("coordination.k8s.io/v1", "Lease") if one["metadata"]["name"] == "lbctl"
-    ]
-    assert lease["spec"].get("holderIdentity", "") == ""
+    assert lease_named(api, "lbctl")["spec"].get("holderIdentity", "") == ""
 
 
 def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
@@ -128,3 +128,45 @@ def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
     assert {event["involvedObject"]["name"] for event in events} == {"lbctl"}
     said = sorted(event["message"].partition(" ")[2] for event in events)
     assert said == ["became leader", "stopped leading"]
+
+
+def locker(holder: str) -> dict:
+    """The Lease by which the writers of the cloud's shared objects take turns."""
+    spec = {"leaseDurationSeconds": 900, "holderIdentity": holder, "renewTime": micro_time(SystemClock().now())}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "locker", "namespace": "kube-system"},
+        "spec": spec,
+    }
+
+
+@pytest.mark.spec("AZ-092")
+def test_the_cloud_is_written_only_in_our_turn(api, tmp_path):
+    """The Lease is taken before the first write and free again when the Service is served."""
+    api.store.seed([locker("")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, write_lease="kube-system/locker"))
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+        running.until(lambda: lease_named(api, "locker")["spec"].get("holderIdentity", "") == "")
+        assert lease_named(api, "locker")["spec"]["acquireTime"]
+    finally:
+        running.stop()
+
+
+@pytest.mark.spec("AZ-092")
+def test_out_of_turn_a_service_waits_and_says_for_whom(api, tmp_path):
+    """Nothing is written in the cloud, and the condition names the holder."""
+    api.store.seed([locker("resource-provider")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, write_lease="kube-system/locker"))
+    try:
+        running.until(lambda: "resource-provider" in str(web(api)["status"].get("conditions")))
+        assert running.writes == 0
+    finally:
+        running.stop()
+
+
+def lease_named(api: ApiServer, name: str) -> dict:
+    """A Lease as it is stored."""
+    leases = api.store.objects("coordination.k8s.io/v1", "Lease")
+    return next(one for one in leases if one["metadata"]["name"] == name)
