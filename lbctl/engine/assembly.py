@@ -85,7 +85,14 @@ def assemble(
     infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     accounts = {
         name: _connect(
-            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            clock=clock,
+            source=source,
+            record_call=record_call,
+            reads=reads,
         )
         for name, info in infos.items()
     }
@@ -165,13 +172,17 @@ def _connect(
     clock: Clock,
     source: random.Random,
     record_call: RecordCall,
+    reads: ClusterReads,
 ) -> Account:
+    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
+        settings=decoded,
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
+        config_maps={key: data for key, data in found.items() if data is not None},
     )
     return Account(name, info, connect(info, setup))
