@@ -40,10 +40,3 @@ class Checks:
             failure = translated(error, method)
             return Finding(Level.FAILED, method, failure.message, f"grant {METHODS[method].permission}")
         return Finding(Level.OK, method, "can be read")
-
-
-def permissions() -> dict[str, tuple[str, ...]]:
-    """All permissions that the driver needs, for the cluster's project and for the network's."""
-    mine = sorted({method.permission for method in METHODS.values() if not method.network})
-    network = sorted({method.permission for method in METHODS.values() if method.network})
-    return {"project": tuple(mine), "network project": tuple(network)}

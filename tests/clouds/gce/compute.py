@@ -13,6 +13,7 @@ from tests.clouds.gce.faults import Fault, Journal, is_read
 from tests.clouds.gce.filters import parse_filter
 from tests.clouds.gce.membership import MEMBERSHIP
 from tests.clouds.gce.operations import Operation, Operations
+from tests.clouds.gce.permissions import Need, needs
 from tests.clouds.gce.store import ROOT, Body, Store, path_of
 
 PATCHABLE = {"forwardingRules": {"allowGlobalAccess", "networkTier", "fingerprint", "labels", "description"}}
@@ -38,6 +39,8 @@ class Compute:
         self.faults: list[Fault] = []
         self.limits: dict[str, int] = {}
         self.denied: set[tuple[str, str]] = set()
+        self.granted: dict[str, set[str]] | None = None
+        self.used: set[Need] = set()
         self.wrong_replies: list[str] = []
         self.lock = threading.RLock()
 
@@ -53,6 +56,7 @@ class Compute:
                 raise Refusal(403, "forbidden", f"Required 'compute.{method.id}' permission for '{path['project']}'")
             check_parameters(method, path, query)
             given = checked(method.request, body, reply=False) if method.request else {}
+            self._authorize(method, path, given)
             reply = self._dispatch(method, {**path, **query}, given, fault)
             try:
                 checked(method.response, reply, reply=True)
@@ -60,6 +64,16 @@ class Compute:
                 self.wrong_replies.append(f"{method.id}: {wrong.message}")
                 raise
             return reply, bool(fault and fault.lost)
+
+    def _authorize(self, method: Method, path: dict[str, str], body: Body) -> None:
+        if self.granted is None:
+            return
+        has_target = method.name in ("delete", "patch")
+        target = _target(method, _place(path), _collection(method), path) if has_target else ""
+        for project, permission in needs(method.id, path["project"], target, body, self.store):
+            self.used.add((project, permission))
+            if permission not in self.granted.get(project, ()):
+                raise Refusal(403, "forbidden", f"Required '{permission}' permission for 'projects/{project}'")
 
     def _dispatch(self, method: Method, params: dict[str, str], body: Body, fault: Fault | None) -> Reply:
         if method.id.split(".")[0].endswith("Operations"):

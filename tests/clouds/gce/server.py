@@ -10,7 +10,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.clouds.gce.compute import Compute
-from tests.clouds.gce.credentials import TOKEN
+from tests.clouds.gce.credentials import TOKEN, TOKEN_REPLY
 from tests.clouds.gce.description import find_method
 from tests.clouds.gce.errors import Refusal
 
@@ -76,7 +76,7 @@ class ComputeServer:
     def admit(self, path: str, bearer: str) -> tuple[int, Any] | None:
         """A token for whoever asks; a refusal of calls without it."""
         if path == "/token":
-            return 200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
+            return 200, TOKEN_REPLY
         if bearer != f"Bearer {TOKEN}":
             return 401, Refusal(401, "authError", "Invalid Credentials").body()
         return None
