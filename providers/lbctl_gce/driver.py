@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -28,7 +29,9 @@ from lbctl_gce.parse import is_leaving, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
 from lbctl_gce.settings import GceSettings, read_config
-from lbctl_gce.shared import model_cluster
+from lbctl_gce.shared import model_cluster, undetermined
+
+log = logging.getLogger(__name__)
 
 
 class GceDriver:
@@ -37,6 +40,8 @@ class GceDriver:
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
         config = read_config(settings)
+        for key in config.unknown_keys:
+            log.warning("gce.conf: %s", key)
         self.info = info
         self._clock = setup.clock
         self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(_ingress_uid(setup)))
@@ -47,6 +52,7 @@ class GceDriver:
         self._writer = Writer(self._client, self._place, self._manual)
         self._existing: dict[str, Mode] = {}
         self._claims = NameClaims(self._place)
+        self._strays: frozenset[str] = frozenset()
         self._book = FactBook(
             addresses=lambda: self._items("addresses.list"),
             instances=lambda: self._items("instances.aggregatedList"),
@@ -97,6 +103,7 @@ class GceDriver:
         """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
         reading = self._read()
         self._claims.keep(world.services)
+        self._strays = world.nodes.project(undetermined)
         self._book.take_addresses(reading.bodies[ADDRESS])
         self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
@@ -149,7 +156,7 @@ class GceDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._client, self._place).run()
+        return Checks(self._client, self._place, self._strays).run()
 
     def close(self) -> None:
         """Let go of connections."""

@@ -73,6 +73,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_of("globalOperations", "get list", ALL),
     *_of("regionOperations", "get", ALL),
     *_of("zoneOperations", "get", GROUPS | ENDPOINTS),
+    *_of("projects", "get", network=True),
     *_of("firewalls", "list", network=True),
     *_of("subnetworks", "list", network=True),
     *_of("firewalls", f"{LIFE} update", ALL, network=True),
