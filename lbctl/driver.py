@@ -197,7 +197,9 @@ class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `read_secret` gives
+    the data of a Secret by its `namespace/name`, None when there is none: one GET of the API server, for drivers whose
+    upstream keeps its configuration there.
     """
 
     cluster: Cluster
@@ -206,6 +208,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+    read_secret: Callable[[str], Mapping[str, str] | None] = lambda _key: None
 
 
 @dataclass(frozen=True, slots=True)
