@@ -7,6 +7,7 @@ from typing import Any
 
 from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
+from lbctl.model.node import NodeSet
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status
@@ -25,6 +26,7 @@ from lbctl_azure.placement import scope_of
 from lbctl_azure.plan import make_plan
 from lbctl_azure.releasing import release_actions
 from lbctl_azure.security import model_security
+from lbctl_azure.sources import Source
 from lbctl_azure.status import status_of
 from lbctl_azure.wish import Wish, wishes
 
@@ -32,10 +34,12 @@ from lbctl_azure.wish import Wish, wishes
 class AzureDriver:
     """One cluster in one subscription."""
 
-    def __init__(self, info: DriverInfo, setup: Setup, account: Account, client: Client) -> None:
+    def __init__(self, info: DriverInfo, setup: Setup, account: Account, client: Client, source: Source) -> None:
         self.info = info
         self.account = account
         self._client = client
+        self._source = source
+        self._nodes = NodeSet()
         self._facts = FactReader(account, client, setup.clock)
         self._observer = Observer(account, client, setup.clock, self._node_ranges)
         self._operations = Operations(client, setup.clock)
@@ -77,6 +81,7 @@ class AzureDriver:
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """Everything of the cluster."""
+        self._nodes = world.nodes
         return self._observer.snapshot(world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
@@ -104,8 +109,8 @@ class AzureDriver:
         return release_actions(identity, observed)
 
     def check(self) -> Iterator[Finding]:
-        """One finding for everything that the driver reads."""
-        return findings(self.account, self._client)
+        """One finding for everything that serving needs; nodes are looked at as the last snapshot knew them."""
+        return findings(self.account, self._client, self._source, self._nodes)
 
     def close(self) -> None:
         """Let go of connections."""

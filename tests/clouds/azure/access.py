@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller. `actions` are patterns as in a role definition; None means any action."""
+    """A caller. `actions` are patterns as in a role definition; None means any action. `needed` are those asked for."""
 
     name: str
     actions: frozenset[str] | None = None
+    needed: set[str] = field(default_factory=set, compare=False)
 
     def may(self, action: str) -> bool:
         """Whether one of the patterns covers the action."""
+        self.needed.add(action)
         if self.actions is None:
             return True
         return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions)
@@ -58,6 +60,12 @@ def check_action(principal: Principal, action: str, scope: str) -> None:
             f"action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please "
             "refresh your credentials.",
         )
+
+
+def permissions(principal: Principal) -> dict[str, object]:
+    """What the caller may do, as `Microsoft.Authorization/permissions` lists it."""
+    actions = ["*"] if principal.actions is None else sorted(principal.actions)
+    return {"value": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}]}
 
 
 def check_links(principal: Principal, action: str, scope: str, uses: Iterable[Use]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import listings, polling
-from tests.clouds.azure.access import Access, Principal, check_action
+from tests.clouds.azure.access import Access, Principal, check_action, permissions
 from tests.clouds.azure.errors import ArmError, bad_request
 from tests.clouds.azure.paths import Asked, Counted
 from tests.clouds.azure.requests import Reply, Request, check_api_version
@@ -56,6 +56,9 @@ class Arm:
         if not self.cloud.knows(route.subscription):
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{route.subscription}' could not be found.")
         check_action(principal, request.action, request.path)
+        if route.asked is Asked.PERMISSIONS:
+            listings.check_group(self.cloud, route.subscription, route.group)
+            return Reply(200, permissions(principal))
         if route.asked is Asked.RESOURCE:
             return self._resources.answer(request, principal)
         if request.method not in _METHODS.get(route.asked, _GET):
@@ -110,6 +113,7 @@ _POLLS: Final[Mapping[Asked, Callable[[Cloud, Request], Reply]]] = {
 _READS: Final[Mapping[Asked, Callable[[Views, Request], Reply]]] = {
     Asked.COLLECTION: listings.list_collection,
     Asked.SERVICE_TAGS: listings.list_service_tags,
+    Asked.USAGES: listings.list_usages,
     Asked.PROVIDER: listings.show_provider,
     Asked.REGISTER: listings.register,
     Asked.GROUP: listings.show_group,

@@ -24,6 +24,8 @@ class Asked(Enum):
     OPERATION = "operation"
     OPERATION_RESULT = "operation result"
     SERVICE_TAGS = "service tags"
+    USAGES = "usages"
+    PERMISSIONS = "permissions"
     PROVIDER = "provider"
     REGISTER = "register"
     GROUP = "resource group"
@@ -68,6 +70,12 @@ _PATTERNS: Final = tuple(
         (Asked.OPERATION, _LOCATION + r"/operations/(?P<name>[^/]+)$"),
         (Asked.OPERATION_RESULT, _LOCATION + r"/operationResults/(?P<name>[^/]+)$"),
         (Asked.SERVICE_TAGS, _LOCATION + r"/serviceTags$"),
+        (Asked.USAGES, _LOCATION + r"/usages$"),
+        (
+            Asked.PERMISSIONS,
+            _SUBSCRIPTION
+            + r"/resourceGroups/(?P<group>[^/]+)/providers/(?P<namespace>Microsoft\.Authorization)/permissions$",
+        ),
         (Asked.REGISTER, _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)/register$"),
         (Asked.PROVIDER, _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)$"),
         (Asked.GROUPS, _SUBSCRIPTION + r"/resourceGroups$"),
@@ -141,6 +149,8 @@ _OTHER_ACTIONS: Final = {
     Asked.OPERATION: "{namespace}/locations/operations/read",
     Asked.OPERATION_RESULT: "{namespace}/locations/operationResults/read",
     Asked.SERVICE_TAGS: "{namespace}/locations/serviceTags/read",
+    Asked.USAGES: "{namespace}/locations/usages/read",
+    Asked.PERMISSIONS: "{namespace}/permissions/read",
     Asked.PROVIDER: "Microsoft.Resources/subscriptions/providers/read",
     Asked.REGISTER: "{namespace}/register/action",
     Asked.GROUP: "Microsoft.Resources/subscriptions/resourceGroups/{verb}",
