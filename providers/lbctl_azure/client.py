@@ -181,8 +181,10 @@ class Client:
         return error_of(answer)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, those of the credential too where it has any."""
         self._sdk.close()
+        if hasattr(self._credential, "close"):
+            self._credential.close()
 
     def _document(self, method: str, path: str) -> Document:
         return _json(self._send(method, path))

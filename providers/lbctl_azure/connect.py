@@ -22,7 +22,7 @@ from lbctl.errors import InvalidSettings, Unreachable
 from lbctl_azure.account import Account
 from lbctl_azure.authentication import Tenants
 from lbctl_azure.client import Client
-from lbctl_azure.driver import AzureDriver
+from lbctl_azure.driver import AzureDriver, Connection
 from lbctl_azure.settings import CloudConfig, Settings
 from lbctl_azure.sources import Source, load, warn_of_unknown
 
@@ -56,28 +56,39 @@ CLOUDS = {
 
 
 def connect(info: DriverInfo, setup: Setup) -> AzureDriver:
-    """A driver for what azure.json says; `InvalidSettings` when it cannot be used.
+    """A driver for what azure.json says, now and after it changes; `InvalidSettings` when it cannot be used.
 
     A configuration that names its own resource manager costs one call, for that cloud's endpoints.
     """
+    current = _load(setup)
+
+    def renew() -> Connection | None:
+        nonlocal current
+        fresh = _load(setup)
+        if fresh.config == current.config:
+            return None
+        current = fresh
+        return _connected(setup, fresh)
+
+    return AzureDriver(info, setup, _connected(setup, current), renew=renew)
+
+
+def _load(setup: Setup) -> Source:
     settings = setup.settings
     assert isinstance(settings, Settings)
-    source = load(settings, cluster=setup.cluster.name, read_secret=setup.read_secret, environment=os.environ)
+    return load(settings, cluster=setup.cluster.name, read_secret=setup.read_secret, environment=os.environ)
+
+
+def _connected(setup: Setup, source: Source) -> Connection:
     warn_of_unknown(source)
     cloud = find_cloud(source.config)
-    return build(info, setup, source, credential_of(source.config, cloud), cloud=cloud)
+    return connection(setup, source, credential_of(source.config, cloud), cloud=cloud)
 
 
-def build(
-    info: DriverInfo,
-    setup: Setup,
-    source: Source,
-    credential: TokenCredential,
-    *,
-    cloud: Sovereign,
-    verify: str | bool = True,
-) -> AzureDriver:
-    """A driver that uses this credential; `verify` may name a file of certificates to trust."""
+def connection(
+    setup: Setup, source: Source, credential: TokenCredential, *, cloud: Sovereign, verify: str | bool = True
+) -> Connection:
+    """A connection that uses this credential; `verify` may name a file of certificates to trust."""
     settings = setup.settings if isinstance(setup.settings, Settings) else Settings()
     config = source.config
     client = Client(
@@ -91,7 +102,7 @@ def build(
         record=setup.record,
         verify=verify,
     )
-    return AzureDriver(info, setup, Account(setup.cluster.name, config, settings), client, source)
+    return Connection(Account(setup.cluster.name, config, settings), client, source)
 
 
 def find_cloud(config: CloudConfig) -> Sovereign:
@@ -115,7 +126,7 @@ def _ask_endpoints(manager: str) -> list[dict[str, Any]]:
     """What a resource manager says about its clouds; it tells everybody, without a token."""
     try:
         with PipelineClient(manager, policies=[]) as client:
-            response = client.send_request(HttpRequest("GET", METADATA))
+            response = client.send_request(HttpRequest("GET", f"{manager}{METADATA}"))
             response.raise_for_status()
             found = response.json()
     except (AzureError, ValueError) as error:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lbctl.model.objects import NodeAddress
 from lbctl_azure import DRIVER
 from lbctl_azure.azure_json import read_cloud_config
-from lbctl_azure.connect import Sovereign, build
+from lbctl_azure.connect import Sovereign, connection
+from lbctl_azure.driver import AzureDriver
 from lbctl_azure.settings import Settings
 from lbctl_azure.sources import Source
 from tests.clouds.azure.client import StaticCredential
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from lbctl.driver import Setup
-    from lbctl_azure.driver import AzureDriver
     from tests.clouds.azure.world import Node as Machine
 
 AZURE_JSON: Mapping[str, Any] = {
@@ -69,7 +69,8 @@ class Cluster(World):
         source, cloud = Source(self.config, unknown), Sovereign(server.url, server.url)
 
         def connect(setup: Setup) -> AzureDriver:
-            return build(DRIVER, setup, source, StaticCredential(TOKEN), cloud=cloud, verify=verify)
+            made = connection(setup, source, StaticCredential(TOKEN), cloud=cloud, verify=verify)
+            return AzureDriver(DRIVER, setup, made)
 
         info = replace(DRIVER, connect=connect)
         super().__init__(info, **options)

@@ -32,6 +32,7 @@ class Asked(Enum):
     GROUPS = "resource groups"
     TOKEN = "token"
     AUTHORITY = "authority"
+    ENDPOINTS = "endpoints"
     UNKNOWN = "unknown"
 
 
@@ -64,6 +65,7 @@ _LOCATION: Final = _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)/locations/[
 _PATTERNS: Final = tuple(
     (asked, re.compile(pattern, re.IGNORECASE))
     for asked, pattern in (
+        (Asked.ENDPOINTS, r"^/metadata/endpoints$"),
         (Asked.TOKEN, r"^/metadata/identity/oauth2/token$"),
         (Asked.TOKEN, r"^/(?P<name>[^/]+)/oauth2/v2\.0/token$"),
         (Asked.AUTHORITY, r"^/(?P<name>[^/]+)/v2\.0/\.well-known/openid-configuration$"),
@@ -128,7 +130,7 @@ def counted_as(method: str, route: Route) -> Counted:
     """What the call counts as."""
     if route.asked in (Asked.OPERATION, Asked.OPERATION_RESULT):
         return Counted.POLL
-    if route.asked in (Asked.TOKEN, Asked.AUTHORITY):
+    if route.asked in (Asked.TOKEN, Asked.AUTHORITY, Asked.ENDPOINTS):
         return Counted.TOKEN
     return _CATEGORY.get(method, Counted.WRITE)
 
