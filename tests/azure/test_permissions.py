@@ -9,7 +9,7 @@ from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.access import Principal
 from tests.clouds.azure.bystanders import add_bystanders
 from tests.clouds.azure.server import TOKEN
-from tests.world import node, service
+from tests.world import service
 
 PREFIX = "service.beta.kubernetes.io/azure-"
 INTERNAL = {PREFIX + "load-balancer-internal": "true"}
@@ -102,13 +102,3 @@ def test_a_right_of_private_links_alone_is_a_warning() -> None:
         levels = {f.subject: f.level.value for f in world.driver.check() if f.subject.startswith("right ")}
         assert set(levels.values()) == {"warning"}
         assert "right Microsoft.Network/privateLinkServices/write" in levels
-
-
-def test_doctor_knows_nodes_without_a_machine() -> None:
-    """With pools of interfaces a Node without a provider id of Azure is named, with what to do."""
-    with cluster(config=NIC_POOLS) as world:
-        world.add_machines(world.azure.uniform_set(count=1))
-        world.see_node(node("stray", provider_id=""))
-        world.settle(700)
-        (finding,) = (f for f in world.driver.check() if f.subject == "nodes")
-        assert (finding.level.value, "stray" in finding.message) == ("failed", True)
