@@ -45,7 +45,7 @@ bench-calls: env ## Cloud calls of each operation of each driver, as one JSON ar
 	@$(BIN)/python -m tests.bench.calls
 
 lock: ## Resolve the lock again (needs uv)
-	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt
+	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev --extra docs pyproject.toml requirements/build.in -o requirements/lock.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header tests/clouds/openstack/requirements.in -o tests/clouds/openstack/requirements.lock
 
 clean: ## Remove the environment and caches
