@@ -252,3 +252,8 @@ class DriverInfo:
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     tear_down: Callable[[Any], None] = lambda _settings: None
+
+    @property
+    def served_classes(self) -> tuple[str, ...]:
+        """Every loadBalancerClass that the driver answers to, once each: upstream's, then our own."""
+        return tuple(dict.fromkeys((*self.classes, f"lbctl.io/{self.name}")))
