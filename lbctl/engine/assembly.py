@@ -175,13 +175,17 @@ def _connect(
     source: random.Random,
     record_call: RecordCall,
 ) -> Account:
+    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+    reads = ClusterReads(rest)
+    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
+        settings=decoded,
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
+        config_maps={key: data for key, data in found.items() if data is not None},
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
     return Account(name, info, connect(info, setup), write_lease=lease)
