@@ -95,8 +95,8 @@ class AwsDriver:
         return release(identity, observed)
 
     def check(self) -> Iterator[Finding]:
-        """Identity, region, network and permissions."""
-        return findings(self._client, self._facts, self._settings)
+        """Identity, permissions, network, security groups and quotas."""
+        return findings(self._client, self._facts, self._settings, self._cluster)
 
     def close(self) -> None:
         """Nothing is held open that does not close with the process."""

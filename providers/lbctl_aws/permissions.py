@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lbctl.model.objects import Service
-from lbctl_aws.annotations import CCM, CLB, LBC, LEGACY
+from lbctl_aws.annotations import CCM, CLB, IP, LBC, LEGACY
 from lbctl_aws.names import CCM_CLUSTER_PREFIX, LBC_CLUSTER
 from lbctl_aws.options import mode_of
 from lbctl_aws.settings import AwsSettings, region_of_zone
@@ -53,13 +53,17 @@ PERMISSIONS: tuple[Permission, ...] = (
         "DescribeAvailabilityZones DescribeInstances DescribeRouteTables DescribeSecurityGroups DescribeSubnets "
         "DescribeVpcs",
     ),
-    *_all(ELB, "DescribeLoadBalancers DescribeTags DescribeTargetGroups DescribeLoadBalancerAttributes"),
+    *_all(
+        ELB,
+        "DescribeAccountLimits DescribeLoadBalancers DescribeTags DescribeTargetGroups DescribeLoadBalancerAttributes",
+    ),
     *_all(
         ELB,
         "DescribeListeners DescribeListenerAttributes DescribeListenerCertificates DescribeTargetGroupAttributes "
         "DescribeTargetHealth",
         modes=NETWORK_MODES,
     ),
+    *_all(EC2, "DescribeNetworkInterfaces", modes=(IP,)),
     *_all(EC2, "CreateSecurityGroup CreateTags", limit=NEW),
     *_all(EC2, "DeleteSecurityGroup DeleteTags", limit=OWN),
     # The nodes' groups are the operator's, and rules cannot be limited by the tag of what they will allow.

@@ -25,9 +25,10 @@ OUR_CLASS = "lbctl.io/aws"
 class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may decide; the defaults are those of the upstream controllers.
 
-    `region`, `zone`, `vpc_id` name the place; without them environment, profile and instance metadata are asked.
+    `region`, `zone`, `vpc_id` name the place; without them environment, profile and instance metadata (at
+    `metadata_endpoint`, if given) are asked.
     `cluster_id` is CCM's id where it differs from the cluster's name. `endpoints` maps a service (`ec2`, `elb`,
-    `elbv2`, `sts`) to a URL. `role_arn` is assumed with the default credentials. Seconds where a name says so.
+    `elbv2`, `iam`, `sts`) to a URL. `role_arn` is assumed with the default credentials. Seconds where a name says so.
     """
 
     region: str = ""
@@ -39,6 +40,7 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     role_arn: str = ""
     source_arn: str = ""
     endpoints: dict[str, str] = {}
+    metadata_endpoint: str = ""
 
     disable_security_group_ingress: bool = False
     elb_security_group: str = ""

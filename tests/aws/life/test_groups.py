@@ -3,7 +3,7 @@
 import pytest
 
 from lbctl_aws.annotations import AWS
-from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, Cluster, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, service
 
 CLASSIC_GROUP = "k8s-elb-"
 
@@ -178,3 +178,20 @@ def test_an_nlb_without_groups_never_gets_one(aws):
     cluster.annotate("web", {**EXTERNAL, AWS + "security-groups": cluster.scene["user-group"]})
     assert "elbv2.SetSecurityGroups" not in cluster.write_calls()
     assert "PlanHeld" in cluster.reasons()
+
+
+def test_a_group_that_only_pods_have_gets_the_rules_of_their_services(aws):
+    """Pods with interfaces of their own are reached on their ports, others' rules stay off, and all go in the end."""
+    cluster = Cluster.begin(aws)
+    ec2 = aws.backstage("ec2")
+    made = ec2.create_security_group(GroupName="for-pods", Description="theirs", VpcId=cluster.scene["main"])
+    ec2.create_network_interface(
+        SubnetId=cluster.scene["private-a"], PrivateIpAddress=POD_ADDRESSES[0], Groups=[made["GroupId"]]
+    )
+    cluster.apply(service(annotations=PODS))
+    cluster.apply(service("other", annotations=EXTERNAL, node_ports={80: 31999}))
+    backend = next(one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic"))
+    assert rules(cluster.groups()["for-pods"]) == {("tcp", 80, 80, backend)}
+    assert not cluster.plans()
+    cluster.delete("web")
+    assert rules(cluster.groups()["for-pods"]) == set()

@@ -12,7 +12,8 @@ from lbctl_aws.apply import WRITES
 from lbctl_aws.errors import IAM_PREFIXES
 from lbctl_aws.permissions import ALL_MODES, PERMISSIONS, build_policy
 from lbctl_aws.settings import AwsSettings
-from tests.unit.lbctl_aws.shapes import CLASSED, MODES, service
+from tests.unit.lbctl_aws import shapes
+from tests.unit.lbctl_aws.shapes import CLASSED, MODES
 
 ROOT = Path(__file__).parents[3]
 SOURCES = Path(lbctl_aws.__file__).parent
@@ -73,20 +74,24 @@ def permitted(*services, settings=SETTINGS):
 
 def test_the_policy_follows_the_annotations_and_classes_of_the_services():
     """A Service's own mode decides, whether an annotation or its class chose it; two modes need what each needs."""
-    classic = permitted(service())
+    classic = permitted(shapes.service())
     assert "elasticloadbalancing:ConfigureHealthCheck" in classic
     assert "elasticloadbalancing:CreateTargetGroup" not in classic
-    for network in (service(MODES["nlb-legacy"]), service(MODES["nlb-ip"]), service(load_balancer_class=CLASSED)):
+    for network in (
+        shapes.service(MODES["nlb-legacy"]),
+        shapes.service(MODES["nlb-ip"]),
+        shapes.service(load_balancer_class=CLASSED),
+    ):
         assert "elasticloadbalancing:CreateTargetGroup" in permitted(network)
         assert "elasticloadbalancing:ConfigureHealthCheck" not in permitted(network)
-    assert permitted(service(), service(load_balancer_class=CLASSED)) == classic | permitted(
-        service(load_balancer_class=CLASSED)
+    assert permitted(shapes.service(), shapes.service(load_balancer_class=CLASSED)) == classic | permitted(
+        shapes.service(load_balancer_class=CLASSED)
     )
 
 
 def test_without_a_balancer_to_make_nothing_may_be_written():
     """A cluster whose Services are of other types or of other controllers needs the reads of a snapshot only."""
-    nothing = permitted(service(type="ClusterIP"), service(load_balancer_class="example.com/other"))
+    nothing = permitted(shapes.service(type="ClusterIP"), shapes.service(load_balancer_class="example.com/other"))
     assert nothing
     assert all(":Describe" in action for action in nothing)
     assert nothing == permitted()
