@@ -12,7 +12,7 @@ from lbctl_aws.annotations import TABLE
 from lbctl_aws.parse import CAPABILITIES
 from lbctl_aws.permissions import needed_policy
 from lbctl_aws.place import BACKEND, BALANCER, CLASSIC, NETWORK, NODE_RULES
-from lbctl_aws.settings import LBC_CLASS, OUR_CLASS, AwsSettings
+from lbctl_aws.settings import LBC_CLASS, AwsSettings
 from lbctl_aws.targets import instance_id, is_target
 
 __all__ = ["DRIVER"]
@@ -41,7 +41,7 @@ DRIVER = DriverInfo(
     connect=_connect,
     settings=AwsSettings,
     extra="aws",
-    classes=(LBC_CLASS, OUR_CLASS),
+    classes=(LBC_CLASS,),
     watches=frozenset({"endpointslices"}),
     ready_node=lambda node: instance_id(node) is not None,
     node_identity=_identity,
