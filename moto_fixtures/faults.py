@@ -102,6 +102,18 @@ class Faults:
 
         self._add(operation, forward_only, nth=nth, times=times)
 
+    def garble(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
+        """Do what is asked, and answer with the error page of a proxy on the way."""
+        page = Reply(
+            "502 Bad Gateway", [("Content-Type", "text/html")], b"<!doctype html><title>Bad Gateway</title>"
+        )
+
+        def forward_and_garble(_call: Call, forward: Forward) -> Reply:
+            forward()
+            return page
+
+        self._add(operation, forward_and_garble, nth=nth, times=times)
+
     def drop(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
         """Drop the connection, nothing done."""
         self._add(operation, lambda _call, _forward: None, nth=nth, times=times)

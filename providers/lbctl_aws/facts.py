@@ -27,6 +27,8 @@ INSTANCES_A_CALL = 100
 ADDRESSES_A_CALL = 200
 GROUPS_A_CALL = 100
 INSTANCE_SECONDS = 3600.0
+# What EC2 does not know may be too new for it: asked again with the next sweep.
+UNKNOWN_SECONDS = 600.0
 LEAVING_STATES = frozenset({"disassociating", "disassociated", "failing", "failed"})
 
 _Groups = tuple[str, tuple[str, ...]]
@@ -36,6 +38,9 @@ _Groups = tuple[str, tuple[str, ...]]
 class _Aged:
     value: Any
     at: float
+
+    def is_due(self, now: float) -> bool:
+        return now - self.at > (INSTANCE_SECONDS if self.value else UNKNOWN_SECONDS)
 
 
 class FactReader:
@@ -120,7 +125,7 @@ class FactReader:
     ) -> None:
         """Reads the groups of what is new or was read long ago, and forgets what is gone."""
         now = self._clock.monotonic()
-        due = sorted(name for name in names if name not in known or now - known[name].at > INSTANCE_SECONDS)
+        due = sorted(name for name in names if name not in known or known[name].is_due(now))
         for batch in batches(due, size):
             known.update({name: _Aged((), now) for name in batch})
             known.update({name: _Aged(groups, now) for name, groups in read(batch)})
