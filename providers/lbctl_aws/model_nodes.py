@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from lbctl.driver import World
 from lbctl.model.intent import Intent
+from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.resource import NOTHING, Desired, Identity, Key, Observed, Resource, Seen
 from lbctl.model.status import Notice, Severity
@@ -79,8 +80,39 @@ def build_node_rules(world: World, facts: NodeFacts, settings: AwsSettings, clus
         for group in sorted(takers):
             resources.update((r.key, r) for r in _resources(group, wishes, observed, settings, cluster))
     resources = {**{resource.key: resource for resource in _kept(world, observed)}, **resources}
+    rejected = dict(_without_room(resources, observed, settings.rules_per_security_group))
+    fitting = [resource for resource in resources.values() if resource.owners.isdisjoint(rejected)]
     told = dict.fromkeys(world.intents, notices) if notices else NOTHING
-    return Desired.of(NODE_SCOPE, resources.values(), notices=told)
+    return Desired.of(NODE_SCOPE, fitting, rejected=rejected, notices=told)
+
+
+def _without_room(
+    resources: Mapping[Key, Resource], observed: Observed, limit: int
+) -> Iterator[tuple[Identity, tuple[Problem, ...]]]:
+    """The Services whose own rules no longer fit into a group, so that one too many does not hold up the others.
+
+    Those that have their rules already come first.
+    """
+    for group in sorted({resource.name for resource in resources.values()}):
+        foreign = sum(1 for seen in observed.of_kind(RULE) if not seen.ours and seen.resource.name == group)
+        ours = [resource for resource in resources.values() if resource.name == group]
+        theirs: dict[Identity, list[Key]] = defaultdict(list)
+        for resource in ours:
+            for owner in resource.owners:
+                theirs[owner].append(resource.key)
+        after = foreign + len(ours)
+        room = limit - foreign - sum(1 for resource in ours if not resource.owners)
+        message = f"security group {group} would have {after} rules, and {limit} is the limit"
+        problem = Problem("spec.ports", message, "use another type of balancer, or raise the quota and the setting")
+        for owner, keys in sorted(theirs.items(), key=lambda item: (_are_new(item[1], observed), item[0])):
+            if len(keys) <= room:
+                room -= len(keys)
+            else:
+                yield owner, (problem,)
+
+
+def _are_new(keys: list[Key], observed: Observed) -> bool:
+    return any(key not in observed.resources for key in keys)
 
 
 def _kept(world: World, observed: Observed) -> Iterator[Resource]:

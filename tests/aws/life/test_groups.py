@@ -106,6 +106,21 @@ def test_a_full_group_is_not_touched_and_told(aws):
     assert "61 rules" in told
 
 
+def test_one_service_too_many_does_not_hold_up_the_others(aws):
+    """The one without room is told alone, the others' rules still change, and it gets its rule when one goes."""
+    cluster = Cluster.begin(aws, "crowded")
+    cluster.apply(service("one"))
+    cluster.apply(service("two", node_ports={80: 31500}))
+    assert cluster.condition("one").status == "True"
+    assert cluster.condition("two").status == "False"
+    cluster.delete("one")
+    cluster.settle(900)
+    groups = {name: one["GroupId"] for name, one in cluster.groups().items() if name.startswith(CLASSIC_GROUP)}
+    assert len(groups) == 1
+    assert {source for *_, source in rules(cluster.groups()["demo-nodes"])} >= set(groups.values())
+    assert cluster.condition("two").status == "True"
+
+
 @pytest.mark.spec("AWS-045")
 def test_old_rules_go_first_when_there_is_no_room_for_both(aws):
     """A change of ranges that fits only once the old rules are gone revokes first and converges."""
