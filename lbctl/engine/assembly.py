@@ -182,6 +182,7 @@ def _connect(
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
+        read_document=ClusterReads(rest).get_document,
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
     return Account(name, info, connect(info, setup), write_lease=lease)

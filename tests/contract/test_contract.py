@@ -111,3 +111,12 @@ def test_settings_can_be_made_from_nothing_or_say_what_is_missing(info):
         assert isinstance(decode({}, info.settings, where="settings"), info.settings)
     with pytest.raises(InvalidSettings, match="nonsense"):
         decode({"nonsense": 1}, info.settings, where="settings")
+
+
+def test_config_faults_are_none_where_there_is_no_file(info):
+    """A driver whose settings name no file that exists finds nothing wrong with it."""
+    from lbctl.errors import InvalidSettings
+    from lbctl.settings import decode
+
+    with contextlib.suppress(InvalidSettings):
+        assert list(info.config_faults(decode({}, info.settings, where="settings"))) == []
