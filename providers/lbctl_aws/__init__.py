@@ -12,7 +12,7 @@ from lbctl_aws.annotations import TABLE
 from lbctl_aws.parse import CAPABILITIES
 from lbctl_aws.permissions import needed_policy
 from lbctl_aws.place import BACKEND, BALANCER, CLASSIC, NETWORK, NODE_RULES
-from lbctl_aws.settings import LBC_CLASS, AwsSettings
+from lbctl_aws.settings import LBC_CLASS, AwsSettings, file_faults
 from lbctl_aws.targets import instance_id, is_target
 
 __all__ = ["DRIVER"]
@@ -55,6 +55,7 @@ DRIVER = DriverInfo(
         "UnsupportedFeature",
     ),
     permissions=needed_policy,
+    config_faults=file_faults,
     # The defaults of `--leader-elect-resource-name` (cloud-provider) and `--leader-election-id` (LBC), in the namespace
     # that both are installed into by their own manifests.
     controller_leases=("kube-system/cloud-controller-manager", "kube-system/aws-load-balancer-controller-leader"),

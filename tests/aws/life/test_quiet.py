@@ -8,6 +8,8 @@ from moto_fixtures.metadata import Metadata
 from tests.aws.cluster import EXTERNAL, MODES, Cluster, service
 from tests.world import change
 
+SERVICES = ("ec2", "elasticloadbalancing")
+
 
 @pytest.mark.spec("AWS-041")
 def test_nothing_asks_the_instance_metadata(aws, monkeypatch):
@@ -29,6 +31,19 @@ def test_region_and_vpc_that_nobody_gives_are_those_of_the_instance(aws, monkeyp
     with Metadata(region=aws.region, vpc=scene["main"]).serving() as metadata:
         cluster = Cluster(aws, scene, region="", vpc_id="", metadata_endpoint=metadata.endpoint)
         cluster.apply(service())
+    assert cluster.addresses()
+    assert len(cluster.classics()) == 1
+
+
+def test_everything_that_upstreams_file_says_is_enough(aws, monkeypatch, tmp_path):
+    """With region, VPC, cluster and endpoints in cloud.conf alone, a Service gets its balancer in that place."""
+    monkeypatch.delenv("AWS_REGION")
+    scene = aws.seed("basic")
+    overrides = (f'[ServiceOverride "{n}"]\nService = {s}\nURL = {aws.endpoint}\n' for n, s in enumerate(SERVICES))
+    head = f"[Global]\nRegion = {aws.region}\nVPC = {scene['main']}\nKubernetesClusterID = demo\n"
+    (tmp_path / "cloud.conf").write_text(head + "".join(overrides))
+    cluster = Cluster(aws, scene, region="", vpc_id="", endpoints={}, cloud_config=str(tmp_path / "cloud.conf"))
+    cluster.apply(service())
     assert cluster.addresses()
     assert len(cluster.classics()) == 1
 
