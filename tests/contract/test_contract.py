@@ -69,6 +69,12 @@ def test_scope_kinds_are_ranked_and_those_with_nodes_are_among_them(info):
     assert info.node_kinds <= set(info.scope_kinds)
 
 
+def test_the_classes_are_upstreams_own(info):
+    """The class `lbctl.io/NAME` is every driver's already, and one that is listed twice cannot be served."""
+    assert f"lbctl.io/{info.name}" not in info.classes
+    assert len(set(info.classes)) == len(info.classes)
+
+
 def test_every_annotation_describes_itself(info):
     """Key, grammar and a sentence for people; a default that fits; a name that is a Python name."""
     for annotation in info.annotations:
