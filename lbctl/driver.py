@@ -261,3 +261,8 @@ class DriverInfo:
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None
+
+    @property
+    def served_classes(self) -> tuple[str, ...]:
+        """Every loadBalancerClass that the driver answers to, once each: upstream's, then our own."""
+        return tuple(dict.fromkeys((*self.classes, f"lbctl.io/{self.name}")))

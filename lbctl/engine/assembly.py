@@ -140,7 +140,7 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
+        own = settings.accounts[name].classes or info.served_classes
         for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
