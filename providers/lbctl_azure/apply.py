@@ -24,6 +24,7 @@ from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, write_fields
 from lbctl_azure.groups import Evidence, next_group, read_group
 from lbctl_azure.ids import parent_of
 from lbctl_azure.joining import Joiner
+from lbctl_azure.membership import scale_set_key
 from lbctl_azure.operations import Following, Operations
 from lbctl_azure.owners import Owners
 from lbctl_azure.reading import Document, read_balancer, read_public_ip
@@ -99,9 +100,16 @@ class Writer:
             reply = self._client.delete(path)
         except NotReady as error:
             for scale_set in SCALE_SET.findall(error.message):
-                self._joiner.detach_model(scale_set)
+                if not self._is_member(scale_set, refs):
+                    self._joiner.detach_model(scale_set)
             raise
         return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def _is_member(self, scale_set: str, refs: Refs) -> bool:
+        """True for a set that the scope of the members knows in a pool and detaches in its own order."""
+        members = refs.world.observed.get(self._account.membership)
+        seen = members.get(scale_set_key(scale_set)) if members is not None else None
+        return seen is not None and bool(seen.resource.fields.get("pools"))
 
     def _put_pool(self, action: Action, refs: Refs) -> Outputs | Pending:
         """Members alone: the pool is written as a child; the balancer is read back because the two share an ETag."""

@@ -11,6 +11,7 @@ import pytest
 from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.bystanders import add_bystanders, foreign_parts
 from tests.clouds.azure.cloud import Timing
+from tests.clouds.azure.faults import Drop, Effect, Fault, Refuse
 from tests.clouds.memory import Crash
 from tests.world import change, service
 
@@ -54,12 +55,40 @@ def change_type(world: Cluster) -> None:
     world.kube.put(change(live, spec=change(live.spec, type="ClusterIP")))
 
 
+def create_several(world: Cluster) -> None:
+    """Make three Services at once: two on one public address, one internal."""
+    world.kube.put(service())
+    shared = {"service.beta.kubernetes.io/azure-pip-name": "kubernetes-a0000000200004000800000000000000"}
+    world.kube.put(service("guest", ports=(443,), annotations=shared))
+    world.kube.put(service("inner", ports=(90,), annotations={INTERNAL: "true"}))
+
+
+def change_several(world: Cluster) -> None:
+    """Take the owner of the shared address away, give the guest another port and open the internal one."""
+    world.kube.delete("shop/web")
+    for name, spec in {
+        "guest": service("guest", ports=(8443,)).spec,
+        "inner": service("inner", ports=(90,), load_balancer_source_ranges=("10.0.0.0/8",)).spec,
+    }.items():
+        live = world.live(name)
+        world.kube.put(change(live, spec=spec))
+
+
+def delete_several(world: Cluster) -> None:
+    """Delete all three at once."""
+    for name in ("web", "guest", "inner"):
+        world.kube.delete(f"shop/{name}")
+
+
 SCENARIOS: dict[str, list[Step]] = {
     "create": [create],
     "update": [create, update],
     "flip": [create, flip],
     "delete": [create, delete],
     "type": [create, change_type],
+    "create-several": [create_several],
+    "change-several": [create_several, change_several],
+    "delete-several": [create_several, delete_several],
 }
 
 
@@ -160,3 +189,28 @@ def test_a_crash_at_any_kubernetes_write_heals(scenario: str, *, after: bool) ->
 
         found, _, _ = play(SCENARIOS[scenario], prepare)
         assert found == wanted, (scenario, number, after)
+
+
+DISTURBANCES: dict[str, Effect] = {
+    "lost-request": Drop(),
+    "lost-reply": Drop(after_write=True),
+    "throttle": Refuse(429, "TooManyRequests", headers={"Retry-After": "7"}),
+    "failure": Refuse(503, "ServerUnavailable"),
+    "busy": Refuse(409, "AnotherOperationInProgress"),
+    "stale": Refuse(412, "PreconditionFailed"),
+}
+
+
+@pytest.mark.spec("AZ-026", "AZ-029", "AZ-031", "AZ-035")
+@pytest.mark.parametrize("effect", DISTURBANCES.values(), ids=DISTURBANCES)
+@pytest.mark.parametrize("scenario", ["update", "flip", "create-several", "delete-several"])
+def test_a_disturbed_write_changes_nothing_in_the_end(scenario: str, effect: Effect) -> None:
+    """Whichever write is refused, throttled or lost on its way or back, the same process ends in the same state."""
+    wanted, _, counted = play(SCENARIOS[scenario], _undisturbed)
+    for number in range(counted // 1000):
+
+        def prepare(world: Cluster, number: int = number) -> None:
+            world.server.faults.add(Fault(effect, writes=True, skip=number))
+
+        found, _, _ = play(SCENARIOS[scenario], prepare)
+        assert found == wanted, (scenario, number)
