@@ -57,8 +57,8 @@ def change_type(world: Cluster) -> None:
 
 def create_several(world: Cluster) -> None:
     """Make three Services at once: two on one public address, one internal."""
-    world.kube.put(service())
-    shared = {"service.beta.kubernetes.io/azure-pip-name": "kubernetes-a0000000200004000800000000000000"}
+    uid = world.kube.put(service()).metadata.uid
+    shared = {"service.beta.kubernetes.io/azure-pip-name": f"kubernetes-a{uid.replace('-', '')[:31]}"}
     world.kube.put(service("guest", ports=(443,), annotations=shared))
     world.kube.put(service("inner", ports=(90,), annotations={INTERNAL: "true"}))
 
