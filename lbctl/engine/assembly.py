@@ -140,7 +140,7 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
+        own = settings.accounts[name].classes or info.served_classes
         for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
@@ -182,7 +182,7 @@ def _connect(
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
-        read_secret=ClusterReads(rest).get_secret,
+        read_document=ClusterReads(rest).get_document,
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
     return Account(name, info, connect(info, setup), write_lease=lease)

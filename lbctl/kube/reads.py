@@ -22,9 +22,9 @@ from lbctl.kube.target import (
     LEASES,
     NAMESPACES,
     NODES,
-    SECRETS,
     SERVICES,
     VERSION,
+    Target,
 )
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lbctl.kube.rest import Rest
-    from lbctl.kube.target import Target
 
 _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
@@ -49,7 +48,7 @@ class _Namespace(msgspec.Struct, frozen=True):
     metadata: _Uid
 
 
-class _Secret(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True):
     data: dict[str, str] = {}
 
 
@@ -147,14 +146,16 @@ class Cluster:
         body = self._rest.get(NAMESPACES.one("kube-system"))
         return msgspec.json.decode(body, type=_Namespace).metadata.uid
 
-    def get_secret(self, key: str) -> Mapping[str, str] | None:
-        """Data of the Secret `namespace/name` as text, None when there is none; one GET."""
-        namespace, _, name = key.partition("/")
+    def get_document(self, key: str) -> Mapping[str, str] | None:
+        """Data of `configmaps/NAMESPACE/NAME` or `secrets/NAMESPACE/NAME` as text, None when there is none; one GET."""
+        resource, namespace, name = key.split("/")
         try:
-            body = self._rest.get(SECRETS.one(name, namespace=namespace))
+            body = self._rest.get(Target(resource=resource, namespace=namespace, name=name))
         except KubeGone:
             return None
-        data = msgspec.json.decode(body, type=_Secret).data
+        data = msgspec.json.decode(body, type=_Document).data
+        if resource == "configmaps":
+            return data
         return {entry: base64.b64decode(value).decode(errors="replace") for entry, value in data.items()}
 
     def get_ingress_owner(self, service: Service) -> str:

@@ -42,5 +42,6 @@ DRIVER = DriverInfo(
         PUBLIC_IP: "by the hour as long as it exists, whether anything uses it or not",
         RULE: "by the hour; the first five of a load balancer share one price",
     },
+    documents=lambda settings: (f"secrets/{settings.cloud_config_secret}",) if settings.cloud_config_secret else (),
     config_faults=lambda settings: (f"{settings.cloud_config}: {fault}" for fault in faults_of_file(settings)),
 )

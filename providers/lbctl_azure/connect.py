@@ -76,7 +76,7 @@ def connect(info: DriverInfo, setup: Setup) -> AzureDriver:
 def _load(setup: Setup) -> Source:
     settings = setup.settings
     assert isinstance(settings, Settings)
-    return load(settings, cluster=setup.cluster.name, read_secret=setup.read_secret, environment=os.environ)
+    return load(settings, cluster=setup.cluster.name, read=setup.read_document, environment=os.environ)
 
 
 def _connected(setup: Setup, source: Source) -> Connection:

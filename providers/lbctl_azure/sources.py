@@ -24,7 +24,7 @@ SECRET_KEY = "cloud-config"  # noqa: S105 - upstream's name for the entry of the
 FILE, SECRET, MERGE = "file", "secret", "merge"
 TYPES = (MERGE, FILE, SECRET)
 HINT = "set cloud_config or cloud_config_secret of the account"
-ReadSecret = Callable[[str], Mapping[str, str] | None]
+ReadDocument = Callable[[str], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Source:
     origin: str = ""
 
 
-def load(settings: Settings, *, cluster: str, read_secret: ReadSecret, environment: Mapping[str, str]) -> Source:
+def load(settings: Settings, *, cluster: str, read: ReadDocument, environment: Mapping[str, str]) -> Source:
     """The configuration with the environment's overrides; `InvalidSettings` with all faults at once.
 
     One GET of a Secret, unless the file says that it holds alone.
     """
     file = _read_file(settings.cloud_config)
     kind = _kind_of(file, settings)
-    secret = None if kind == FILE else _read_secret(settings, read_secret, is_needed=file is None or kind == SECRET)
+    secret = None if kind == FILE else _read_secret(settings, read, is_needed=file is None or kind == SECRET)
     origin = " and ".join(_places(settings, kind, file=file is not None, secret=secret is not None))
     if not origin:
         secret_hint = f" and no Secret {settings.cloud_config_secret}" if settings.cloud_config_secret else ""
@@ -103,13 +103,13 @@ def _kind_of(file: Mapping[str, Any] | None, settings: Settings) -> str:
     return kind
 
 
-def _read_secret(settings: Settings, read: ReadSecret, *, is_needed: bool) -> dict[str, Any] | None:
+def _read_secret(settings: Settings, read: ReadDocument, *, is_needed: bool) -> dict[str, Any] | None:
     """The Secret's keys; one that may not be read counts as not there where the file says enough."""
     name = settings.cloud_config_secret
     if not name:
         return None
     try:
-        data = read(name)
+        data = read(f"secrets/{name}")
     except KubeError as error:
         if is_needed:
             raise

@@ -166,6 +166,19 @@ def test_out_of_turn_a_service_waits_and_says_for_whom(api, tmp_path):
         running.stop()
 
 
+def test_another_controller_that_runs_is_warned_of(api, tmp_path, caplog):
+    """A live Lease of the cloud's own controller: the log names its holder and what to turn off, and work goes on."""
+    api.store.seed([locker("its-pod_1")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, controller_leases=("kube-system/locker",)))
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+    finally:
+        running.stop()
+    (warning,) = [record.message for record in caplog.records if "another controller" in record.message]
+    assert "its-pod_1 holds the Lease kube-system/locker" in warning
+    assert "-service-lb-controller" in warning
+
+
 def lease_named(api: ApiServer, name: str) -> dict:
     """A Lease as it is stored."""
     leases = api.store.objects("coordination.k8s.io/v1", "Lease")

@@ -11,7 +11,7 @@ from lbctl.errors import InvalidSettings, KubeConflict, KubeDenied, KubeGone, Ku
 from lbctl.kube.access import Access
 from lbctl.kube.reads import Cluster
 from lbctl.kube.rest import Rest
-from lbctl.kube.target import NAMESPACES, NODES, SECRETS, SERVICES
+from lbctl.kube.target import NAMESPACES, NODES, SERVICES, Target
 from tests.kube.conftest import FINALIZER, connect, create_service, patch_service
 
 SECRET = "not-a-token-anybody-should-read"
@@ -39,12 +39,13 @@ def test_a_service_is_read_live(rest, namespace):
     assert Cluster(rest).get_service(namespace, "other") is None
 
 
-def test_a_secret_is_read_as_text(rest, namespace):
-    """A Secret's entries are returned decoded, a missing one is None."""
-    document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cloud"}, "data": {"key": "dmFsdWU="}}
-    rest.send("create", SECRETS.within(namespace), body=document)
-    assert Cluster(rest).get_secret(f"{namespace}/cloud") == {"key": "value"}
-    assert Cluster(rest).get_secret(f"{namespace}/other") is None
+@pytest.mark.parametrize(("resource", "stored"), [("secrets", "dmFsdWU="), ("configmaps", "value")])
+def test_a_document_is_read_as_text(rest, namespace, resource, stored):
+    """The entries of a Secret are decoded, those of a ConfigMap are as they are; a missing one is None."""
+    target = Target(resource=resource, namespace=namespace)
+    rest.send("create", target, body={"metadata": {"name": "cloud"}, "data": {"key": stored}})
+    assert Cluster(rest).get_document(f"{resource}/{namespace}/cloud") == {"key": "value"}
+    assert Cluster(rest).get_document(f"{resource}/{namespace}/other") is None
 
 
 def test_all_services_are_listed_whatever_their_type(own, api):

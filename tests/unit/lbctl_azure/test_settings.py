@@ -44,7 +44,7 @@ def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
     path.write_text('{"loadBalancerSku": "basic", "serviceGatewayEnabled": true, "maximumLoadBalancerRuleCount": "x",'
                     ' "loadBalancerBackendPoolConfigurationType": "podIP"}')  # fmt: skip
     with pytest.raises(InvalidSettings) as caught:
-        load(Settings(str(path)), cluster="kubernetes", read_secret=lambda _key: None, environment={})
+        load(Settings(str(path)), cluster="kubernetes", read=lambda _key: None, environment={})
     for key in ("tenantId", "subscriptionId", "loadBalancerSku", "serviceGatewayEnabled", "maximumLoadBalancerRule"):
         assert key in str(caught.value)
     assert "podIP" in str(caught.value)
@@ -53,7 +53,7 @@ def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error_with_its_path() -> None:
     """The operator learns which file was looked for."""
     with pytest.raises(InvalidSettings, match=r"/nowhere/azure\.json"):
-        load(Settings("/nowhere/azure.json"), cluster="kubernetes", read_secret=lambda _key: None, environment={})
+        load(Settings("/nowhere/azure.json"), cluster="kubernetes", read=lambda _key: None, environment={})
 
 
 def test_secrets_do_not_show() -> None:

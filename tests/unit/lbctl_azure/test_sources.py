@@ -16,7 +16,7 @@ from lbctl_azure.sources import Source, load, warn_of_unknown
 from tests.cli.console import lbctl
 
 NEEDED = {"tenantId": "t", "subscriptionId": "s", "resourceGroup": "rg"}
-SECRET = "kube-system/azure-cloud-provider"
+SECRET = "secrets/kube-system/azure-cloud-provider"
 
 
 def loaded(tmp_path: Path, file: Mapping[str, Any] | None, secret: Mapping[str, Any] | None = None) -> Source:
@@ -25,7 +25,7 @@ def loaded(tmp_path: Path, file: Mapping[str, Any] | None, secret: Mapping[str, 
     if file is not None:
         path.write_text(json.dumps(file))
     secrets = {} if secret is None else {SECRET: {"cloud-config": json.dumps(secret)}}
-    return load(Settings(str(path)), cluster="kubernetes", read_secret=secrets.get, environment={})
+    return load(Settings(str(path)), cluster="kubernetes", read=secrets.get, environment={})
 
 
 @pytest.mark.spec("AZ-089")
@@ -33,7 +33,7 @@ def test_the_secret_alone_is_enough(tmp_path: Path) -> None:
     """Where there is no file, everything comes from the Secret, and its name is told."""
     source = loaded(tmp_path, None, {**NEEDED, "location": "north"})
     assert (source.config.resource_group, source.config.location) == ("rg", "north")
-    assert SECRET in source.origin
+    assert source.origin == "the Secret kube-system/azure-cloud-provider"
 
 
 def test_keys_of_the_secret_win_over_those_of_the_file(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_file_that_holds_alone_makes_no_call(tmp_path: Path) -> None:
     def read(_key: str) -> Mapping[str, str]:
         raise AssertionError
 
-    assert load(Settings(str(path)), cluster="kubernetes", read_secret=read, environment={}).config.location == ""
+    assert load(Settings(str(path)), cluster="kubernetes", read=read, environment={}).config.location == ""
 
 
 def test_a_secret_that_may_not_be_read_stops_nothing_where_the_file_has_all(
@@ -72,14 +72,14 @@ def test_a_secret_that_may_not_be_read_stops_nothing_where_the_file_has_all(
     path.write_text(json.dumps(NEEDED))
 
     def denied(key: str) -> Mapping[str, str]:
-        raise KubeDenied(f"secrets {key} may not be read")
+        raise KubeDenied(f"{key} may not be read")
 
-    source = load(Settings(str(path)), cluster="kubernetes", read_secret=denied, environment={})
+    source = load(Settings(str(path)), cluster="kubernetes", read=denied, environment={})
     assert source.config.resource_group == "rg"
     assert SECRET in caplog.text
     path.unlink()
     with pytest.raises(KubeDenied):
-        load(Settings(str(path)), cluster="kubernetes", read_secret=denied, environment={})
+        load(Settings(str(path)), cluster="kubernetes", read=denied, environment={})
 
 
 def test_neither_is_an_error_that_names_both(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_neither_is_an_error_that_names_both(tmp_path: Path) -> None:
         loaded(tmp_path, None)
     read = {SECRET: {"other": ""}}.get
     with pytest.raises(InvalidSettings, match="cloud-config"):
-        load(Settings(str(tmp_path / "none")), cluster="kubernetes", read_secret=read, environment={})
+        load(Settings(str(tmp_path / "none")), cluster="kubernetes", read=read, environment={})
     with pytest.raises(InvalidSettings, match="cloudConfigType 'files'"):
         loaded(tmp_path, {**NEEDED, "cloudConfigType": "files"})
 
@@ -99,10 +99,10 @@ def test_the_environment_supplies_what_the_file_lacks(tmp_path: Path) -> None:
     path = tmp_path / "azure.json"
     path.write_text(json.dumps({"subscriptionId": "s", "resourceGroup": "rg"}))
     given = {"AZURE_TENANT_ID": "t9"}
-    source = load(Settings(str(path)), cluster="kubernetes", read_secret=lambda _key: None, environment=given)
+    source = load(Settings(str(path)), cluster="kubernetes", read=lambda _key: None, environment=given)
     assert source.config.tenant_id == "t9"
     with pytest.raises(InvalidSettings, match=r"azure\.json\[tenantId\]: is required and missing"):
-        load(Settings(str(path)), cluster="kubernetes", read_secret=lambda _key: None, environment={})
+        load(Settings(str(path)), cluster="kubernetes", read=lambda _key: None, environment={})
 
 
 @pytest.mark.spec("AZ-089")
