@@ -189,7 +189,6 @@ def migrate(world: Google) -> None:
 FAULTS = {
     "lost": {"lost": True},
     "throttled": {"refusal": Refusal(403, "rateLimitExceeded", "Rate Limit Exceeded")},
-    "too-many": {"refusal": Refusal(429, "rateLimitExceeded", "Too many requests")},
     "server-error": {"refusal": Refusal(503, "backendError", "Service unavailable")},
     "stale": {"refusal": Refusal(412, "conditionNotMet", "Invalid fingerprint.")},
     "in-operation": {"refusal": Refusal(503, "backendError", "Internal error"), "in_operation": True},
