@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import keystoneauth1.exceptions as auth_errors
@@ -49,6 +51,17 @@ AUTH_NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """What Keystone says of the token in use."""
+
+    user: str
+    project: str
+    project_id: str
+    roles: frozenset[str]
+    expires: datetime
+
+
 class Client:
     """Calls to one region with one set of credentials; may be shared by threads."""
 
@@ -88,6 +101,19 @@ class Client:
     def delete(self, service: str, path: str, **params: Any) -> None:  # noqa: ANN401 - query values
         """Remove; gone already is success."""
         self._request(service, "DELETE", path, params=params, missing=True)
+
+    def log_in(self) -> LogIn:
+        """Who we are; no call while the token is good."""
+        with _translated("log in"):
+            session = self._connection.session
+            access = session.auth.get_access(session)
+        return LogIn(
+            user=str(access.username or access.user_id),
+            project=str(access.project_name or access.project_id),
+            project_id=str(access.project_id),
+            roles=frozenset(access.role_names),
+            expires=access.expires,
+        )
 
     def root(self, service: str) -> Json:
         """The versions document of a service."""

@@ -47,6 +47,7 @@ class OpenStackDriver:
             clock=setup.clock,
             record=setup.record,
         )
+        self._clock = setup.clock
         self._facts = FactReader(self._client, setup.clock, self._conf.balancing)
         managed = self._conf.balancing.manage_security_groups
         self._reader = Reader(self._client, setup.clock, managed=managed)
@@ -126,7 +127,7 @@ class OpenStackDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._conf, self._client, self._facts, self._cluster).run()
+        return Checks(self._conf, self._client, self._facts, self._cluster, self._clock).run()
 
     def close(self) -> None:
         """Close connections."""

@@ -79,7 +79,14 @@ TABLE: tuple[tuple[int, str, Make], ...] = (
         _plain(PermissionDenied, "grant the role load-balancer_member (member is enough from Octavia 19 on)"),
     ),
     (403, r"", _plain(PermissionDenied, "grant the role member on the project")),
-    (401, r"", _plain(NotAuthenticated, "check the credentials of this account")),
+    (
+        401,
+        r"",
+        _plain(
+            NotAuthenticated,
+            "check the credentials of this account; an application credential also needs an access rule for this call",
+        ),
+    ),
     (
         404,
         r"ExternalGatewayForFloatingIPNotFound",

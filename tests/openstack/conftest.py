@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,31 +12,36 @@ from tests.clouds.openstack.cloud import Cloud, running
 from tests.openstack.scene import Scene
 
 Build = Callable[..., Scene]
+HERE = Path(__file__).parent
+SECONDS = 300
 
 
-@pytest.fixture(scope="session", autouse=True)
-def installed() -> None:
-    """Nothing is tried, and it is said, where the services have not been installed."""
-    if not (environment.is_made() or environment.is_required()):
-        pytest.skip("NOTHING OF OPENSTACK IS TESTED: its services are not installed; run `make test-openstack`")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("openstack"))
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Keystone, Neutron and Octavia."""
+    """Keystone, Neutron and Octavia; nothing is tried, and it is said, where they have not been installed."""
     try:
-        environment.make()
-    except environment.CannotInstall as error:
         if environment.is_required():
-            pytest.fail(f"OpenStack's services are required here and cannot be installed: {error}")
-        pytest.skip(f"NOTHING OF OPENSTACK IS TESTED: its services cannot be installed: {error}")
+            environment.make()
+    except environment.CannotInstall as error:
+        pytest.fail(f"OpenStack's services are required here and cannot be installed: {error}")
+    if not environment.is_made():
+        pytest.skip(f"{environment.MISSING}; see what `make test` says first")
     with running(tmp_path_factory.mktemp("openstack")) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
-    """Makes scenes; no test may leave a bug behind."""
+    """Makes scenes; no test may leave a bug behind, nor a balancer."""
     made: list[Scene] = []
 
     def make(**options: object) -> Scene:

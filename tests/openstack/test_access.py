@@ -10,18 +10,16 @@ from lbctl.driver import Cluster, Level, Setup
 from lbctl_openstack import DRIVER
 from lbctl_openstack.settings import OpenStackSettings
 from tests.clouds.openstack.cloud import Cloud
-from tests.openstack.scene import RealTime, Scene, cloud_conf
+from tests.openstack.scene import CloudTime, Scene, cloud_conf, password_conf
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 
-
-def findings(folder: Path, text: str, **options: str) -> list:
+def findings(cloud: Cloud, folder: Path, text: str, **options: str) -> list:
     """What the doctor finds with this cloud.conf."""
     path = folder / "cloud.conf"
     path.write_text(text)
     settings = OpenStackSettings(cloud_config=str(path), **options)
-    driver = DRIVER.connect(Setup(Cluster("doctor", "doctor"), RealTime(), settings, "lbctl/test", lambda: 0.5))
+    driver = DRIVER.connect(Setup(Cluster("doctor", "doctor"), CloudTime(cloud), settings, "lbctl/test", lambda: 0.5))
     try:
         return list(driver.check())
     finally:
@@ -39,16 +37,16 @@ HEALTHY = {"cloud.conf": Level.OK, "octavia": Level.OK, "neutron": Level.OK, "na
 @pytest.mark.spec("OS-090")
 def test_password_application_credential_and_token_log_in(cloud: Cloud, tmp_path):
     """A password, an application credential and a token of a real Keystone all reach Octavia and Neutron."""
-    assert subjects(findings(tmp_path, cloud_conf(cloud))) == HEALTHY
+    assert subjects(findings(cloud, tmp_path, password_conf(cloud))) == HEALTHY
     user = cloud.connect()
     identity = f"users/{user.current_user_id}/application_credentials"
     body = {"application_credential": {"name": tmp_path.name, "unrestricted": False}}
     made = user.identity.post(f"/{identity}", json=body).json()["application_credential"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
     by_credential = f"application-credential-id = {made['id']}\napplication-credential-secret = {made['secret']}\n"
-    assert subjects(findings(tmp_path, f"[Global]\n{access}{by_credential}")) == HEALTHY
+    assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{by_credential}")) == HEALTHY
     by_token = f"token = {user.auth_token}\ntenant-name = demo\ntenant-domain-name = Default\n"
-    assert subjects(findings(tmp_path, f"[Global]\n{access}{by_token}")) == HEALTHY
+    assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{by_token}")) == HEALTHY
 
 
 @pytest.mark.spec("OS-090")
@@ -59,23 +57,23 @@ def test_the_file_wins_over_clouds_yaml(cloud: Cloud, tmp_path):
     lines = "".join(f"      {key}: {value}\n" for key, value in auth.items())
     clouds.write_text(f"clouds:\n  dev:\n    region_name: RegionOne\n    auth:\n{lines}")
     text = f"[Global]\nuse-clouds = true\nclouds-file = {clouds}\ncloud = dev\n"
-    assert subjects(findings(tmp_path, text))["octavia"] is Level.FAILED
-    assert subjects(findings(tmp_path, f"{text}password = demo\n")) == HEALTHY
+    assert subjects(findings(cloud, tmp_path, text))["octavia"] is Level.FAILED
+    assert subjects(findings(cloud, tmp_path, f"{text}password = demo\n")) == HEALTHY
 
 
 def test_what_is_wrong_is_found(cloud: Cloud, tmp_path):
     """A wrong password fails each look with its reason; an unknown key fails with the nearest known one."""
-    wrong = cloud_conf(cloud).replace('password = "demo"', "password = nonsense")
-    found = findings(tmp_path, wrong)
+    wrong = password_conf(cloud).replace('password = "demo"', "password = nonsense")
+    found = findings(cloud, tmp_path, wrong)
     assert subjects(found)["octavia"] is Level.FAILED
     assert not any("nonsense" in finding.message + finding.hint for finding in found)
-    typed = findings(tmp_path, cloud_conf(cloud, "floating-netwrk-id = x"))
+    typed = findings(cloud, tmp_path, cloud_conf(cloud, "floating-netwrk-id = x"))
     assert any("did you mean floating-network-id?" in finding.message for finding in typed)
 
 
 def test_a_region_that_is_not_there_is_a_finding(cloud: Cloud, tmp_path):
     """Another region of the same Keystone has no Octavia, and that is said, not raised."""
-    found = findings(tmp_path, cloud_conf(cloud), region="Elsewhere")
+    found = findings(cloud, tmp_path, cloud_conf(cloud), region="Elsewhere")
     assert subjects(found)["octavia"] is Level.FAILED
 
 

@@ -8,7 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene
 from tests.world import change, service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 PREFIX = "loadbalancer.openstack.org/"
 
 
@@ -61,7 +60,7 @@ def test_settings_change_in_place(scene: Scene, cloud: Cloud):
     (listener,) = scene.children("listeners")
     stranger = {"listener": {"tags": [*listener["tags"], "somebody's"]}}
     scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=stranger)
-    scene.clock.wait(3)
+    scene.rest()
     with cloud.octavia.counted() as calls:
         live = scene.live()
         ranges = {"load_balancer_source_ranges": ("192.168.32.1/24",), "session_affinity": "ClientIP"}

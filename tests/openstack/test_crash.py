@@ -8,8 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene
 from tests.world import change, service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
-
 
 class Death(BaseException):
     """The process dies here."""
@@ -125,10 +123,7 @@ def test_what_is_left_of_a_balancer_deleted_by_hand_goes_with_the_service(scene:
     """A floating IP without its balancer is deleted with the Service."""
     scene.apply(service(ports=(80,)))
     scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{scene.balancer()['id']}?cascade=true")
-    for _ in range(30):
-        if not scene.balancers():
-            break
-        scene.clock.wait(1)
+    scene.rest()
     scene.delete("web")
     scene.settle(30)
     assert not scene.exists()

@@ -8,8 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
-
 
 def groups(scene: Scene) -> list:
     """Security groups that describe themselves as this cluster's."""

@@ -8,8 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
-
 
 @pytest.mark.spec("OS-003", "OS-004", "OS-053", "OS-080")
 def test_a_service_gets_a_balancer_and_a_floating_ip_and_loses_both(scene: Scene, cloud: Cloud):
@@ -64,7 +62,7 @@ def test_a_restart_writes_nothing_and_repairs_what_was_changed_by_hand(scene: Sc
     (listener,) = scene.children("listeners")
     by_hand = {"listener": {"timeout_client_data": 1234}}
     scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=by_hand)
-    scene.clock.wait(5)
+    scene.rest()
     scene.crash()
     with cloud.octavia.counted() as octavia:
         (plan,) = scene.plans()

@@ -8,7 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 ID = "loadbalancer.openstack.org/load-balancer-id"
 
 
@@ -91,10 +90,7 @@ def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
         ],
     }
     made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": body}).json()["loadbalancer"]
-    for _ in range(60):
-        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
-            break
-        scene.clock.wait(1)
+    scene.rest()
     return made["id"]
 
 
@@ -123,7 +119,7 @@ def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cl
     balancer_id = upstreams(scene, cloud)
     tags = {"loadbalancer": {"tags": [scene.balancer()["name"], "lbctl_uid=another"]}}
     scene.admin.load_balancer.put(f"/lbaas/loadbalancers/{balancer_id}", json=tags)
-    scene.clock.wait(4)
+    scene.rest()
     scene.crash()
     with cloud.octavia.counted() as calls:
         scene.apply(service(annotations=INTERNAL))
@@ -142,10 +138,7 @@ def test_a_balancer_made_by_hand_outlives_its_services(scene: Scene, cloud: Clou
     own = {"name": f"mine-{scene.cluster.name}", "vip_subnet_id": cloud.ids["nodes4"]}
     own["listeners"] = [{"name": "his", "protocol": "TCP", "protocol_port": 22}]
     made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": own}).json()["loadbalancer"]
-    for _ in range(60):
-        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
-            break
-        scene.clock.wait(1)
+    scene.rest()
     scene.apply(service(annotations={**INTERNAL, ID: made["id"]}))
     assert scene.addresses() == [made["vip_address"]]
     listed = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]
