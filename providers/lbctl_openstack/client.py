@@ -79,16 +79,17 @@ class Client:
         return self._request(service, "GET", path, missing=True) or None
 
     def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
-        """All items of a list, every page of it."""
+        """All items of a list, every page of it; none where what the list belongs to has gone meanwhile."""
         items: list[Json] = []
         query: Any = params
         while True:
-            page = self._request(service, "GET", path, params=query)
-            items += page[key]
+            page = self._request(service, "GET", path, params=query, missing=True)
+            found = page.get(key, ())
+            items += found
             following = [link["href"] for link in page.get(f"{key}_links", ()) if link["rel"] == "next"]
-            if not following or not page[key]:
+            if not following or not found:
                 return items
-            query = {**params, "marker": page[key][-1]["id"]}
+            query = {**params, "marker": found[-1]["id"]}
 
     def post(self, service: str, path: str, body: Json) -> Json:
         """The document that was made."""

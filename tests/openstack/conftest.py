@@ -13,16 +13,30 @@ from tests.openstack.scene import Scene
 
 Build = Callable[..., Scene]
 HERE = Path(__file__).parent
+LAST = HERE / "test_permissions.py"
 SECONDS = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine."""
+    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine.
+
+    What looks back at all the others goes last.
+    """
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("openstack"))
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(SECONDS))
+    items.sort(key=lambda item: item.path == LAST)
+
+
+@pytest.fixture
+def whole_suite(request: pytest.FixtureRequest) -> bool:
+    """True when every test of this folder has been asked for."""
+    config = request.config
+    options = ("keyword", "markexpr", "lf", "failedfirst")
+    chosen = any(config.getoption(name) for name in options) or any("::" in argument for argument in config.args)
+    return not chosen and {item.path for item in request.session.items} >= set(HERE.glob("test_*.py"))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any
 
 from lbctl.clock import SystemClock
 from lbctl.driver import Cluster
+from lbctl.engine.controller import Work
 from lbctl.model.objects import Node, NodeAddress, NodeSpec
 from lbctl_openstack import DRIVER
 from lbctl_openstack.permissions import EVERYTHING, access_rules
@@ -66,28 +67,50 @@ class Scene(World):
         self.cloud = cloud
         self.admin = cloud.user
         name = cluster or f"c{secrets.token_hex(3)}"
-        path = folder / f"{name}.conf"
-        path.write_text(cloud_conf(cloud, conf))
-        settings = OpenStackSettings(cloud_config=str(path), timeout_seconds=60)
+        self.path = folder / f"{name}.conf"
+        self.path.write_text(cloud_conf(cloud, conf))
+        settings = OpenStackSettings(cloud_config=str(self.path), timeout_seconds=60)
         super().__init__(
             DRIVER, settings=settings, nodes=(), cluster=Cluster(name, name), clock=CloudTime(cloud), **options
         )
         for number in range(nodes):
             self.see_node(cloud_node(cloud, number))
 
-    def settle(self, seconds: float = SOON_SECONDS) -> None:
-        """Work until nothing is due within `seconds`."""
+    def due_work(self, seconds: float = SOON_SECONDS) -> Work | None:
+        """The next piece of work, after waiting for it; None when nothing is due within `seconds`."""
         while True:
             self.controller.tick()
-            work = self.controller.next_work()
-            if work is not None:
-                self.do(work)
-                continue
+            if work := self.controller.next_work():
+                return work
             due = self.controller.next_due()
             now = self.clock.monotonic()
             if due is None or due > now + seconds:
-                return
+                return None
             self.clock.wait(max(due - now, 0.01))
+
+    def settle(self, seconds: float = SOON_SECONDS) -> None:
+        """Work until nothing is due within `seconds`."""
+        while (work := self.due_work(seconds)) is not None:
+            self.do(work)
+
+    def work(self) -> None:
+        """Do the next piece of work, which there must be."""
+        work = self.due_work()
+        assert work is not None
+        self.do(work)
+
+    def pass_time(self, seconds: float) -> None:
+        """Work for so long, whatever is due."""
+        end = self.clock.monotonic() + seconds
+        while (now := self.clock.monotonic()) < end:
+            self.settle(min(end - now, SOON_SECONDS))
+            due = self.controller.next_due()
+            self.clock.wait(max(min(due or end, end) - self.clock.monotonic(), 0.01))
+
+    def reconfigure(self, conf: str) -> None:
+        """Restart lbctl with other lines in [LoadBalancer]."""
+        self.path.write_text(cloud_conf(self.cloud, conf))
+        self.crash()
 
     def rest(self) -> None:
         """Wait until the cloud has done what somebody else has asked it for."""

@@ -9,6 +9,7 @@ from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
 ID = "loadbalancer.openstack.org/load-balancer-id"
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 @pytest.mark.spec("OS-067", "OS-068", "OS-070", "OS-073")
@@ -44,15 +45,27 @@ def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene, cloud
     assert scene.leftovers() == []
 
 
-@pytest.mark.spec("OS-070")
+@pytest.mark.spec("OS-069", "OS-070")
 def test_a_port_of_the_other_service_is_refused(scene: Scene):
-    """A Service that wants a port which its neighbour has is told so, and the neighbour keeps it."""
+    """A Service that wants a port which its neighbour has is told so, as is an internal one beside a floating IP."""
     scene.apply(service("web", ports=(80,)))
     before = scene.children("listeners")
+    scene.apply(service("inner", ports=(81,), annotations={**INTERNAL, ID: scene.balancer()["id"]}))
+    assert "an internal Service cannot join a balancer with a floating IP" in scene.condition("inner").message
+    scene.delete("inner")
     scene.apply(service("api", ports=(80,), annotations={ID: scene.balancer()["id"]}))
     assert "TCP/80 of the balancer is used by shop/web" in scene.condition("api").message
     assert scene.children("listeners") == before
     scene.delete("api")
+
+
+@pytest.mark.spec("OS-069")
+def test_who_joins_an_internal_balancer_shows_its_vip(scene: Scene):
+    """An external Service on the balancer of an internal one gets no floating IP and publishes the VIP."""
+    scene.apply(service("web", ports=(80,), annotations=INTERNAL))
+    scene.apply(service("api", ports=(8080,), annotations={ID: scene.balancer()["id"]}))
+    assert scene.addresses("api") == [scene.balancer()["vip_address"]]
+    assert scene.floating() == []
 
 
 def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
@@ -94,9 +107,6 @@ def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
     return made["id"]
 
 
-INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
-
-
 @pytest.mark.spec("OS-006")
 def test_what_upstream_made_is_adopted_without_a_write(build, cloud: Cloud):
     """A balancer that upstream made and that is as it should be is taken over by name, without any write."""
@@ -132,13 +142,16 @@ def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cl
     scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer_id}?cascade=true")
 
 
-@pytest.mark.spec("OS-071", "OS-072")
+@pytest.mark.spec("OS-069", "OS-071", "OS-072")
 def test_a_balancer_made_by_hand_outlives_its_services(scene: Scene, cloud: Cloud):
     """A Service on a balancer that somebody made leaves it as it was: his listener stays, our tag and listener go."""
     own = {"name": f"mine-{scene.cluster.name}", "vip_subnet_id": cloud.ids["nodes4"]}
     own["listeners"] = [{"name": "his", "protocol": "TCP", "protocol_port": 22}]
     made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": own}).json()["loadbalancer"]
     scene.rest()
+    scene.apply(service("outer", annotations={ID: made["id"]}))
+    assert "the balancer has no floating IP, and only its owner may give it one" in scene.condition("outer").message
+    scene.delete("outer")
     scene.apply(service(annotations={**INTERNAL, ID: made["id"]}))
     assert scene.addresses() == [made["vip_address"]]
     listed = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]

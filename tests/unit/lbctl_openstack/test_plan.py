@@ -209,7 +209,7 @@ def test_serial_ways_need_no_cascade_and_no_nested_creation():
         return [a.call for a in plan.actions]
 
     assert ending() == ["loadbalancers.delete", "floatingips.give-up"]
-    assert ending(cascade=False)[:3] == ["listeners.delete", "pools.delete", "loadbalancers.delete"]
+    assert ending(cascade=False)[:3] == ["pools.delete", "listeners.delete", "loadbalancers.delete"]
     assert Stage().calls(serial=True) == [
         "loadbalancers.create",
         "pools.create",
@@ -361,3 +361,22 @@ def test_a_new_cluster_name_renames_from_the_monitors_up_to_the_balancer():
     tags = ["kube_service_c_shop_web", "lbctl_uid=uid-web", "somebody's"]
     assert bodies.balancer_tags(balancer.desired, balancer.seen) == tags
     assert "LoadBalancerRename" in [notice.reason for notice in stage.desired(observed).notices[stage.identity]]
+
+
+@pytest.mark.spec("OS-081")
+def test_without_cascade_everything_goes_one_by_one():
+    """With cascade-delete off monitors go first, then pools, then listeners, and the balancer at the end."""
+    stage = Stage({"enable-health-monitor": "true"} | INTERNAL, ports=(80, 443))
+    seen = stage.seen()
+    plan = build_actions(Desired(stage.scope), seen, stage.world(seen), Manner(cascade=False))
+    assert [action.call for action in plan.actions] == [
+        "healthmonitors.delete",
+        "healthmonitors.delete",
+        "pools.delete",
+        "pools.delete",
+        "listeners.delete",
+        "listeners.delete",
+        "loadbalancers.delete",
+    ]
+    gone = {step.key for action in plan.actions for step in action.steps}
+    assert gone == set(seen.resources)
