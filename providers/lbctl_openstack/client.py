@@ -78,12 +78,12 @@ class Client:
         """The document at a path, or None when there is none."""
         return self._request(service, "GET", path, missing=True) or None
 
-    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
-        """All items of a list, every page of it; none where what the list belongs to has gone meanwhile."""
+    def list(self, service: str, path: str, key: str, *, missing: bool = False, **params: Any) -> list[Json]:  # noqa: ANN401
+        """All items of a list, every page of it; none, with `missing`, where what the list belongs to has gone."""
         items: list[Json] = []
         query: Any = params
         while True:
-            page = self._request(service, "GET", path, params=query, missing=True)
+            page = self._request(service, "GET", path, params=query, missing=missing)
             found = page.get(key, ())
             items += found
             following = [link["href"] for link in page.get(f"{key}_links", ()) if link["rel"] == "next"]
