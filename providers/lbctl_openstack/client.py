@@ -78,18 +78,26 @@ class Client:
         """The document at a path, or None when there is none."""
         return self._request(service, "GET", path, missing=True) or None
 
-    def list(self, service: str, path: str, key: str, *, missing: bool = False, **params: Any) -> list[Json]:  # noqa: ANN401
-        """All items of a list, every page of it; none, with `missing`, where what the list belongs to has gone."""
+    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
+        """All items of a list, every page of it."""
+        return self._pages(service, path, key, params, missing=False)
+
+    def list_children(self, service: str, path: str, key: str) -> list[Json]:
+        """All items of a list below some object; none when that has gone."""
+        return self._pages(service, path, key, {}, missing=True)
+
+    def _pages(self, service: str, path: str, key: str, params: Json, *, missing: bool) -> list[Json]:
         items: list[Json] = []
-        query: Any = params
+        query = params
         while True:
             page = self._request(service, "GET", path, params=query, missing=missing)
-            found = page.get(key, ())
-            items += found
-            following = [link["href"] for link in page.get(f"{key}_links", ()) if link["rel"] == "next"]
-            if not following or not found:
+            if missing and not page:
                 return items
-            query = {**params, "marker": found[-1]["id"]}
+            items += page[key]
+            following = [link["href"] for link in page.get(f"{key}_links", ()) if link["rel"] == "next"]
+            if not following or not page[key]:
+                return items
+            query = {**params, "marker": page[key][-1]["id"]}
 
     def post(self, service: str, path: str, body: Json) -> Json:
         """The document that was made."""

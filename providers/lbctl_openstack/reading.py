@@ -108,7 +108,7 @@ class Reader:
         if not pool.get("members"):
             return ()
         # A pool may go between the two reads, together with its balancer.
-        return tuple(self._client.list(BALANCING, f"/lbaas/pools/{pool['id']}/members", "members", missing=True))
+        return tuple(self._client.list_children(BALANCING, f"/lbaas/pools/{pool['id']}/members", "members"))
 
     def _floating(self) -> Bodies:
         return tuple(self._client.list(NETWORK, "/floatingips", "floatingips"))
