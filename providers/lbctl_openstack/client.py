@@ -78,10 +78,6 @@ class Client:
         """The document at a path, or None when there is none."""
         return self._request(service, "GET", path, missing=True) or None
 
-    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
-        """All items of a list, every page of it."""
-        return self._pages(service, path, key, params, missing=False)
-
     def list_children(self, service: str, path: str, key: str) -> list[Json]:
         """All items of a list below some object; none when that has gone."""
         return self._pages(service, path, key, {}, missing=True)
@@ -98,6 +94,10 @@ class Client:
             if not following or not page[key]:
                 return items
             query = {**params, "marker": page[key][-1]["id"]}
+
+    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
+        """All items of a list, every page of it."""
+        return self._pages(service, path, key, params, missing=False)
 
     def post(self, service: str, path: str, body: Json) -> Json:
         """The document that was made."""
