@@ -70,7 +70,10 @@ class OpenStackDriver:
         balancer_id = service.metadata.annotations.get(BALANCER_ID, "") if service is not None else ""
         if not balancer_id or _holds(world.observed.get(own), balancer_id):
             return (own,)
-        return (next((scope for scope, seen in world.observed.items() if _holds(seen, balancer_id)), own),)
+        # Whoever has a balancer stays there, whatever is named since: the model says that it must not change.
+        used = (scope for scope, seen in world.observed.items() if seen.owned_by(intent.identity))
+        named = (scope for scope, seen in world.observed.items() if _holds(seen, balancer_id))
+        return (next(used, None) or next(named, own),)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Subnets, networks, API version: what the scope's Services do not name themselves."""

@@ -380,3 +380,18 @@ def test_without_cascade_everything_goes_one_by_one():
     ]
     gone = {step.key for action in plan.actions for step in action.steps}
     assert gone == set(seen.resources)
+
+
+@pytest.mark.spec("OS-013")
+def test_another_balancer_that_is_named_later_moves_nothing():
+    """A Service that names another balancer while it has one is refused, and neither of the two is touched."""
+    stage = Stage({"load-balancer-id": "lb-2", "load-balancer-address": "10.0.0.5"} | INTERNAL)
+    own = balancer_body(tags=["kube_service_c_shop_web", "lbctl_uid=uid-web"])
+    other = balancer_body(id="lb-2", name="mine", description="", tags=[])
+    observed = stage.observe(own, other)
+    assert observed[names.BALANCER_KEY].outputs["id"] == "lb-1"
+    (problems,) = stage.desired(observed).rejected.values()
+    assert "must not change, and names lb-2 now" in str(problems[0])
+    assert "set it back to lb-1" in str(problems[0])
+    stale = stage.observe(own)
+    assert stage.desired(stale).rejected == {}
