@@ -13,6 +13,8 @@ from lbctl.model.resource import Desired, Key, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
 from lbctl_openstack import bodies, names
+from lbctl_openstack.groups import GroupReading
+from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
 from lbctl_openstack.plan import Manner, build_actions
 from tests.openstack.stage import Stage, balancer_body
@@ -382,7 +384,6 @@ def test_without_cascade_everything_goes_one_by_one():
     assert gone == set(seen.resources)
 
 
-@pytest.mark.spec("OS-013")
 def test_another_balancer_that_is_named_later_moves_nothing():
     """A Service that names another balancer while it has one is refused, and neither of the two is touched."""
     stage = Stage({"load-balancer-id": "lb-2", "load-balancer-address": "10.0.0.5"} | INTERNAL)
@@ -395,3 +396,31 @@ def test_another_balancer_that_is_named_later_moves_nothing():
     assert "set it back to lb-1" in str(problems[0])
     stale = stage.observe(own)
     assert stage.desired(stale).rejected == {}
+
+
+@pytest.mark.spec("OS-092")
+def test_only_what_is_ours_for_sure_and_old_enough_is_an_orphan():
+    """Without its Service a balancer is ours when it has a uid tag and is an hour old; likewise address and group."""
+    stage = Stage()
+    nobody = replace(stage.world(), services={}, intents={})
+    marked = balancer_body(tags=["kube_service_c_shop_web", "lbctl_uid=uid-web"])
+    floating = {"id": "f", "floating_ip_address": "203.0.113.9", "port_id": None, "tags": []}
+    floating["description"] = "Floating IP for Kubernetes external service shop/web from cluster c"
+    group = {"id": "g", "name": "lb-sg-00000001-0000-4000-8000-000000000000-shop-web"}
+    group["description"] = "Security Group for shop/web Service LoadBalancer in cluster c"
+    old, young = {"created_at": "2026-01-01T10:00:00Z"}, {"created_at": "2026-01-01T11:30:00Z"}
+
+    def seen(balancer, age, floating=floating, group=group):
+        reading = Reading(
+            (balancer | age,), floating=(floating | age,), groups=GroupReading((group | age,)), read_at=0.0
+        )
+        observed = observe_all(reading, nobody)
+        return sorted(s.key.kind for one in observed.values() for s in one.resources.values() if s.ours)
+
+    assert seen(marked, old) == ["balancer", "floating", "group"]
+    assert seen(marked, young) == []
+    assert seen(balancer_body(), old) == ["floating", "group"]
+    elsewhere = {"description": "Floating IP for Kubernetes external service shop/web from cluster d"}
+    renamed = {"name": "lb-sg-mine"}
+    assert seen(marked, old, floating | elsewhere, group | renamed) == ["balancer"]
+    assert seen(marked, old, floating | {"tags": ["lbctl_kept"]}, group | renamed) == ["balancer"]
