@@ -41,8 +41,12 @@ class Reply:
 Make = Callable[[str, Reply], CloudError]
 
 
+class Busy(NotReady):
+    """Octavia works on the balancer, for whomever: nothing else is taken until it is done."""
+
+
 def _busy(message: str, _reply: Reply) -> CloudError:
-    return NotReady(message, after_seconds=BUSY_SECONDS)
+    return Busy(message, after_seconds=BUSY_SECONDS)
 
 
 def _throttled(message: str, reply: Reply) -> CloudError:

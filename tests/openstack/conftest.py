@@ -55,7 +55,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
-    """Makes scenes; no test may leave a bug behind, nor a balancer."""
+    """Makes scenes; no test may leave a bug behind, and the next one sees no balancer of this one."""
     made: list[Scene] = []
 
     def make(**options: object) -> Scene:
@@ -66,9 +66,10 @@ def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
     yield make
     for scene in made:
         assert not scene.bugs
-        for service in list(scene.kube.services.values()):
-            scene.delete(service.metadata.name)
+        for floating in scene.floating():
+            scene.admin.network.delete(f"/floatingips/{floating['id']}")
         scene.driver.close()
+    cloud.forget_balancers()
 
 
 @pytest.fixture

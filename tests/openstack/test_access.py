@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_password_application_credential_and_token_log_in(cloud: Cloud, tmp_path
     assert subjects(findings(cloud, tmp_path, password_conf(cloud))) == HEALTHY
     user = cloud.connect()
     identity = f"users/{user.current_user_id}/application_credentials"
-    body = {"application_credential": {"name": tmp_path.name, "unrestricted": False}}
+    body = {"application_credential": {"name": secrets.token_hex(8), "unrestricted": False}}
     made = user.identity.post(f"/{identity}", json=body).json()["application_credential"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
     by_credential = f"application-credential-id = {made['id']}\napplication-credential-secret = {made['secret']}\n"
@@ -95,7 +96,8 @@ def test_a_revoked_token_is_renewed_once(scene: Scene, cloud: Cloud):
     scene.crash()
     scene.driver._client.log_in()
     token = scene.driver._client._connection.auth_token
-    cloud.connect("admin").identity.delete("/auth/tokens", headers={"X-Subject-Token": token})
+    forgotten = cloud.connect("admin").identity.delete("/auth/tokens", headers={"X-Subject-Token": token})
+    assert forgotten.status_code == 204
     with cloud.keystone.counted() as calls:
         assert scene.plans() == []
     assert [call.path for call in calls if call.method == "POST"] == ["/v3/auth/tokens"]
@@ -149,7 +151,7 @@ def test_a_trust_logs_in(cloud: Cloud, tmp_path):
     """A trustee acts in the trustor's project by a trust, as clusters made by Magnum do."""
     admin, user = cloud.connect("admin"), cloud.user
     roles = {role.name: role.id for role in admin.identity.roles()}
-    trustee = admin.identity.create_user(name=tmp_path.name, password="pw", domain_id="default")
+    trustee = admin.identity.create_user(name=secrets.token_hex(8), password="pw", domain_id="default")
     trust = {
         "trustor_user_id": user.current_user_id,
         "trustee_user_id": trustee.id,

@@ -26,6 +26,7 @@ from typing import Any
 import openstack
 
 from tests.clouds.openstack import configuration, environment
+from tests.clouds.openstack.barbican import Barbican
 from tests.clouds.openstack.configuration import Layout
 from tests.clouds.openstack.database import GUARD, find_server, running_mariadb
 from tests.clouds.openstack.proxy import Proxy
@@ -60,16 +61,22 @@ class Cloud:
         self.neutron = Proxy(self.layout.neutron, port=proxies["neutron"])
         self.octavia = Proxy(self.layout.octavia, port=proxies["octavia"])
         self.keystone = Proxy(self.layout.keystone, port=proxies["keystone"])
+        self.barbican = Barbican(proxies["barbican"] if known else 0)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ids: dict[str, str] = {}
         self.node_addresses: list[tuple[str, ...]] = []
+
+    @property
+    def _servers(self) -> tuple[Proxy | Barbican, ...]:
+        """What listens in this process."""
+        return self.keystone, self.neutron, self.octavia, self.barbican
 
     # -- start and stop ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Bring everything up, empty but for the networks; about 15 s on two cores."""
-        for proxy in (self.keystone, self.neutron, self.octavia):
-            proxy.start()
+        for server in self._servers:
+            server.start()
         self._write_files()
         for name in SERVICES:  # together: most of the time they load their own code
             self._spawn(name)
@@ -84,7 +91,7 @@ class Cloud:
         """Note how to come back, and let the services run on."""
         known = {
             "services": {name: getattr(self.layout, name) for name in SERVICES},
-            "proxies": {name: getattr(self, name).port for name in SERVICES},
+            "proxies": {name: getattr(self, name).port for name in (*SERVICES, "barbican")},
             "processes": {name: process.pid for name, process in self._processes.items()},
             "ids": self.ids,
             "nodes": self.node_addresses,
@@ -100,17 +107,22 @@ class Cloud:
         cloud = cls(folder, known=known)
         cloud.ids = known["ids"]
         cloud.node_addresses = [tuple(addresses) for addresses in known["nodes"]]
-        for proxy in (cloud.keystone, cloud.neutron, cloud.octavia):
-            proxy.start()
+        for server in cloud._servers:
+            server.start()
         return cloud
 
     def stop(self) -> None:
         """End what was started."""
         for name in list(self._processes):
             self.kill(name)
-        for proxy in (self.keystone, self.neutron, self.octavia):
+        for server in self._servers:
             with suppress(OSError):
-                proxy.stop()
+                server.stop()
+
+    @property
+    def is_ours(self) -> bool:
+        """False for services that outlive the tests: these are not killed."""
+        return bool(self._processes)
 
     def kill(self, name: str) -> None:
         """End one service at once."""
@@ -189,7 +201,19 @@ class Cloud:
 
     def is_at_work(self) -> bool:
         """True while Octavia works on any balancer; asked of its database, since a list costs it as much as a write."""
-        return bool(self.execute("SELECT 1 FROM load_balancer WHERE provisioning_status LIKE 'PENDING%' LIMIT 1"))
+        busy = "SELECT 1 FROM load_balancer WHERE project_id = :project AND provisioning_status LIKE 'PENDING%'"
+        return bool(self.execute(busy, project=self.ids["project demo"]))
+
+    def forget_balancers(self) -> None:
+        """Put all balancers out of the project's sight: to delete them would cost two seconds each.
+
+        They stay as they are, below a project that is nobody's; what they use of the quota is counted anew.
+        """
+        for table in ("load_balancer", "listener", "pool", "member", "health_monitor"):
+            self.execute(
+                f"UPDATE {table} SET project_id = 'nobody' WHERE project_id = :id", id=self.ids["project demo"]
+            )
+        self.execute("DELETE FROM quotas WHERE project_id = :id", id=self.ids["project demo"])
 
     @cache  # noqa: B019 - lives as long as the tests
     def application_credential(self, access_rules: str) -> tuple[str, str]:
@@ -224,6 +248,7 @@ class Cloud:
         for name, kind, url in (
             ("neutron", "network", self.neutron.url),
             ("octavia", "load-balancer", self.octavia.url),
+            ("barbican", "key-manager", self.barbican.url),
         ):
             service = identity.create_service(name=name, type=kind)
             for interface in ("public", "internal"):

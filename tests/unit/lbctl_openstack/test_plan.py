@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from lbctl.driver import Refs
 from lbctl.errors import OwnedByOther
 from lbctl.model.objects import NodeAddress
-from lbctl.model.resource import Desired, Key, State
+from lbctl.model.resource import Desired, Key, Observed, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
 from lbctl_openstack import bodies, names
+from lbctl_openstack.apply import _in_flight
 from lbctl_openstack.groups import GroupReading
 from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
@@ -424,3 +426,15 @@ def test_only_what_is_ours_for_sure_and_old_enough_is_an_orphan():
     renamed = {"name": "lb-sg-mine"}
     assert seen(marked, old, floating | elsewhere, group | renamed) == ["balancer"]
     assert seen(marked, old, floating | {"tags": ["lbctl_kept"]}, group | renamed) == ["balancer"]
+
+
+def test_a_change_of_an_old_balancer_is_not_stuck_yet():
+    """How long a balancer is busy counts from our write on, not from the last one before it."""
+    stage = Stage(INTERNAL)
+    old = stage.seen(since="2026-01-01T01:00:00")
+    flying = replace(old[names.BALANCER_KEY], state=State.PENDING)
+    stuck = Observed(stage.scope, {**old.resources, names.BALANCER_KEY: flying})
+    assert [notice.reason for notice in stage.status(stuck).notices] == ["BalancerStuck"]
+    fresh = _in_flight(old[names.BALANCER_KEY], Refs(old, stage.world(old)))
+    busy = Observed(stage.scope, {**old.resources, names.BALANCER_KEY: fresh})
+    assert stage.status(busy).notices == ()
