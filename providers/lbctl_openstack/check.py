@@ -18,18 +18,20 @@ from lbctl_openstack.quotas import read_quotas
 
 DEFAULT_CLUSTER = "kubernetes"
 SUFFICIENT_ROLES = frozenset({"member", "load-balancer_member", "load-balancer_admin", "admin"})
+MOST_NAMED = 5
 SHORT_TOKEN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """Everything that is looked at."""
+    """Everything that is looked at; `strays` are nodes whose provider id names no instance."""
 
     conf: CloudConf
     client: Client
     facts: FactReader
     cluster: str
     clock: Clock
+    strays: tuple[str, ...] = ()
 
     def run(self) -> Iterator[Finding]:
         """All findings; one that cannot be looked at is a failed one."""
@@ -47,6 +49,7 @@ class Checks:
         yield "quotas", self._quotas
         yield "networks", self._networks
         yield "security groups", self._groups
+        yield "nodes", self._nodes
         yield "names", self._names
 
     def _file(self) -> Iterator[Finding]:
@@ -133,6 +136,16 @@ class Checks:
             return
         self.client.list(NETWORK, "/security-groups", "security_groups", fields=["id"])
         yield Finding(Level.OK, "security groups", "the groups of node ports are ours to keep")
+
+    def _nodes(self) -> Iterator[Finding]:
+        """Subnets of members and ports to guard are found by the instances of nodes."""
+        if not self.strays:
+            yield Finding(Level.OK, "nodes", "every node seen names its instance")
+            return
+        shown = ", ".join(self.strays[:MOST_NAMED]) + (" and others" if len(self.strays) > MOST_NAMED else "")
+        text = f"no instance can be told from the provider id of {shown}: neither its subnet nor its port is found"
+        hint = "let the cloud controller manager set openstack:///ID, or name member-subnet-id"
+        yield Finding(Level.WARNING, "nodes", text, hint)
 
     def _names(self) -> Iterator[Finding]:
         """Two clusters of one name in one project take each other's balancers over."""

@@ -24,6 +24,7 @@ from lbctl_openstack.part import Facts
 from lbctl_openstack.plan import Manner, build_actions, release_actions
 from lbctl_openstack.polls import Polls
 from lbctl_openstack.reading import Reader
+from lbctl_openstack.selecting import without_instance
 from lbctl_openstack.settings import OpenStackSettings, load
 from lbctl_openstack.status import status_of
 
@@ -54,6 +55,7 @@ class OpenStackDriver:
         self._writer = Writer(self._client, self._cluster)
         self._polls = Polls(self._client, setup.clock, setup.random)
         self._tries: Counter[Scope] = Counter()
+        self._strays: tuple[str, ...] = ()
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - the contract's signature
         """False when cloud.conf turns the load balancers off."""
@@ -92,6 +94,7 @@ class OpenStackDriver:
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """Everything of this cluster in the project: five lists, and one more a pool for its members."""
+        self._strays = world.nodes.project(without_instance)
         return observe_all(self._reader.everything(world), world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
@@ -130,7 +133,7 @@ class OpenStackDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._conf, self._client, self._facts, self._cluster, self._clock).run()
+        return Checks(self._conf, self._client, self._facts, self._cluster, self._clock, self._strays).run()
 
     def close(self) -> None:
         """Close connections."""

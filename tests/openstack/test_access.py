@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from lbctl.driver import Cluster, Level, Setup
+from lbctl.model.objects import NodeSpec
 from lbctl_openstack import DRIVER
 from lbctl_openstack.permissions import EVERYTHING, access_rules
 from lbctl_openstack.settings import OpenStackSettings
 from tests.clouds.openstack.cloud import Cloud
-from tests.openstack.scene import CloudTime, Scene, cloud_conf, password_conf
+from tests.openstack.scene import CloudTime, Scene, cloud_conf, cloud_node, password_conf
+from tests.world import change
 
 
 def findings(cloud: Cloud, folder: Path, text: str, **options: str) -> list:
@@ -35,7 +37,7 @@ def subjects(found: list) -> dict[str, Level]:
 
 
 HEALTHY = dict.fromkeys(
-    ("cloud.conf", "identity", "octavia", "neutron", "quotas", "security groups", "names"), Level.OK
+    ("cloud.conf", "identity", "octavia", "neutron", "quotas", "security groups", "nodes", "names"), Level.OK
 )
 
 
@@ -121,6 +123,13 @@ network-id = {nothing}
     assert f"network {cloud.ids['nodes']} is not external (name an external network)" in networks
     assert f'[LoadBalancerClass "inner"] network-id: there is no {nothing} among the networks' in networks
     assert subjects(found)["networks"] is Level.FAILED
+
+
+def test_a_node_without_an_instance_is_named(scene: Scene):
+    """A node whose provider id is another cloud's is named, since neither its subnet nor its port can be found."""
+    scene.see_node(change(cloud_node(scene.cloud, 2), spec=NodeSpec(provider_id="memory:///stray")))
+    scene.plans()
+    assert "the provider id of node2" in said(list(scene.driver.check()), "nodes")
 
 
 def test_a_quota_that_is_used_up_fails(cloud: Cloud, tmp_path):
