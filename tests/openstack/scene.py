@@ -102,10 +102,9 @@ class Scene(World):
     def pass_time(self, seconds: float) -> None:
         """Work for so long, whatever is due."""
         end = self.clock.monotonic() + seconds
-        while (now := self.clock.monotonic()) < end:
-            self.settle(min(end - now, SOON_SECONDS))
-            due = self.controller.next_due()
-            self.clock.wait(max(min(due or end, end) - self.clock.monotonic(), 0.01))
+        while (work := self.due_work(end - self.clock.monotonic())) is not None:
+            self.do(work)
+        self.clock.wait(end - self.clock.monotonic())
 
     def reconfigure(self, conf: str) -> None:
         """Restart lbctl with other lines in [LoadBalancer]."""
