@@ -17,16 +17,16 @@ LAST = HERE / "test_permissions.py"
 SECONDS = 300
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine."""
+    if HERE in item.path.parents:
+        item.add_marker(pytest.mark.xdist_group("openstack"))
+        item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.timeout(SECONDS))
 
-    What looks back at all the others goes last.
-    """
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("openstack"))
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(SECONDS))
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at all the others goes last."""
     items.sort(key=lambda item: item.path == LAST)
 
 
