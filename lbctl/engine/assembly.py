@@ -140,7 +140,7 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
+        own = settings.accounts[name].classes or info.served_classes
         for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
@@ -175,17 +175,14 @@ def _connect(
     source: random.Random,
     record_call: RecordCall,
 ) -> Account:
-    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
-    reads = ClusterReads(rest)
-    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decoded,
+        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
-        config_maps={key: data for key, data in found.items() if data is not None},
+        read_document=ClusterReads(rest).get_document,
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
     return Account(name, info, connect(info, setup), write_lease=lease)

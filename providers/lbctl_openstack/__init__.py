@@ -13,7 +13,7 @@ from lbctl_openstack.capabilities import CAPABILITIES
 from lbctl_openstack.names import BALANCER, FLOATING
 from lbctl_openstack.part import node_address
 from lbctl_openstack.permissions import needed_credential
-from lbctl_openstack.settings import OpenStackSettings
+from lbctl_openstack.settings import OpenStackSettings, config_faults
 
 FAMILIES = ("IPv4", "IPv6")
 
@@ -61,6 +61,7 @@ DRIVER = DriverInfo(
         "LimitedByDriver",
     ),
     permissions=needed_credential,
+    config_faults=config_faults,
     # The default of `--leader-elect-resource-name` (cloud-provider) in the namespaces of upstream's and OpenShift's
     # manifests.
     controller_leases=(
