@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("lbctl.cli.apply", "Do what a plan showed, held actions included."),
     "status": ("lbctl.cli.status", "Show every Service's balancer."),
     "explain": ("lbctl.cli.explain", "Say why a Service is as it is, and what to do."),
+    "gc": ("lbctl.cli.gc", "Find and remove what Services that are gone left behind."),
     "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
     "providers": ("lbctl.cli.providers", "List drivers and what they can do."),
     "annotations": ("lbctl.cli.annotations", "Look annotations up."),

@@ -82,13 +82,10 @@ def assemble(
     reads = ClusterReads(rest)
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
-    accounts = {
-        name: _connect(
-            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
-        )
-        for name, info in infos.items()
-    }
+    accounts = connect_accounts(
+        settings, cluster=cluster, clock=clock, source=source, find=find, record_call=record_call
+    )
+    infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
         writer=ServiceWriter(rest),
         reads=reads,
@@ -112,6 +109,25 @@ def assemble(
     )
     own = frozenset(name for info in infos.values() for name in info.own_finalizers)
     return Assembly(settings, clock, reads, controller, cluster, own | {SHARED_FINALIZER, OWN_FINALIZER})
+
+
+def connect_accounts(
+    settings: Settings,
+    *,
+    cluster: Cluster,
+    clock: Clock,
+    source: random.Random,
+    find: FindProvider = find_provider,
+    record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
+) -> dict[str, Account]:
+    """Every driver account of the settings, connected, by name; needs no API server."""
+    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
+    return {
+        name: _connect(
+            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
+        )
+        for name, info in infos.items()
+    }
 
 
 def read_policy(settings: Settings) -> Policy:

@@ -49,6 +49,7 @@ class Thing:
     fields: dict[str, Any]
     uses: set[str] = field(default_factory=set)
     ready: bool = True
+    created: str = ""
 
 
 Hook = Callable[[str, int], None]
@@ -66,6 +67,7 @@ class MemoryCloud:
         self.failing: dict[str, CloudError] = {}
         self.unknown_targets: set[str] = set()
         self.most_targets = 1000
+        self.cuts_lists = False
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
         self.after: Hook = lambda _name, _number: None
@@ -306,7 +308,8 @@ class MemoryDriver:
                 scope = Scope("balancer", thing.tags["scope"])
                 seen = _seen(thing)
                 found.setdefault(scope, {})[seen.key] = seen
-        return {scope: Observed(scope, resources) for scope, resources in found.items()}
+        whole = not self.cloud.cuts_lists
+        return {scope: Observed(scope, resources, complete=whole) for scope, resources in found.items()}
 
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
         waits = [Wait(f"{s.key} is being made", 2.0) for s in observed.resources.values() if s.state is State.PENDING]
@@ -443,6 +446,7 @@ def _seen(thing: Thing) -> Seen:
     fields = {k: v for k, v in thing.fields.items() if not k.startswith("address") and k != "protected"}
     needs = frozenset() if key == balancer else frozenset({balancer})
     outputs = {"id": thing.id, "address": thing.fields.get("address", ""), "address6": thing.fields.get("address6", "")}
+    outputs |= {"created": thing.created} if thing.created else {}
     state = State.ACTIVE if thing.ready else State.PENDING
     return Seen(Resource(key, thing.name, fields, _owner(thing.tags["owner"]), needs), outputs, state)
 
@@ -467,7 +471,16 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         settings=MemorySettings,
         classes=("example.com/memory",),
         node_identity=lambda node: node.metadata.name,
+        controller_leases=("kube-system/memory-controller",),
+        billed={"balancer": "by the hour"},
+        permissions=lambda _settings, services: {"allow": sorted(_permissions(services))},
     )
+
+
+def _permissions(services: Iterable[Service] | None) -> set[str]:
+    """The firewall is needed only for Services that narrow their clients down."""
+    narrow = services is None or any(service.spec.load_balancer_source_ranges for service in services)
+    return {"balancer/write", "balancer/read", *(["firewall/write"] if narrow else [])}
 
 
 __all__ = ["CloudError", "Crash", "MemoryCloud", "MemoryDriver", "identity_of", "info"]
