@@ -53,10 +53,20 @@ class Carrier:
                 before = plan.digest
             except LbctlError as error:
                 tries += error.is_failure
-                if tries > MAX_TRIES or not _may_mend(error):
-                    raise
-                pause = PAUSE_SECONDS if error.retry in MENDED_BY_A_LOOK else error.after_seconds
+                pause = _pause_after(error, tries)
             self._wait(pause, scope)
+
+    def insist(self, scope: Scope, action: Action) -> None:
+        """Make one call, again while its error is one that mends itself; a call is safe to repeat."""
+        tries = 0
+        while True:
+            try:
+                self.apply(scope, action)
+            except LbctlError as error:
+                tries += error.is_failure
+                self._wait(_pause_after(error, tries), scope)
+            else:
+                return
 
     def observe(self, scope: Scope) -> Observed:
         """The scope as it is now; one read."""
@@ -91,6 +101,10 @@ class Carrier:
         self.clock.wait(seconds)
 
 
-def _may_mend(error: LbctlError) -> bool:
-    """True for answers that mean "later", and for those after which a new look may show that it is done."""
-    return not error.is_failure or error.retry in MENDED_BY_A_LOOK
+def _pause_after(error: LbctlError, tries: int) -> float:
+    """Seconds until the next try; raises the error when neither time nor a new look mends it."""
+    if error.retry in MENDED_BY_A_LOOK and tries <= MAX_TRIES:
+        return PAUSE_SECONDS
+    if error.is_failure:
+        raise error
+    return error.after_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from lbctl.cli.main import run
 from lbctl.clock import SystemClock
 from lbctl.kube.access import Access
+from lbctl.kube.lease import micro_time
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.sandbox.api import ApiServer
@@ -20,6 +22,7 @@ from tests.cli.console import Said
 from tests.clouds.memory import MemoryCloud
 from tests.world import node, service
 
+LEASES = "coordination.k8s.io/v1"
 MEMORY = ("--provider", "memory")
 FINALIZERS = {"metadata": {"finalizers": None}}
 
@@ -73,9 +76,13 @@ class Office:
         self.hands.patch(f"shop/{name}", FINALIZERS)
         self.hands.delete(f"shop/{name}")
 
-    def kinds(self) -> list[str]:
-        """What the cloud holds, by kind."""
-        return sorted(thing.kind for thing in self.cloud.things.values())
+    def lead(self, holder: str, *, lease: str = "kube-system/lbctl", seconds_ago: float = 0.0) -> None:
+        """Have somebody hold a Lease, renewed so many seconds ago and good for a minute from then."""
+        namespace, _, name = lease.partition("/")
+        renewed = SystemClock().now() - dt.timedelta(seconds=seconds_ago)
+        spec = {"holderIdentity": holder, "leaseDurationSeconds": 60, "renewTime": micro_time(renewed)}
+        meta = {"name": name, "namespace": namespace}
+        self.api.store.seed([{"apiVersion": LEASES, "kind": "Lease", "metadata": meta, "spec": spec}])
 
 
 def _manifest(kind: str, view: Any) -> dict[str, Any]:
