@@ -21,6 +21,7 @@ from lbctl.errors import InvalidSettings
 from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads
 from lbctl.kube.rest import Rest
+from lbctl.kube.write_lease import WriteLease
 from lbctl.kube.writes import ServiceWriter
 from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
@@ -83,7 +84,7 @@ def assemble(
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
     accounts = connect_accounts(
-        settings, cluster=cluster, clock=clock, source=source, find=find, record_call=record_call
+        settings, cluster=cluster, rest=rest, clock=clock, source=source, find=find, record_call=record_call
     )
     infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
@@ -115,16 +116,24 @@ def connect_accounts(
     settings: Settings,
     *,
     cluster: Cluster,
+    rest: Rest | None,
     clock: Clock,
     source: random.Random,
     find: FindProvider = find_provider,
     record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
 ) -> dict[str, Account]:
-    """Every driver account of the settings, connected, by name; needs no API server."""
+    """Every driver account of the settings, connected, by name; without `rest` there is nobody to take turns with."""
     infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     return {
         name: _connect(
-            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            rest=rest,
+            clock=clock,
+            source=source,
+            record_call=record_call,
         )
         for name, info in infos.items()
     }
@@ -178,6 +187,7 @@ def _connect(
     account: AccountSettings,
     *,
     cluster: Cluster,
+    rest: Rest | None,
     clock: Clock,
     source: random.Random,
     record_call: RecordCall,
@@ -190,4 +200,5 @@ def _connect(
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
     )
-    return Account(name, info, connect(info, setup))
+    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
+    return Account(name, info, connect(info, setup), write_lease=lease)

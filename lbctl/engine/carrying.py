@@ -76,15 +76,21 @@ class Carrier:
 
     def apply(self, scope: Scope, action: Action) -> None:
         """Make one call and wait until the cloud has done what it took on."""
-        driver = self.account.driver
-        reply = driver.apply(action, Refs(self.account.look(scope), self.seen_world))
-        while isinstance(reply, Pending):
-            self._wait(reply.poll_after, scope)
-            outcome = driver.poll([reply]).get(reply.operation)
-            if isinstance(outcome, LbctlError):
-                raise outcome
-            reply = outcome if isinstance(outcome, Outputs) else reply
+        self.account.write_lease.enter(scope)
+        try:
+            reply = self.account.driver.apply(action, Refs(self.account.look(scope), self.seen_world))
+            while isinstance(reply, Pending):
+                self._wait(reply.poll_after, scope)
+                reply = self._poll(reply)
+        finally:
+            self.account.write_lease.leave(scope)
         self.account.see(self.account.look(scope).with_outputs(reply), now=self.clock.monotonic())
+
+    def _poll(self, pending: Pending) -> Outputs | Pending:
+        outcome = self.account.driver.poll([pending]).get(pending.operation)
+        if isinstance(outcome, LbctlError):
+            raise outcome
+        return pending if outcome is None else outcome
 
     def _round(self, plan: Plan) -> None:
         for action in plan.actions:

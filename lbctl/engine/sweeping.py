@@ -50,7 +50,7 @@ class Search:
     def of_gone_cluster(cls, settings: Settings, cluster: Cluster, clock: Clock) -> Search:
         """A search for everything of a cluster that does not exist any more; connects to the clouds only."""
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        accounts = connect_accounts(settings, cluster=cluster, clock=clock, source=source)
+        accounts = connect_accounts(settings, cluster=cluster, rest=None, clock=clock, source=source)
         return cls(accounts, cluster, clock, read_policy(settings), tuple, gone=True)
 
     def look(self) -> list[Orphan]:
