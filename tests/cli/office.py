@@ -84,6 +84,14 @@ class Office:
         meta = {"name": name, "namespace": namespace}
         self.api.store.seed([{"apiVersion": LEASES, "kind": "Lease", "metadata": meta, "spec": spec}])
 
+    def node(self, name: str) -> dict[str, Any]:
+        """A Node as the API server has it."""
+        return next(one for one in self.api.store.objects("v1", "Node") if one["metadata"]["name"] == name)
+
+    def replace_node(self, document: dict[str, Any]) -> None:
+        """Store a Node in place of the one of its name."""
+        self.api.store.seed([{"apiVersion": "v1", "kind": "Node", **document}])
+
 
 def _manifest(kind: str, view: Any) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(view)

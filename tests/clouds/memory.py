@@ -431,6 +431,8 @@ class MemoryDriver:
 
     def check(self) -> Iterator[Finding]:
         yield Finding(Level.OK, "cloud", "the cloud answers")
+        if self.cloud.most_targets < 10:  # few enough to be worth a word
+            yield Finding(Level.FAILED, "quota", f"{self.cloud.most_targets} targets are allowed", "ask for more")
 
     def close(self) -> None:
         pass
@@ -473,6 +475,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         node_identity=lambda node: node.metadata.name,
         controller_leases=("kube-system/memory-controller",),
         billed={"balancer": "by the hour"},
+        ready_node=lambda node: bool(node.spec.provider_id),
         permissions=lambda _settings, services: {"allow": sorted(_permissions(services))},
     )
 
