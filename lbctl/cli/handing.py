@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import click
-
 from lbctl.annotations import DELETION_POLICY
 from lbctl.cli.approval import LOOK_SECONDS, find_leader
 from lbctl.cli.consent import ask_consent
-from lbctl.cli.desk import Desk
+from lbctl.cli.desk import Desk, find_service
 from lbctl.cli.progress import progress
 from lbctl.engine.carrying import Carrier
 from lbctl.engine.claim import Standing
@@ -92,10 +90,7 @@ def let_go(at: Desk, key: str, *, forget: bool, yes: bool, seconds: float) -> Re
 
 def _find(at: Desk, key: str) -> Release:
     assembly = at.assembly
-    namespace, _, name = key.partition("/")
-    service = assembly.reads.get_service(namespace, name) if name else None
-    if service is None:
-        raise click.UsageError(f"There is no Service {key}. Name it as NAMESPACE/NAME; see: kubectl get services -A")
+    service = find_service(assembly.reads, key)
     known = assembly.controller.intake.tracked(identity_of(service))
     if known is None:
         raise OwnedByOther(

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("lbctl.cli.status", "Show every Service's balancer."),
     "explain": ("lbctl.cli.explain", "Say why a Service is as it is, and what to do."),
     "doctor": ("lbctl.cli.doctor", "Look for what is wrong with cluster, rights and clouds."),
+    "permissions": ("lbctl.cli.permissions", "Print the smallest role that a driver needs."),
     "gc": ("lbctl.cli.gc", "Find and remove what Services that are gone left behind."),
     "release": ("lbctl.cli.release", "Let go of a Service and keep its balancer."),
     "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
