@@ -224,7 +224,8 @@ class DriverInfo:
     served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses.
+    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
+    an object is: writing them takes a balancer over and changes nothing else.
 
     `tear_down` ends what outlives the process on this host, and removes its state; it takes the decoded settings, and
     only sandboxes call it.
@@ -251,4 +252,5 @@ class DriverInfo:
     controller_leases: tuple[str, ...] = ()
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
+    mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
     tear_down: Callable[[Any], None] = lambda _settings: None

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("lbctl.cli.doctor", "Look for what is wrong with cluster, rights and clouds."),
     "permissions": ("lbctl.cli.permissions", "Print the smallest role that a driver needs."),
     "gc": ("lbctl.cli.gc", "Find and remove what Services that are gone left behind."),
+    "adopt": ("lbctl.cli.adopt", "Show, Service by Service, what taking over would do."),
     "release": ("lbctl.cli.release", "Let go of a Service and keep its balancer."),
     "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
     "providers": ("lbctl.cli.providers", "List drivers and what they can do."),

@@ -7,7 +7,7 @@ refused whole. Works for a cluster that is gone too: then nothing of it is wante
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lbctl.clock import Clock
@@ -19,8 +19,8 @@ from lbctl.engine.tracked import Account
 from lbctl.errors import LbctlError, OwnedByOther
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service
-from lbctl.model.resource import Desired, Identity, Observed, Scope, Seen
-from lbctl.plan.actions import Action, Plan, Verb
+from lbctl.model.resource import Desired, Identity, Observed, Scope
+from lbctl.plan.actions import Plan, Verb
 from lbctl.plan.policy import Policy, allow
 from lbctl.settings import Settings
 
@@ -112,22 +112,29 @@ class Sweep:
 
     def plan(self, observed: Observed) -> Plan:
         """The deletion of what only the doomed own; raises `OwnedByOther` rather than touch anything else."""
-        desired = Desired(observed.scope, {seen.key: seen.resource for seen in self._staying(observed)})
-        full = self.carrier.account.driver.plan(desired, observed, self.carrier.seen_world)
-        for action in full.actions:
-            self._refuse_more(observed.scope, action)
+        world = self.carrier.seen_world
+        full = plan_removal(self.carrier.account, observed, world, doomed=self.doomed, gone=self.gone)
         return allow(full, self.policy, leaving=self.doomed)
 
-    def _staying(self, observed: Observed) -> Iterator[Seen]:
-        return (seen for seen in observed.resources.values() if seen.ours and not self._goes(seen.resource.owners))
 
-    def _goes(self, owners: frozenset[Identity]) -> bool:
-        return self.gone or (bool(owners) and owners <= self.doomed)
+def plan_removal(
+    account: Account, observed: Observed, world: World, *, doomed: frozenset[Identity], gone: bool = False
+) -> Plan:
+    """The deletion of what only the doomed own in one scope, before any policy; of everything when the cluster is gone.
 
-    def _refuse_more(self, scope: Scope, action: Action) -> None:
-        for step in action.steps:
-            if step.verb is not Verb.UPDATE and not self._goes(step.owners):
-                raise OwnedByOther(
-                    f"removing the orphans of {scope} would {step.verb} {step.key}, which is not theirs alone",
-                    hint="nothing was done there; report this with the output of: lbctl gc -o json",
-                )
+    Raises `OwnedByOther` when the plan would do more than that.
+    """
+
+    def goes(owners: frozenset[Identity]) -> bool:
+        return gone or (bool(owners) and owners <= doomed)
+
+    staying = (seen for seen in observed.resources.values() if seen.ours and not goes(seen.resource.owners))
+    desired = Desired(observed.scope, {seen.key: seen.resource for seen in staying})
+    plan = account.driver.plan(desired, observed, world)
+    for step in (step for action in plan.actions for step in action.steps):
+        if step.verb is not Verb.UPDATE and not goes(step.owners):
+            raise OwnedByOther(
+                f"removing what is left in {observed.scope} would {step.verb} {step.key}, which is not theirs alone",
+                hint="nothing was done there; report this with the output of: lbctl gc -o json",
+            )
+    return plan

@@ -47,6 +47,11 @@ class Office:
         api.store.seed([_manifest("Node", node(name)) for name in ("n1", "n2")])
         return cls(api, cloud, Hands(rest), kubeconfig, said)
 
+    @property
+    def config(self) -> Path:
+        """A place for a settings file."""
+        return self.kubeconfig.with_name("settings.json")
+
     def lbctl(self, *arguments: str) -> Said:
         """What `lbctl` answers, with the memory driver."""
         return self.run(*arguments, *MEMORY, "--set", "kube.qps=1000", "--set", "kube.burst=1000")
