@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lbctl.cli.durations import DURATION
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, services_argument, settings_options
 
 if TYPE_CHECKING:
     from lbctl.settings import Loaded
@@ -19,7 +19,7 @@ UPSTREAMS = ("aws-ccm", "aws-lbc", "azure", "gce", "gke-l4", "occm", "cloudstack
     short_help="Show, Service by Service, what taking over would do.",
     epilog="Examples:  lbctl adopt --from aws-ccm --provider aws    lbctl adopt shop/web --write --yes",
 )
-@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@services_argument
 @click.option("--from", "upstream", type=click.Choice(UPSTREAMS), help="Only what this controller serves.")
 @click.option("--write", is_flag=True, help="Write lbctl's marks where nothing else would change.")
 @click.option("--yes", is_flag=True, help="With --write: do not ask.")

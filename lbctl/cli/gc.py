@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Find and remove what Services that are gone left behind.",
-    epilog="Examples:  lbctl gc    lbctl gc --cluster-id 9f2c --cluster-name old --all --delete --provider aws",
+    epilog="Examples:  lbctl gc --older-than 2d    lbctl gc --delete --yes",
 )
 @click.option("--all", "everything", is_flag=True, help="With --cluster-id: all of that cluster, because it is gone.")
 @click.option("--older-than", type=DURATION, default="1h", show_default=True, help="Leave alone what is younger.")
@@ -37,10 +37,10 @@ def command(
     timeout: float,
     output: str,
 ) -> int:
-    """List the cloud objects of this cluster whose Service does not exist, with owner, age and cost; or remove them.
+    """List what clouds hold for Services that do not exist, with owner, age and cost; or remove it.
 
-    With --cluster-id and --cluster-name no kubeconfig is read: everything that the clouds hold of that cluster is
-    listed, and --all lets it be removed. Exit code 0 when nothing is left, 2 when something is, 1 when removal failed.
+    With --cluster-id and --cluster-name no kubeconfig is read: everything of that cluster is listed, and with --all
+    it may be removed. Exit code 0 when nothing is left, 2 when something is, 1 when removal failed.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.cli.sweep import Findings, search_of  # noqa: PLC0415 - as above

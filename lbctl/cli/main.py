@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from lbctl import __version__
 from lbctl.errors import Exit, LbctlError
 
+COMPLETE = "_LBCTL_COMPLETE"
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("lbctl.cli.run", "Run the controller until stopped."),
     "once": ("lbctl.cli.once", "Reconcile once and leave."),
@@ -81,13 +83,14 @@ def root() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code; an expected error is one sentence on standard error."""
-    sys.exit(run(argv))
+    as_plugin = Path(sys.argv[0]).name == "kubectl-lb"
+    sys.exit(run(argv, name="kubectl lb" if as_plugin else "lbctl"))
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def run(argv: Sequence[str] | None = None, *, name: str = "lbctl") -> int:
+    """Run the command line and return its exit code; `name` is what its help calls itself."""
     try:
-        return int(root.main(args=argv, prog_name="lbctl", standalone_mode=False) or 0)
+        return int(root.main(args=argv, prog_name=name, complete_var=COMPLETE, standalone_mode=False) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:

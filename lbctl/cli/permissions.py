@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, services_argument, settings_options
 
 if TYPE_CHECKING:
     from lbctl.settings import Loaded
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     short_help="Print the smallest role that a driver needs.",
     epilog="Examples:  lbctl permissions --provider aws > policy.json    lbctl permissions --provider aws -f services/",
 )
-@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@services_argument
 @click.option("-f", "--filename", "files", multiple=True, help="Only what the Services of this file or folder need.")
 @output_option("role", "json", "yaml")
 @settings_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lbctl.cli.durations import DURATION
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, service_argument, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     short_help="Let go of a Service and keep its balancer.",
     epilog="Examples:  lbctl release shop/web    lbctl release shop/web --forget --yes",
 )
-@click.argument("service", metavar="NAMESPACE/NAME")
+@service_argument
 @click.option("--forget", is_flag=True, help="Do not ask the cloud: only the finalizer goes, marks there stay.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="When to give up.")

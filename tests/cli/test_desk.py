@@ -247,7 +247,10 @@ def test_apply_lets_run_what_the_policy_holds(unserved):
     assert f"lbctl apply --approve {digest}" in explained.out
     assert answers(unserved, "shop/web", 8080)
 
-    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 0
+    said = unserved.lbctl("apply", "--approve", digest, *CAREFUL, "-o", "json")
+    assert said.code == 0
+    assert said.document["version"] == 1
+    assert {one["name"]: one["state"] for one in said.document["services"]}["web"] == "ready"
     assert answers(unserved, "shop/web", 8088)
     assert not answers(unserved, "shop/web", 8080)
     assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 1
