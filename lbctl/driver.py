@@ -197,7 +197,8 @@ class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `config_maps` holds
+    the data of those that `DriverInfo.config_maps` names and that exist.
     """
 
     cluster: Cluster
@@ -206,6 +207,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=nothing, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,9 @@ class DriverInfo:
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
     how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
-    an object is: writing them takes a balancer over and changes nothing else.
+    an object is: writing them takes a balancer over and changes nothing else. `config_maps` names, from the decoded
+    settings, the ConfigMaps (`namespace/name`) in which upstream keeps what its names are made of; they are read once,
+    before `connect`.
 
     `tear_down` ends what outlives the process on this host, and removes its state; it takes the decoded settings, and
     only sandboxes call it.
@@ -253,4 +257,5 @@ class DriverInfo:
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
+    config_maps: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

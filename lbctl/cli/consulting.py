@@ -29,13 +29,14 @@ def consult(settings: Settings) -> list[Finding]:
     infos = {name: find_provider(account.provider) for name, account in settings.accounts.items()}
     read_policy(settings)
     claim_rules(settings, infos)
-    reads = ClusterReads(connect(settings))
+    rest = connect(settings)
+    reads = ClusterReads(rest)
 
     def connect_one(name: str) -> Driver:
         alone = _with_one_account(settings, name)
         cluster = Cluster(settings.cluster.name, settings.cluster.id or _cluster_uid(reads))
         source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        return connect_accounts(alone, cluster=cluster, rest=None, clock=clock, source=source)[name].driver
+        return connect_accounts(alone, cluster=cluster, rest=rest, clock=clock, source=source)[name].driver
 
     with progress("looking at cluster and clouds"):
         return list(Doctor(settings, reads, clock, infos, connect_one).findings())

@@ -122,7 +122,10 @@ def connect_accounts(
     find: FindProvider = find_provider,
     record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
 ) -> dict[str, Account]:
-    """Every driver account of the settings, connected, by name; without `rest` there is nobody to take turns with."""
+    """Every driver account of the settings, connected, by name; a GET for each ConfigMap that a driver wants.
+
+    Without `rest` there is no cluster any more: no ConfigMap is read, and there is nobody to take turns with.
+    """
     infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     return {
         name: _connect(
@@ -192,13 +195,17 @@ def _connect(
     source: random.Random,
     record_call: RecordCall,
 ) -> Account:
+    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+    reads = ClusterReads(rest) if rest is not None else None
+    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)} if reads is not None else {}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
+        settings=decoded,
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
+        config_maps={key: data for key, data in found.items() if data is not None},
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
     return Account(name, info, connect(info, setup), write_lease=lease)
