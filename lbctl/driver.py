@@ -47,7 +47,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
@@ -190,6 +190,25 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Let go of connections and processes; what serves traffic goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How many of a Service's targets the cloud finds healthy; a target counts once for each port that it serves."""
+
+    healthy: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.healthy}/{self.total}"
+
+
+@runtime_checkable
+class TellsHealth(Protocol):
+    """What a driver offers besides `Driver` when its cloud tells the health of single targets."""
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """Read: the health of the targets of those Services for which the cloud tells it; in bulk where it can be."""
 
 
 @dataclass(frozen=True, slots=True)

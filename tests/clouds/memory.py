@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import DriverInfo, Finding, Level, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
 from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
@@ -68,6 +68,7 @@ class MemoryCloud:
         self.unknown_targets: set[str] = set()
         self.most_targets = 1000
         self.cuts_lists = False
+        self.unhealthy: set[str] = set()
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
         self.after: Hook = lambda _name, _number: None
@@ -428,6 +429,16 @@ class MemoryDriver:
             for seen in observed.resources.values()
             if identity in seen.resource.owners
         )
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        found: dict[Identity, Health] = {}
+        for identity in identities:
+            name = default_balancer_name(identity.uid)
+            for thing in self.cloud.list("balancer"):
+                if thing.name == name:
+                    targets = thing.fields["targets"]
+                    found[identity] = Health(len(targets - self.cloud.unhealthy), len(targets))
+        return found
 
     def check(self) -> Iterator[Finding]:
         yield Finding(Level.OK, "cloud", "the cloud answers")
