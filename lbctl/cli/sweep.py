@@ -95,7 +95,7 @@ class Findings:
         with progress(f"looking again in {apart:.0f} s, because a list may lag and a Service may come late"):
             self.search.clock.wait(apart)
             second = self.search.look()
-        doomed = self._old_enough(agreed(self.orphans, second))
+        doomed = _without_shared(self._old_enough(agreed(self.orphans, second)), second)
         self.orphans = second
         if not doomed:
             return
@@ -208,6 +208,13 @@ class Findings:
     @property
     def _cluster(self) -> str:
         return self.search.cluster.id or self.search.cluster.name
+
+
+def _without_shared(doomed: list[Orphan], found: Sequence[Orphan]) -> list[Orphan]:
+    """What is the cluster's own serves every owner, so it goes with the last of them only."""
+    goes = {(orphan.account, orphan.owner) for orphan in doomed}
+    staying = {orphan.account for orphan in found if (orphan.account, orphan.owner) not in goes}
+    return [orphan for orphan in doomed if orphan.owner != NOBODY or orphan.account not in staying]
 
 
 def _has(search: Search, orphan: Orphan, scope: Scope) -> bool:

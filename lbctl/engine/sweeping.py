@@ -14,7 +14,7 @@ from lbctl.clock import Clock
 from lbctl.driver import Cluster, World
 from lbctl.engine.assembly import Assembly, connect_accounts, read_policy
 from lbctl.engine.carrying import Carrier
-from lbctl.engine.collecting import Living, Orphan, find_orphans
+from lbctl.engine.collecting import NOBODY, Living, Orphan, find_orphans
 from lbctl.engine.tracked import Account
 from lbctl.errors import LbctlError, OwnedByOther
 from lbctl.model.intent import identity_of
@@ -24,6 +24,7 @@ from lbctl.plan.actions import Plan, Verb
 from lbctl.plan.policy import Policy, allow
 from lbctl.settings import Settings
 
+CLUSTER = frozenset({NOBODY})
 Swept = Plan | LbctlError
 """What became of one scope: the plan whose held actions are left, or the error that ended the work on it."""
 
@@ -76,7 +77,7 @@ class Search:
         for name, account in self.accounts.items():
             mine = [orphan for orphan in orphans if orphan.account == name]
             carrier = Carrier(account, self._world(account, services), self.clock, deadline)
-            sweep = Sweep(carrier, self.policy, frozenset(orphan.owner for orphan in mine), gone=self.gone)
+            sweep = Sweep(carrier, self.policy, frozenset(orphan.owner for orphan in mine))
             scopes = {scope for orphan in mine for scope in orphan.scopes}
             for scope in sorted(scopes, key=lambda scope, a=account: (a.rank(scope), scope), reverse=True):  # type: ignore[misc]
                 swept[name, scope] = sweep.run(scope)
@@ -96,12 +97,11 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The removal of orphans from one account; of all that is the cluster's when that is gone."""
+    """The removal of orphans from one account; `NOBODY` among the doomed stands for what is the cluster's own."""
 
     carrier: Carrier
     policy: Policy
     doomed: frozenset[Identity]
-    gone: bool = False
 
     def run(self, scope: Scope) -> Swept:
         """Empty one scope of what is the orphans' alone."""
@@ -113,20 +113,18 @@ class Sweep:
     def plan(self, observed: Observed) -> Plan:
         """The deletion of what only the doomed own; raises `OwnedByOther` rather than touch anything else."""
         world = self.carrier.seen_world
-        full = plan_removal(self.carrier.account, observed, world, doomed=self.doomed, gone=self.gone)
+        full = plan_removal(self.carrier.account, observed, world, doomed=self.doomed)
         return allow(full, self.policy, leaving=self.doomed)
 
 
-def plan_removal(
-    account: Account, observed: Observed, world: World, *, doomed: frozenset[Identity], gone: bool = False
-) -> Plan:
-    """The deletion of what only the doomed own in one scope, before any policy; of everything when the cluster is gone.
+def plan_removal(account: Account, observed: Observed, world: World, *, doomed: frozenset[Identity]) -> Plan:
+    """The deletion of what only the doomed own in one scope, before any policy.
 
     Raises `OwnedByOther` when the plan would do more than that.
     """
 
     def goes(owners: frozenset[Identity]) -> bool:
-        return gone or (bool(owners) and owners <= doomed)
+        return (owners or CLUSTER) <= doomed
 
     staying = (seen for seen in observed.resources.values() if seen.ours and not goes(seen.resource.owners))
     desired = Desired(observed.scope, {seen.key: seen.resource for seen in staying})
