@@ -122,9 +122,9 @@ def connect_accounts(
     find: FindProvider = find_provider,
     record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
 ) -> dict[str, Account]:
-    """Every driver account of the settings, connected, by name; a GET for each ConfigMap that a driver wants.
+    """Every driver account of the settings, connected, by name.
 
-    Without `rest` there is no cluster any more: no ConfigMap is read, and there is nobody to take turns with.
+    Without `rest` there is no cluster any more: no document of it is read, and there is nobody to take turns with.
     """
     infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     return {
@@ -160,8 +160,8 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
-        for load_balancer_class in dict.fromkeys(own):
+        own = settings.accounts[name].classes or info.served_classes
+        for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
                 raise InvalidSettings(f"the class {load_balancer_class} is served by two accounts: {both}")
@@ -195,17 +195,18 @@ def _connect(
     source: random.Random,
     record_call: RecordCall,
 ) -> Account:
-    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
-    reads = ClusterReads(rest) if rest is not None else None
-    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)} if reads is not None else {}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decoded,
+        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
-        config_maps={key: data for key, data in found.items() if data is not None},
+        read_document=ClusterReads(rest).get_document if rest is not None else _no_document,
     )
     lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
     return Account(name, info, connect(info, setup), write_lease=lease)
+
+
+def _no_document(_key: str) -> None:
+    """Nothing is left of a cluster that is gone."""

@@ -6,19 +6,21 @@ finding too, so that all of it is told at once.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lbctl.clock import Clock
 from lbctl.driver import Driver, DriverInfo, Finding, Level
-from lbctl.errors import KubeUnreachable, LbctlError
+from lbctl.errors import InvalidSettings, KubeUnreachable, LbctlError
 from lbctl.kube.reads import Cluster
 from lbctl.kube.rights import Right, needed_rights
 from lbctl.model.node import UNINITIALIZED_TAINT, has_taint, is_eligible
 from lbctl.model.objects import Node
 from lbctl.plan.policy import Mode
-from lbctl.settings import Settings
+from lbctl.settings import Settings, decode
 
 SKEW_WARNS = dt.timedelta(seconds=5)
 SKEW_FAILS = dt.timedelta(seconds=240)
@@ -88,9 +90,21 @@ class Doctor:
         lease = f"{self.settings.lease.namespace}/{self.settings.lease.name}"
         infos = self.infos.values()
         slices = any("endpointslices" in info.watches for info in infos)
-        write_leases = tuple(sorted({info.write_lease for info in infos} - {""}))
-        for right in needed_rights(lease=lease, slices=slices, write_leases=write_leases):
+        write_leases = sorted({info.write_lease for info in infos} - {""})
+        documents = sorted(
+            {key for account, info in self.infos.items() for key in info.documents(self._decoded(account))}
+        )
+        rights = needed_rights(lease=lease, slices=slices, write_leases=write_leases, documents=documents)
+        for right in rights:
             yield self._right(right)
+
+    def _documents(self) -> list[str]:
+        found: set[str] = set()
+        for account, info in self.infos.items():
+            # Settings that cannot be read are told with their account.
+            with contextlib.suppress(InvalidSettings):
+                found.update(info.documents(self._decoded(account)))
+        return sorted(found)
 
     def _right(self, right: Right) -> Finding:
         if self.reads.can_i(right.verb, right.target):
@@ -157,6 +171,7 @@ class Doctor:
 
     def _cloud(self, account: str) -> Iterator[Finding]:
         try:
+            yield from self._config_file(account)
             driver = self.connect(account)
         except LbctlError as error:
             hint = error.hint or "correct the account's settings; see: lbctl config show"
@@ -170,6 +185,15 @@ class Doctor:
             yield Finding(Level.FAILED, self._subject(account, "cloud"), error.message, hint)
         finally:
             driver.close()
+
+    def _config_file(self, account: str) -> Iterator[Finding]:
+        for fault in self.infos[account].config_faults(self._decoded(account)):
+            hint = "correct it, or take it out if nothing needs it; lbctl run only warns of it"
+            yield Finding(Level.FAILED, self._subject(account, "configuration file"), fault, hint)
+
+    def _decoded(self, account: str) -> Any:  # noqa: ANN401 - the driver's own type
+        where = f"accounts.{account}.settings"
+        return decode(self.settings.accounts[account].settings, self.infos[account].settings, where=where)
 
     def _subject(self, account: str, subject: str) -> str:
         return f"{account} {subject}" if len(self.infos) > 1 else subject

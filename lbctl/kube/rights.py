@@ -5,7 +5,7 @@ The list is that of service-controller A.19: no `patch` on Services, only on the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, Target
@@ -25,8 +25,13 @@ class Right:
         return f"{self.verb} {self.target}"
 
 
-def needed_rights(*, lease: str, slices: bool, write_leases: tuple[str, ...] = ()) -> Iterator[Right]:
-    """Every right; `lease` and `write_leases` are `namespace/name`, `slices` when some driver targets pods."""
+def needed_rights(
+    *, lease: str, slices: bool, write_leases: Iterable[str] = (), documents: Iterable[str] = ()
+) -> Iterator[Right]:
+    """Every right; `lease` and `write_leases` are `namespace/name`, `slices` when some driver targets pods.
+
+    `documents` are the ConfigMaps and Secrets that drivers read, as `secrets/namespace/name`.
+    """
     yield from (Right(verb, SERVICES) for verb in READ)
     yield Right("patch", Target(resource="services", subresource="status"))
     yield from (Right(verb, NODES) for verb in READ)
@@ -41,3 +46,6 @@ def needed_rights(*, lease: str, slices: bool, write_leases: tuple[str, ...] = (
         namespace, _, name = other.partition("/")
         target = LEASES.one(name, namespace=namespace)
         yield from (Right(verb, target, optional=True) for verb in ("get", "update"))
+    for document in documents:
+        resource, namespace, name = document.split("/")
+        yield Right("get", Target(resource=resource, namespace=namespace, name=name))

@@ -48,17 +48,21 @@ def test_a_sound_place_has_no_failed_finding(office):
     told = {one["message"] for one in findings(said)}
     assert {"the cloud answers", "2 nodes can be targets", "none of this cloud runs here"} <= told
     assert any("controller-1 leads, renewed 7 s ago" in text or "renewed 8 s ago" in text for text in told)
-    assert sum(one["subject"] == "right" for one in findings(said)) == 13
+    assert sum(one["subject"] == "right" for one in findings(said)) == 14
 
 
 def test_each_missing_right_is_a_finding(office):
-    """A role without services/status: one failed finding that names verb and resource, exit code 2."""
+    """A role without services/status and the driver's Secret: a failed finding for each names both, exit code 2."""
     office.kubeconfig.write_text(office.api.kubeconfig(office.api.users.add("limited", roles=[BASIC, ROLE])))
     said = office.lbctl("doctor", "-o", "json")
     failed = [one for one in findings(said) if one["level"] == "failed"]
     assert said.code == 2
-    assert [one["message"] for one in failed] == ["may not patch services/status"]
+    assert [one["message"] for one in failed] == [
+        "may not patch services/status",
+        "may not get secrets kube-system/memory-config",
+    ]
     assert "grant the verb patch on services/status" in failed[0]["hint"]
+    assert "grant the verb get on secrets in namespace kube-system" in failed[1]["hint"]
 
 
 def test_who_may_nothing_hears_all_of_it(office):
@@ -67,7 +71,7 @@ def test_who_may_nothing_hears_all_of_it(office):
     said = office.lbctl("doctor", "-o", "json")
     failed = [one for one in findings(said) if one["level"] == "failed"]
     assert said.code == 2
-    assert sum(one["subject"] == "right" for one in failed) == 13
+    assert sum(one["subject"] == "right" for one in failed) == 14
     assert "the cloud answers" in {one["message"] for one in findings(said)}
     assert all(one["hint"] for one in failed)
 
@@ -122,6 +126,15 @@ def test_the_drivers_findings_decide_too(office):
     assert said.code == 2
     assert "x quota: 5 targets are allowed" in said.out
     assert "do this: ask for more" in said.out
+
+
+def test_mistakes_in_the_upstreams_file_are_told(office):
+    """Each fault of the file that the driver reads is a failed finding with what to do: exit code 2."""
+    office.cloud.config_faults = ["/etc/memory.conf: the key zonne is unknown, did you mean zone?"]
+    said = office.lbctl("doctor", "-o", "json")
+    assert said.code == 2
+    assert "zonne" in bad(said)["configuration file"]["message"]
+    assert "take it out" in bad(said)["configuration file"]["hint"]
 
 
 def test_every_warning_says_what_to_do(office):

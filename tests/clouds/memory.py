@@ -68,6 +68,7 @@ class MemoryCloud:
         self.unknown_targets: set[str] = set()
         self.most_targets = 1000
         self.cuts_lists = False
+        self.config_faults: list[str] = []
         self.unhealthy: set[str] = set()
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
@@ -487,6 +488,8 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         controller_leases=("kube-system/memory-controller",),
         billed={"balancer": "by the hour"},
         ready_node=lambda node: bool(node.spec.provider_id),
+        config_faults=lambda _settings: cloud.config_faults,
+        documents=lambda _settings: ("secrets/kube-system/memory-config",),
         permissions=lambda _settings, services: {"allow": sorted(_permissions(services))},
     )
 
