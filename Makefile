@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test test-openstack conformance bench bench-calls lock clean
+.PHONY: help env demo check test test-openstack conformance bench bench-calls manifests lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -43,6 +43,9 @@ bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JS
 
 bench-calls: env ## Cloud calls of each operation of each driver, as one JSON array
 	@$(BIN)/python -m tests.bench.calls
+
+manifests: env ## Render manifests/ again from lbctl/deploy
+	@$(BIN)/python -m lbctl.deploy manifests
 
 lock: ## Resolve the lock again (needs uv)
 	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt
