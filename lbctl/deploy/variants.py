@@ -27,8 +27,8 @@ class Place:
     """What a cloud's installation needs beside its driver.
 
     `files_from` is the Secret whose keys are files in `/etc/lbctl/cloud`, under the name that the cloud's official
-    controller gives it. `ports` are TCP ports of the cloud's API other than 443; `metadata` lets the Pod ask the instance metadata for
-    credentials. `on_host` runs one Pod in the host's network.
+    controller gives it. `ports` are TCP ports of the cloud's API other than 443; `metadata` lets the Pod ask the
+    instance metadata for credentials. `on_host` runs one Pod in the host's network.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
