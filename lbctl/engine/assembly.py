@@ -21,6 +21,7 @@ from lbctl.errors import InvalidSettings
 from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads
 from lbctl.kube.rest import Rest
+from lbctl.kube.write_lease import WriteLease
 from lbctl.kube.writes import ServiceWriter
 from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
@@ -85,7 +86,14 @@ def assemble(
     infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
     accounts = {
         name: _connect(
-            name, info, settings.accounts[name], cluster=cluster, clock=clock, source=source, record_call=record_call
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            rest=rest,
+            clock=clock,
+            source=source,
+            record_call=record_call,
         )
         for name, info in infos.items()
     }
@@ -162,6 +170,7 @@ def _connect(
     account: AccountSettings,
     *,
     cluster: Cluster,
+    rest: Rest,
     clock: Clock,
     source: random.Random,
     record_call: RecordCall,
@@ -174,4 +183,5 @@ def _connect(
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
     )
-    return Account(name, info, connect(info, setup))
+    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
+    return Account(name, info, connect(info, setup), write_lease=lease)
