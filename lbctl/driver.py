@@ -192,6 +192,19 @@ class Driver(Protocol):
         """Let go of connections and processes; what serves traffic goes on."""
 
 
+class Figure(enum.Enum):
+    """What a driver may show of its cloud as it is now; each value is a metric, and the label tells which of them."""
+
+    BUDGET_LEFT = "budget_left"
+    """Calls that may be made at once before the cloud slows us; the label names the budget."""
+    TARGETS = "targets"
+    """Targets by their health; the label is `healthy`, `unhealthy`, `draining` or `unknown`."""
+    ADDRESSES = "addresses"
+    """Addresses that a pool can give; the label names the pool."""
+    ADDRESSES_IN_USE = "addresses_in_use"
+    """Addresses of a pool that balancers have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the core hands to a driver when it connects.
@@ -206,6 +219,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+    show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None
 
 
 @dataclass(frozen=True, slots=True)
