@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from lbctl.deploy.chart import chart_files
+from lbctl.deploy.alerts import rules
+from lbctl.deploy.chart import ALERTS_FILE, DASHBOARD_FILE, chart_files
+from lbctl.deploy.dashboard import dashboard
 from lbctl.deploy.kustomize import base_files, overlay_files
 from lbctl.deploy.objects import build
-from lbctl.deploy.text import HEAD, documents
+from lbctl.deploy.text import HEAD, documents, to_yaml
 from lbctl.deploy.variants import PLACES, variant_of
 from lbctl.driver import DriverInfo
 
@@ -19,4 +22,7 @@ def rendered_files(infos: Iterable[DriverInfo]) -> dict[str, str]:
     for provider, variant in variants.items():
         files |= {f"overlays/{provider}/{name}": text for name, text in overlay_files(variant).items()}
         files[f"install/{provider}.yaml"] = HEAD + documents(build(variant))
+    alerts, board = HEAD + to_yaml(rules()), json.dumps(dashboard(), indent=2) + "\n"
+    files |= {"alerts/lbctl.rules.yaml": alerts, "dashboards/lbctl.json": board}
+    files |= {f"chart/{ALERTS_FILE}": alerts, f"chart/{DASHBOARD_FILE}": board}
     return files | {f"chart/{name}": text for name, text in chart_files(variants).items()}

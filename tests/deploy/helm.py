@@ -28,7 +28,7 @@ def find_helm() -> str | None:
 
 def helm_template(chart: Path, values: list[Path], *, namespace: str, sets: tuple[str, ...] = ()) -> list[Any]:
     """What the real Helm makes of it."""
-    command = [str(find_helm()), "template", "lbctl", str(chart), "--namespace", namespace]
+    command = [str(find_helm()), "template", "lbctl", str(chart), "--namespace", namespace, "--kube-version", "1.36.0"]
     command += [argument for file in values for argument in ("-f", str(file))]
     command += [argument for one in sets for argument in ("--set", one)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
