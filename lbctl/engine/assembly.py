@@ -142,7 +142,7 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     classes: dict[str, str] = {}
     for name, info in infos.items():
         own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
-        for load_balancer_class in own:
+        for load_balancer_class in dict.fromkeys(own):
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
                 raise InvalidSettings(f"the class {load_balancer_class} is served by two accounts: {both}")

@@ -19,7 +19,7 @@ from lbctl.sandbox.api.kinds import BY_TYPE
 from tests.cli.console import lbctl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-RENDERED = ("base", "overlays", "install", "chart", "alerts", "dashboards")
+RENDERED = ("base", "overlays", "install", "chart", "alerts", "dashboards", "admission")
 PROVIDERS = sorted(PLACES)
 
 
