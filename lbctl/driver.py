@@ -210,7 +210,9 @@ class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `show` takes a
+    figure, its label and its value whenever the driver has learnt it anyway: no call is made for it. `config_maps`
+    holds the data of those that `DriverInfo.config_maps` names and that exist.
     """
 
     cluster: Cluster
@@ -220,6 +222,7 @@ class Setup:
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
     show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=nothing, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,8 @@ class DriverInfo:
     served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses.
+    how the cloud charges for an object that nobody uses. `config_maps` names, from the decoded settings, the ConfigMaps
+    (`namespace/name`) in which upstream keeps what its names are made of; they are read once, before `connect`.
 
     `tear_down` ends what outlives the process on this host, and removes its state; it takes the decoded settings, and
     only sandboxes call it.
@@ -265,4 +269,5 @@ class DriverInfo:
     controller_leases: tuple[str, ...] = ()
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
+    config_maps: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

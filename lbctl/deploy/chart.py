@@ -16,6 +16,7 @@ from lbctl.deploy.rights import (
     NAME,
     Object,
     base_rights,
+    config_map_rights,
     lease_rights,
     slice_rights,
 )
@@ -35,6 +36,10 @@ ALERTS_FILE = "files/alerts.yaml"
 DASHBOARD_FILE = "files/dashboard.json"
 POLICY_FILE = "files/admission/%s.yaml"
 RELEASE_NAMESPACE = "{{ .Release.Namespace | toJson }}"
+# Within a list, where the dot is one of its items.
+ROOT_NAMESPACE = "{{ $.Release.Namespace | toJson }}"
+VERBS = "{{ .verbs | toJson }}"
+ITEM = ("{{ .namespace | toJson }}", "{{ .name | toJson }}")
 
 
 def _of(path: str) -> str:
@@ -83,8 +88,9 @@ def values(variant: Variant) -> Object:
         "cloudSecret": parts.secret,
         "endpointSlices": variant.watches_slices,
         "leases": [
-            {"namespace": lease.namespace, "name": lease.name, "write": lease.write} for lease in variant.leases
+            {"namespace": lease.namespace, "name": lease.name, "verbs": list(lease.verbs)} for lease in variant.leases
         ],
+        "configMaps": [{"namespace": namespace, "name": name} for namespace, name in variant.config_maps],
         "hostNetwork": parts.host_network,
         "serviceAccount": {"annotations": {}},
         "podLabels": parts.pod_labels,
@@ -127,7 +133,8 @@ def _templates() -> dict[str, str]:
     return {
         "rights": _template([account, *rights]),
         "endpointslices": _if("endpointSlices", _template(slice_rights(RELEASE_NAMESPACE))),
-        "leases": _leases(),
+        "leases": _each("leases", _named("lbctl-lease-%s", lease_rights(ROOT_NAMESPACE, [LeaseRight(*ITEM, VERBS)]))),
+        "configmaps": _each("configMaps", _named("lbctl-config-%s", config_map_rights(ROOT_NAMESPACE, [ITEM]))),
         "workload": _template(workload),
         "alerts": _if("alerts.enabled", _template([_alerts()])),
         "dashboard": _if("dashboard.enabled", _template([_dashboard()])),
@@ -137,21 +144,15 @@ def _templates() -> dict[str, str]:
     }
 
 
-def _leases() -> str:
-    """A Role for each Lease of the list, of the one or of the other kind."""
-    read, write = (_template(_roles(write=write)) for write in (False, True))
-    body = f"---\n{{{{- if .write }}}}\n{write}{{{{- else }}}}\n{read}{{{{- end }}}}\n"
-    return f"{{{{- range .Values.leases }}}}\n{body}{{{{- end }}}}\n"
+def _named(form: str, rights: list[Object]) -> list[Object]:
+    """A Role and its binding under a name that is made from that of the list's item."""
+    name = f'{{{{ printf "{form}" .name | toJson }}}}'
+    role, binding = ({**one, "metadata": {**one["metadata"], "name": name}} for one in rights)
+    return [role, {**binding, "roleRef": {**binding["roleRef"], "name": name}}]
 
 
-def _roles(*, write: bool) -> list[Object]:
-    lease = LeaseRight("{{ .namespace | toJson }}", "{{ .name | toJson }}", write)
-    roles = lease_rights("{{ $.Release.Namespace | toJson }}", [lease])
-    name = '{{ printf "lbctl-lease-%s" .name | toJson }}'
-    for one in roles:
-        one["metadata"] = {**one["metadata"], "name": name}
-    roles[1]["roleRef"] = {**roles[1]["roleRef"], "name": name}
-    return roles
+def _each(path: str, objects: list[Object]) -> str:
+    return f"{{{{- range .Values.{path} }}}}\n---\n{_template(objects)}{{{{- end }}}}\n"
 
 
 def _alerts() -> Object:
@@ -207,7 +208,8 @@ _TEXT: Object = {"type": "string"}
 _NAME: Object = {"type": "string", "minLength": 1}
 _FLAG: Object = {"type": "boolean"}
 _OBJECTS: Object = {"type": "array", "items": {"type": "object"}}
-_LEASE = _closed(namespace=_NAME, name=_NAME, write=_FLAG)
+_VERBS: Object = {"type": "array", "items": {"type": "string", "enum": ["get", "update"]}}
+_LEASE = _closed(namespace=_NAME, name=_NAME, verbs=_VERBS)
 _SETTINGS: Object = {
     "type": "object",
     "required": ["accounts", "lease"],
@@ -230,6 +232,11 @@ SCHEMA: Object = {
         cloudSecret={**_NAME, "description": "Secret whose keys are files in /etc/lbctl/cloud; may be missing."},
         endpointSlices={**_FLAG, "description": "The driver reads EndpointSlices."},
         leases={"type": "array", "items": _LEASE, "description": "Leases of other controllers to look at or take."},
+        configMaps={
+            "type": "array",
+            "items": _closed(namespace=_NAME, name=_NAME),
+            "description": "ConfigMaps of other controllers that the driver reads at its start.",
+        },
         hostNetwork=_FLAG,
         serviceAccount=_closed(annotations=_map_of("string")),
         podLabels={

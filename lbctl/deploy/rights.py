@@ -1,7 +1,8 @@
 """The rights that the controller needs, and no others: what it reads, and the three things that it writes. Pure.
 
 The list is that of `lbctl.kube`: Services and Nodes are watched, only `services/status` is patched (it takes finalizers
-too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices and Leases of others.
+too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, and single Leases and ConfigMaps
+of others.
 """
 
 from __future__ import annotations
@@ -54,28 +55,38 @@ def lease_rights(namespace: Any, leases: Sequence[LeaseRight]) -> list[Object]: 
     return [
         one
         for lease in leases
-        for one in _within(f"lbctl-lease-{lease.name}", namespace, lease.namespace, other_lease_rules(lease))
+        for one in _within(
+            f"lbctl-lease-{lease.name}", namespace, lease.namespace, [_on_lease(lease.name, lease.verbs)]
+        )
     ]
+
+
+def config_map_rights(namespace: Any, config_maps: Sequence[tuple[str, str]]) -> list[Object]:  # noqa: ANN401
+    """What a driver reads of its upstream's ConfigMaps, a Role for each."""
+    return [
+        one
+        for where, name in config_maps
+        for one in _within(f"lbctl-config-{name}", namespace, where, [config_map_rule(name)])
+    ]
+
+
+def config_map_rule(name: str) -> Object:
+    """Reading it."""
+    return {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get"]}
 
 
 def own_lease_rules(name: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
     """Making a Lease cannot be bound to a name; everything else is."""
-    return [_create_lease(), _on_lease(name, ["get", "update"])]
+    create = {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "verbs": ["create"]}
+    return [create, _on_lease(name, ["get", "update"])]
 
 
-def other_lease_rules(lease: LeaseRight) -> list[Object]:
-    """Reading it, or taking it."""
-    if not lease.write:
-        return [_on_lease(lease.name, ["get"])]
-    return [_create_lease(), _on_lease(lease.name, ["get", "update"])]
+def _on_lease(name: Any, verbs: Any) -> Object:  # noqa: ANN401 - see `chart`
+    return {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "resourceNames": [name], "verbs": _listed(verbs)}
 
 
-def _create_lease() -> Object:
-    return {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "verbs": ["create"]}
-
-
-def _on_lease(name: Any, verbs: list[str]) -> Object:  # noqa: ANN401 - see `chart`
-    return {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "resourceNames": [name], "verbs": verbs}
+def _listed(verbs: Any) -> Any:  # noqa: ANN401 - see `chart`
+    return list(verbs) if isinstance(verbs, tuple) else verbs
 
 
 def _cluster_wide(name: str, account_namespace: Any, rules: list[Object]) -> list[Object]:  # noqa: ANN401 - see `chart`

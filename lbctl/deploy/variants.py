@@ -12,7 +12,7 @@ from typing import Any
 
 from lbctl import __version__
 from lbctl.driver import DriverInfo
-from lbctl.settings import LeaseSettings
+from lbctl.settings import LeaseSettings, decode
 
 NAMESPACE = "kube-system"
 CLOUD_FOLDER = "/etc/lbctl/cloud"
@@ -60,17 +60,21 @@ class LeaseRight:
 
     namespace: str
     name: str
-    write: bool = False
+    verbs: Any = ("get",)
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own."""
+    """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own.
+
+    `config_maps` are those that the driver reads once at its start, by namespace and name.
+    """
 
     provider: str
     place: Place
     watches_slices: bool
     leases: tuple[LeaseRight, ...] = ()
+    config_maps: tuple[tuple[str, str], ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -109,9 +113,11 @@ def variant_of(info: DriverInfo) -> Variant:
     """The installation for this driver."""
     leases = [LeaseRight(*_split(name)) for name in info.controller_leases if name != info.write_lease]
     if info.write_lease:
-        leases.append(LeaseRight(*_split(info.write_lease), write=True))
+        leases.append(LeaseRight(*_split(info.write_lease), ("get", "update")))
     place = PLACES.get(info.name, Place())
-    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases))
+    settings = decode(place.settings, info.settings, where=f"settings of {info.name}")
+    config_maps = tuple(_split(name) for name in info.config_maps(settings))
+    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases), config_maps)
 
 
 def _split(name: str) -> tuple[str, str]:

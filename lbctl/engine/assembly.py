@@ -176,12 +176,16 @@ def _connect(
     source: random.Random,
     measures: Measures | None,
 ) -> Account:
+    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+    reads = ClusterReads(rest)
+    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
+        settings=decoded,
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
+        config_maps={key: data for key, data in found.items() if data is not None},
     )
     if measures is not None:
         setup = replace(setup, record=partial(measures.record_call, info.name), show=partial(measures.show, info.name))

@@ -14,11 +14,23 @@ import msgspec
 from lbctl.errors import KubeGone
 from lbctl.kube.lease import Lease
 from lbctl.kube.resources import T
-from lbctl.kube.target import ACCESS_REVIEWS, ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, VERSION
+from lbctl.kube.target import (
+    ACCESS_REVIEWS,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    SERVICES,
+    VERSION,
+)
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lbctl.kube.rest import Rest
     from lbctl.kube.target import Target
 
@@ -34,6 +46,10 @@ class _Uid(msgspec.Struct, frozen=True):
 
 class _Namespace(msgspec.Struct, frozen=True):
     metadata: _Uid
+
+
+class _ConfigMap(msgspec.Struct, frozen=True):
+    data: dict[str, str] = {}
 
 
 class _FieldsEntry(msgspec.Struct, frozen=True, rename="camel"):
@@ -129,6 +145,15 @@ class Cluster:
         """The uid of the namespace `kube-system`, which lives as long as the cluster; one GET."""
         body = self._rest.get(NAMESPACES.one("kube-system"))
         return msgspec.json.decode(body, type=_Namespace).metadata.uid
+
+    def get_config_map(self, key: str) -> Mapping[str, str] | None:
+        """Data of the ConfigMap `namespace/name`, None when there is none; one GET."""
+        namespace, _, name = key.partition("/")
+        try:
+            body = self._rest.get(CONFIG_MAPS.one(name, namespace=namespace))
+        except KubeGone:
+            return None
+        return msgspec.json.decode(body, type=_ConfigMap).data
 
     def get_ingress_owner(self, service: Service) -> str:
         """Name of the field manager that wrote `status.loadBalancer` last, empty when unknown; one GET."""

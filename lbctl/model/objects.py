@@ -68,6 +68,7 @@ class ServiceSpec(View, frozen=True):
     ip_family_policy: str | None = None
     allocate_load_balancer_node_ports: bool = True
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    traffic_distribution: str | None = None
     selector: dict[str, str] = {}
 
 

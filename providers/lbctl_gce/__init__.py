@@ -9,10 +9,12 @@ from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Node
 from lbctl_gce.annotations import ANNOTATIONS
-from lbctl_gce.kinds import BALANCER, CLUSTER
+from lbctl_gce.kinds import ADDRESS, BALANCER, CLUSTER, RULE
 from lbctl_gce.machines import is_machine, machine_of
 from lbctl_gce.modes import CLASSES, FINALIZERS
+from lbctl_gce.names import INGRESS_UID
 from lbctl_gce.parse import CAPABILITIES, mode_of
+from lbctl_gce.permissions import build_roles
 from lbctl_gce.settings import GceSettings
 
 
@@ -31,6 +33,11 @@ def finalizers(intent: Intent) -> tuple[str, ...]:
 def identity(node: Node) -> object:
     """All of a node that makes a difference here."""
     return machine_of(node)
+
+
+def config_maps(settings: GceSettings) -> tuple[str, ...]:
+    """Where upstream keeps the id in legacy names, unless the settings name it."""
+    return () if settings.ingress_uid is not None else (INGRESS_UID,)
 
 
 DRIVER = DriverInfo(
@@ -56,4 +63,16 @@ DRIVER = DriverInfo(
         "UnsupportedConfiguration",
         "XPN",
     ),
+    permissions=build_roles,
+    controller_leases=(
+        "kube-system/cloud-controller-manager",
+        "kube-system/l4-lb-controller-gce-lock",
+        "kube-system/ingress-gce-lock",
+        "kube-system/ingress-gce-neg-lock",
+    ),
+    billed={
+        RULE: "by the hour, the first five of a project together as one",
+        ADDRESS: "by the hour while nothing uses it, more than one in use",
+    },
+    config_maps=config_maps,
 )

@@ -20,6 +20,10 @@ SUBNET = f"{GKE}load-balancer-subnet"
 ADDRESSES = f"{GKE}load-balancer-ip-addresses"
 WEIGHTED = f"{GKE}weighted-load-balancing"
 STRONG_AFFINITY = f"{GKE}l4-strong-session-affinity"
+SHARE = f"{CLOUD}load-balancer-backend-share"
+ALPHA_SHARE = f"alpha.{SHARE}"
+COLLECTION = f"{GKE}ip-collection-v6"
+LOGGING = f"{GKE}l4lb-config"
 MIGRATE = f"{OUR_PREFIX}gce-target-pool"
 LEGACY, L4 = "cloud-provider-gcp", "ingress-gce"
 INTERNAL = ("ilb-ig", "ilb-neg")
@@ -122,6 +126,50 @@ ANNOTATIONS = AnnotationTable(
             "Keeps a client on its node also when nodes change; needs session affinity ClientIP of 60 to 57600 s.",
             default="",
             modes=("netlb-rbs", "netlb-neg"),
+            source=L4,
+        ),
+        Annotation(
+            SHARE,
+            "share",
+            ANY,
+            "`true` lets internal balancers of one protocol and session affinity share a backend service, "
+            "with traffic policy Cluster.",
+            default="",
+            on_change="recreates the forwarding rule",
+            modes=("ilb-ig",),
+            source=LEGACY,
+        ),
+        Annotation(
+            ALPHA_SHARE,
+            "alpha_share",
+            ANY,
+            "The old key of the same wish.",
+            default="",
+            on_change="recreates the forwarding rule",
+            modes=("ilb-ig",),
+            source=LEGACY,
+            deprecated=SHARE,
+        ),
+        Annotation(
+            COLLECTION,
+            "collection",
+            Text(
+                r"(https://.+/)?projects/[^/]+/regions/[^/]+/publicDelegatedPrefixes/[^/]+", "a prefix by its full URL"
+            ),
+            "Public delegated prefix of an external balancer's IPv6 address; not together with a subnet.",
+            default="",
+            on_change="moves the address, held",
+            modes=("netlb-rbs", "netlb-neg"),
+            source=L4,
+        ),
+        Annotation(
+            LOGGING,
+            "logging",
+            ANY,
+            "Names an object with settings of logging. lbctl does not read it and leaves the logging of the backend "
+            "service as it is.",
+            default="",
+            modes=L4_MODES,
             source=L4,
         ),
         Annotation(

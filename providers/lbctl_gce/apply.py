@@ -13,6 +13,7 @@ from lbctl.driver import Outcome, Pending, Refs
 from lbctl.errors import CloudError, Conflict, LbctlError, NotReady, OwnedByOther
 from lbctl.model.resource import Key, Outputs, Resource, Seen
 from lbctl.plan.actions import Action
+from lbctl_gce.checks import first
 from lbctl_gce.client import Client
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.firewalls import ManualRules
@@ -163,7 +164,8 @@ class Writer:
         path = link_of(step.key, self.place.config.region)
         # A firewall rule only waits for the address: it does not refer to the forwarding rule, which may go before it.
         needs = frozenset() if step.key.kind == FIREWALL else step.desired.needs
-        return Seen(replace(step.desired, fields=sent.request.fields, needs=needs), {"path": path})
+        outputs = {"path": path} | first(step.key.kind, sent.request.fields)
+        return Seen(replace(step.desired, fields=sent.request.fields, needs=needs), outputs)
 
     def _read_back(self, desired: Resource, request: Request) -> Seen:
         """The forwarding rule as it is, because the cloud may have chosen its address."""

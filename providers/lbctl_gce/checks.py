@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from lbctl.model.resource import Identity, Key, Resource
 from lbctl_gce import names, ports
-from lbctl_gce.kinds import CHECK, FIREWALL, HTTP_CHECK
+from lbctl_gce.kinds import CHECK, FIREWALL, FIRST, HTTP_CHECK
 from lbctl_gce.modes import Mode
 from lbctl_gce.place import Place
 from lbctl_gce.shapes import CHECK_PATH
 
 KUBE_PROXY_PORT = 10256
+DENY, BEFORE_DENY = 1000, 999
+"""Priorities of rules; of two rules with the same priority the one that denies wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def shared_check(mode: Mode, place: Place) -> SharedCheck:
     )
 
 
+def shared_firewall(mode: Mode, place: Place, family: str) -> str:
+    """Name of the rule that lets shared checks in."""
+    return place.l4.shared_check_firewall("IPv6") if family == "IPv6" else shared_check(mode, place).firewall
+
+
 def check_resource(
     key: Key, *, port: int, numbers: Numbers, description: str, needs: frozenset[Key], owners: frozenset[Identity]
 ) -> Resource:
@@ -88,6 +95,7 @@ def check_firewall(
     tags: frozenset[str] | None,
     description: str,
     place: Place,
+    priority: int,
     owners: frozenset[Identity] = frozenset(),
 ) -> Resource:
     """Lets health checks in; without destinations, because they come for the node's own address."""
@@ -97,11 +105,21 @@ def check_firewall(
         "tags": tags,
         "allowed": ports.entries({"tcp": [port]}),
         "denied": frozenset(),
-        "priority": 1000,
+        "priority": priority,
         "network": place.config.network,
         "description": description,
     }
     return Resource(Key(FIREWALL, name), name, fields, owners)
+
+
+def priority_of(place: Place) -> int:
+    """Priority of rules that let something in; 1000 as upstream has it, unless a rule denies what they do not name."""
+    return BEFORE_DENY if place.config.settings.deny_firewalls else DENY
+
+
+def first(kind: str, fields: Mapping[str, Hashable]) -> dict[str, str]:
+    """Says of a firewall rule that it wins against rules which deny."""
+    return {FIRST: "yes"} if kind == FIREWALL and str(fields["priority"]) == str(BEFORE_DENY) else {}
 
 
 def check_sources(place: Place, family: str, *, internal: bool) -> frozenset[str]:

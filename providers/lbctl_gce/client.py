@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import requests
 from google.api_core import exceptions as api
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth import identity_pool
-from google.auth.transport.requests import AuthorizedSession
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import compute_v1
 from google.oauth2 import service_account
 
@@ -34,6 +34,7 @@ from lbctl_gce.methods import METHODS, Method
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 CALL_SECONDS = 60.0
 PAGE = 500
+MOST_PERMISSIONS = 100
 NO_CONTENT = 204
 ERROR = 400
 
@@ -72,6 +73,14 @@ def _from_file(file: str) -> Any:  # noqa: ANN401 - one of google.auth's credent
     if kind == "external_account":
         return identity_pool.Credentials.from_file(file, scopes=SCOPES)
     raise ValueError(f"{file} holds credentials of type {kind}; a service account or an external account is needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, and until when its present token is good; `until` is empty for one that does not expire."""
+
+    name: str
+    until: str = ""
 
 
 @dataclass
@@ -115,6 +124,31 @@ class Client:
             token = page.get("nextPageToken", "")
             if not token:
                 return
+
+    def identity(self) -> Identity:
+        """Who we are to the cloud; asks for a token unless there is one."""
+
+        def sign_in() -> Json:
+            if not self.credentials.valid:
+                self.credentials.refresh(Request())
+            return {}
+
+        self._recorded("credentials.refresh", sign_in)
+        given = self.credentials
+        name = getattr(given, "service_account_email", "") or getattr(given, "info", {}).get("audience", "")
+        until = given.expiry.isoformat(timespec="seconds") + "Z" if given.expiry else ""
+        return Identity(str(name) or type(given).__name__, until)
+
+    def granted(self, project: str, permissions: Sequence[str]) -> frozenset[str]:
+        """Those of the permissions that we have in a project; one call for a hundred, which needs no right itself."""
+        host = self.endpoint.host.replace("compute.", "cloudresourcemanager.", 1)
+        url = f"{self.endpoint.scheme}://{host}/v1/projects/{project}:testIamPermissions"
+        found: set[str] = set()
+        for start in range(0, len(permissions), MOST_PERMISSIONS):
+            body = {"permissions": list(permissions[start : start + MOST_PERMISSIONS])}
+            reply = self._recorded("projects.testIamPermissions", lambda body=body: self._send("POST", url, body))  # type: ignore[misc]  # bound per round
+            found.update(reply.get("permissions", ()))
+        return frozenset(found)
 
     def close(self) -> None:
         """Close all connections."""
@@ -184,15 +218,20 @@ class Client:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        session = self._clients.setdefault("session", AuthorizedSession(self.credentials))
         base = f"{self.endpoint.scheme}://{self.endpoint.host}/compute/v1/projects/{self.endpoint.project}"
         parts = [base, "global", "httpHealthChecks", *path.values()]
         verb = {"insert": "POST", "patch": "PATCH", "delete": "DELETE"}.get(name.split(".")[1], "GET")
         given = {("pageToken" if key == "page_token" else key): value for key, value in (query or {}).items() if value}
+        return self._send(verb, "/".join(parts), body, given)
+
+    def _send(
+        self, verb: str, url: str, body: Mapping[str, Any] | None, query: Mapping[str, str] | None = None
+    ) -> Json:
+        session = self._clients.setdefault("session", AuthorizedSession(self.credentials))
         reply = session.request(
             verb,
-            "/".join(parts),
-            params=given,
+            url,
+            params=query,
             json=dict(body) if body is not None else None,
             headers={"User-Agent": self.user_agent},
             timeout=CALL_SECONDS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from lbctl.model.status import Status, published
 from lbctl.plan.actions import Action, Plan
 from lbctl_gce.apply import Writer
 from lbctl_gce.check import Checks
+from lbctl_gce.claims import NameClaims
 from lbctl_gce.client import Client, Endpoint, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
@@ -21,13 +23,15 @@ from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.model import model_balancer
 from lbctl_gce.modes import Mode
-from lbctl_gce.names import L4Names, LegacyNames, balancer_name
+from lbctl_gce.names import INGRESS_UID, L4Names, LegacyNames, balancer_name, cluster_id
 from lbctl_gce.observe import Reading, observe_all, read_cloud
-from lbctl_gce.parse import option, parse_service
+from lbctl_gce.parse import is_leaving, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
 from lbctl_gce.settings import GceSettings, read_config
-from lbctl_gce.shared import model_cluster
+from lbctl_gce.shared import model_cluster, undetermined
+
+log = logging.getLogger(__name__)
 
 
 class GceDriver:
@@ -36,15 +40,19 @@ class GceDriver:
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
         config = read_config(settings)
+        for key in config.unknown_keys:
+            log.warning("gce.conf: %s", key)
         self.info = info
         self._clock = setup.clock
-        self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(settings.ingress_uid))
+        self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(_ingress_uid(setup)))
         endpoint = Endpoint(config.project, config.network_project, config.region, config.host, config.scheme)
         credentials = load_credentials(settings.credentials_file)
         self._client = Client(endpoint, credentials, setup.user_agent, setup.clock, setup.record)
         self._manual = ManualRules(config.network_project, config.is_shared_network)
         self._writer = Writer(self._client, self._place, self._manual)
         self._existing: dict[str, Mode] = {}
+        self._claims = NameClaims(self._place)
+        self._strays: frozenset[str] = frozenset()
         self._book = FactBook(
             addresses=lambda: self._items("addresses.list"),
             instances=lambda: self._items("instances.aggregatedList"),
@@ -59,25 +67,31 @@ class GceDriver:
     def parse(self, service: Service) -> Intent:
         """What the Service asks for; `InvalidService` with all problems."""
         existing = self._existing.get(balancer_name(service.metadata.uid))
-        return parse_service(service, defaults=self._place.config.defaults, existing=existing)
+        intent = parse_service(service, defaults=self._place.config.defaults, existing=existing)
+        if is_leaving(service):
+            self._claims.drop(intent.identity)
+        else:
+            self._claims.claim(intent)
+        return intent
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:  # noqa: ARG002 - the contract's signature
         """The Service's own scope, and the cluster's."""
         return balancer_scope(intent.identity), CLUSTER
 
-    def facts(self, scope: Scope, world: World) -> Facts:
+    def facts(self, scope: Scope, world: World) -> Facts:  # noqa: ARG002 - the Services alone tell
         """Reserved addresses, subnets and tags, as far as the scope's Services need them; usually no call."""
         if not self._place.config.node_tags and world.intents:
             self._book.with_tags(machine.name for machine in world.nodes.project(machines_of))
-        if scope == CLUSTER:
-            return self._book.facts
         for intent in world.intents.values():
             requested = [intent.requested_address] if intent.requested_address else []
             self._book.with_addresses(wanted=requested, names=option(intent, "addresses")[:2])
             subnet = option(intent, "subnet") or option(intent, "internal_subnet")
             if subnet:
                 self._book.with_subnet(subnet)
-        return self._book.facts
+        collisions = {
+            name: other for intent in world.intents for name, other in self._claims.collisions(intent).items()
+        }
+        return replace(self._book.facts, collisions=collisions)
 
     def model(self, scope: Scope, world: World, facts: Facts) -> Desired:
         """Everything that the scope should hold."""
@@ -88,6 +102,8 @@ class GceDriver:
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
         reading = self._read()
+        self._claims.keep(world.services)
+        self._strays = world.nodes.project(undetermined)
         self._book.take_addresses(reading.bodies[ADDRESS])
         self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
@@ -140,7 +156,7 @@ class GceDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._client, self._place).run()
+        return Checks(self._client, self._place, self._strays).run()
 
     def close(self) -> None:
         """Let go of connections."""
@@ -176,6 +192,13 @@ class GceDriver:
             else:
                 found[scope] = replace(observed, resources={**observed.resources, key: seen})
         return found
+
+
+def _ingress_uid(setup: Setup) -> str:
+    given: str | None = setup.settings.ingress_uid
+    if given is not None:
+        return given
+    return cluster_id(setup.config_maps.get(INGRESS_UID), kube_system_uid=setup.cluster.id)
 
 
 def existing_mode(points_at: str, scheme: str) -> Mode:

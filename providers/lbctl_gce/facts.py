@@ -35,12 +35,13 @@ class Facts:
     """All facts, as they were last read.
 
     `tags` are network tags by instance name, None while they were never read. `subnets` are paths by name.
-
+    `collisions` are names that another Service's objects would have too, with that Service's key.
     """
 
     reserved: tuple[Reserved, ...] = ()
     tags: Mapping[str, frozenset[str]] | None = None
     subnets: Mapping[str, str] = field(default_factory=nothing, hash=False)
+    collisions: Mapping[str, str] = field(default_factory=nothing, hash=False)
 
     def named(self, name: str) -> Reserved | None:
         """The reserved address of this name."""

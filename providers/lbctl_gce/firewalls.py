@@ -13,6 +13,7 @@ from lbctl.model.ranges import ALLOW_ALL
 from lbctl.model.resource import Key, Outputs, Resource, Seen
 from lbctl.model.status import Notice, Severity
 from lbctl.plan.actions import Action, Verb
+from lbctl_gce.checks import first
 from lbctl_gce.requests import Request
 from lbctl_gce.shapes import Fields, Json, read_firewall
 
@@ -42,13 +43,15 @@ class ManualRules:
         resource = Resource(step.key, step.desired.name, request.fields, step.desired.owners)
         covered = any(covers(rule, request.fields) for rule in self.present)
         command = "" if covered else gcloud(step.verb, resource, self.project)
-        seen = Seen(resource, {"path": "", COMMAND: command})
+        seen = Seen(resource, {"path": "", COMMAND: command} | first(step.key.kind, request.fields))
         self.rules[step.key] = seen
         return Outputs(seen=(seen,))
 
 
 def covers(rule: Fields, wanted: Fields) -> bool:
-    """True when a rule lets through all that is wanted, to all instances that are meant."""
+    """True when a rule lets through all that is wanted, to all instances that are meant; never for one that denies."""
+    if wanted["denied"]:
+        return False
     open_to_all = any(cidr in _list(rule["sources"]) for cidr in ALLOW_ALL.values())
     sources = open_to_all or set(_list(wanted["sources"])) <= set(_list(rule["sources"]))
     reaches = all(
@@ -74,11 +77,16 @@ def gcloud(verb: Verb, resource: Resource, project: str) -> str:
     if verb is Verb.CREATE:
         words.append(f"--network {str(fields['network']).rpartition('/')[2]}")
     words.append(f"--description {fields['description']!r}")
-    words.append(f"--allow {','.join(sorted(_list(fields['allowed']), key=str)).replace(' ', ':')}")
+    words.append(f"--allow {_entries(fields['allowed'])}" if fields["allowed"] else "--action DENY --rules all")
+    words.append(f"--priority {fields['priority']}")
     for option, name in (("source-ranges", "sources"), ("destination-ranges", "destinations"), ("target-tags", "tags")):
         if _list(fields[name]):
             words.append(f"--{option} {','.join(sorted(_list(fields[name])))}")
     return " ".join([*words, f"--project {project}"])
+
+
+def _entries(allowed: object) -> str:
+    return ",".join(sorted(_list(allowed))).replace(" ", ":")
 
 
 def manual_notice(seen: Seen) -> Notice | None:

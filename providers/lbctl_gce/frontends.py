@@ -15,7 +15,7 @@ from lbctl_gce.kinds import ADDRESS, RULE
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of, option
 from lbctl_gce.place import Place
-from lbctl_gce.shapes import same_ip
+from lbctl_gce.shapes import same_ip, tail
 
 MIXED = "L3_DEFAULT"
 
@@ -54,21 +54,34 @@ class Frontend:
     @property
     def subnet(self) -> str | None:
         """Path of the subnet that the address is from; None for external IPv4."""
-        named = option(self.intent, "subnet") if not self.mode.is_legacy else ""
-        if self.mode.is_internal:
-            named = named or option(self.intent, "internal_subnet")
-        elif self.family == "IPv4":
+        _, named = self._named_subnet()
+        if self._is_subnetless:
             return None
         return self.facts.subnets.get(named, named) if named else self.place.config.subnetwork
 
+    @property
+    def collection(self) -> str | None:
+        """Path of the prefix that an external IPv6 address is from; None for the subnet's own, and for others."""
+        if self.mode.is_internal or self.mode.is_legacy or self.family == "IPv4":
+            return None
+        return tail(str(option(self.intent, "collection"))) or None
+
+    @property
+    def _is_subnetless(self) -> bool:
+        return not self.mode.is_internal and (self.family == "IPv4" or self.collection is not None)
+
+    def _named_subnet(self) -> tuple[str, str]:
+        """The annotation that counts and its subnet; the newer key wins, which legacy balancers do not know."""
+        newer = "" if self.mode.is_legacy else option(self.intent, "subnet")
+        older = option(self.intent, "internal_subnet") if self.mode.is_internal else ""
+        return (keys.SUBNET, newer) if newer else (keys.INTERNAL_SUBNET, older)
+
     def problems(self) -> Iterator[Problem]:
         """What facts say against the wish."""
-        named = option(self.intent, "subnet") or option(self.intent, "internal_subnet")
-        if self.mode.is_internal and named and named not in self.facts.subnets:
-            key = keys.SUBNET if option(self.intent, "subnet") else keys.INTERNAL_SUBNET
-            yield Problem(
-                f"metadata.annotations[{key}]", f"subnetwork {named} can't be found", "name one of the region"
-            )
+        key, named = self._named_subnet()
+        if named and not self._is_subnetless and named not in self.facts.subnets:
+            hint = "name one of the region"
+            yield Problem(f"metadata.annotations[{key}]", f"subnetwork {named} can't be found", hint)
         for name in self._names():
             if self.facts.named(name) is None:
                 path = f"metadata.annotations[{keys.ADDRESSES}]"
@@ -86,7 +99,7 @@ class Frontend:
             return chosen.address if isinstance(chosen, Reserved) else chosen
         return self._held() or self._present()
 
-    def resource(self, backend: str, needs: frozenset[Key]) -> Resource:
+    def resource(self, backend: Hashable, needs: frozenset[Key]) -> Resource:
         """The forwarding rule."""
         address = self.address()
         reserved = self.facts.holding(address) if address else None
@@ -100,6 +113,7 @@ class Frontend:
             "backend": backend,
             "global_access": self.mode.is_internal and option(self.intent, "global_access") == "true",
             "subnet": self.subnet,
+            "collection": self.collection,
             "family": self.family,
             "network": self.place.config.network if self.mode.is_internal else None,
             "static": reserved is not None and reserved.name != labels.address(self.family, self.protocol),
@@ -155,6 +169,7 @@ class Frontend:
             fields = seen.resource.fields
             same = fields["family"] == self.family and fields["scheme"] == self.mode.scheme
             stays = fields["tier"] == self.tier and (fields["subnet"] == self.subnet or self.subnet is None)
+            stays = stays and self.collection in (None, fields["collection"])
             if seen.ours and same and stays:
                 return str(fields["address"])
         return None

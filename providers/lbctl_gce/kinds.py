@@ -53,6 +53,8 @@ CHECK_HOMES: Mapping[str, Home] = {
     "region": Home("regionHealthChecks", "health_check", "healthChecks"),
     "global": Home("healthChecks", "health_check", "healthChecks"),
 }
+FIRST = "first"
+"""Output of a firewall rule that wins against rules which deny."""
 ZONAL = frozenset({GROUP, MEMBERS, ENDPOINT_GROUP, ENDPOINTS})
 """Kinds whose key is `ZONE/NAME`."""
 

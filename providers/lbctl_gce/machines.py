@@ -25,13 +25,14 @@ MOST_IN_GROUP = 1000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Machine:
-    """One instance."""
+    """One instance; `node` is the node's own name, which may be longer."""
 
     name: str
     zone: str
     address: str = ""
     subnet: str = ""
     draining: bool = False
+    node: str = ""
 
     @property
     def path(self) -> str:
@@ -47,7 +48,7 @@ def machine_of(node: Node) -> Machine | None:
         return None
     subnet = node.metadata.labels.get(SUBNET_LABEL, "")
     draining = node.metadata.labels.get(OPERATION_LABEL) == "drain"
-    return Machine(canonical(found["name"]), place, internal_ip(node) or "", subnet, draining)
+    return Machine(canonical(found["name"]), place, internal_ip(node) or "", subnet, draining, node.metadata.name)
 
 
 def canonical(name: str) -> str:

@@ -1,7 +1,7 @@
 """The methods of the Compute API that this driver calls, as data, each with the permission that it needs.
 
-`client.py` finds the SDK's client and request by them, `check.py` lists the permissions, and the tests hold the policy
-file against the calls that were really made. Nothing here knows the SDK.
+`client.py` finds the SDK's client and request by them. What else a call needs, such as the right to use what it refers
+to, is in `permissions.py`. Nothing here knows the SDK.
 """
 
 from __future__ import annotations
@@ -22,11 +22,6 @@ class Method:
     permission: str
     network: bool = False
 
-    @property
-    def is_list(self) -> bool:
-        """True when the reply comes in pages."""
-        return self.request.startswith(("List", "AggregatedList"))
-
 
 def _of(client: str, noun: str, place: str, verbs: dict[str, str], *, network: bool = False) -> dict[str, Method]:
     plural = f"{noun}s"
@@ -39,7 +34,7 @@ def _of(client: str, noun: str, place: str, verbs: dict[str, str], *, network: b
 
 
 LISTS = frozenset({"list", "aggregatedList", "listInstances", "listNetworkEndpoints"})
-LIFE = ("insert", "get", "list", "delete", "patch")
+LIFE = ("insert", "get", "delete", "patch")
 ACTIONS = {"insert": "create", "aggregatedList": "list", "patch": "update"}
 
 
@@ -48,7 +43,7 @@ def _life(kind: str, *verbs: str) -> dict[str, str]:
 
 
 _TABLE: dict[str, dict[str, Method]] = {
-    "forwardingRules": _of("ForwardingRules", "ForwardingRule", "region", _life("forwardingRules")),
+    "forwardingRules": _of("ForwardingRules", "ForwardingRule", "region", _life("forwardingRules", "list")),
     "addresses": {
         "insert": Method("Addresses", "InsertAddressRequest", "region", "compute.addresses.create"),
         "get": Method("Addresses", "GetAddressRequest", "region", "compute.addresses.get"),
@@ -59,15 +54,15 @@ _TABLE: dict[str, dict[str, Method]] = {
         "BackendServices", "BackendService", "global", {"aggregatedList": "compute.backendServices.list"}
     ),
     "regionBackendServices": _of(
-        "RegionBackendServices", "RegionBackendService", "region", _life("regionBackendServices", "update")
+        "RegionBackendServices", "RegionBackendService", "region", _life("regionBackendServices")
     ),
     "healthChecks": _of("HealthChecks", "HealthCheck", "global", _life("healthChecks", "aggregatedList")),
     "regionHealthChecks": _of("RegionHealthChecks", "RegionHealthCheck", "region", _life("regionHealthChecks")),
     "httpHealthChecks": {
         verb: Method("", "List" if verb == "list" else "", "global", permission)
-        for verb, permission in _life("httpHealthChecks").items()
+        for verb, permission in _life("httpHealthChecks", "list").items()
     },
-    "firewalls": _of("Firewalls", "Firewall", "global", _life("firewalls"), network=True),
+    "firewalls": _of("Firewalls", "Firewall", "global", _life("firewalls", "list"), network=True),
     "targetPools": _of(
         "TargetPools",
         "TargetPool",
@@ -114,6 +109,7 @@ _TABLE: dict[str, dict[str, Method]] = {
     "instances": _of("Instances", "Instance", "zone", {"aggregatedList": "compute.instances.list"}),
     "subnetworks": _of("Subnetworks", "Subnetwork", "region", {"list": "compute.subnetworks.list"}, network=True),
     "projects": _of("Projects", "Project", "global", {"get": "compute.projects.get"}),
+    "regions": _of("Regions", "Region", "region", {"get": "compute.regions.get"}),
     "globalOperations": _of(
         "GlobalOperations",
         "GlobalOperation",

@@ -17,21 +17,26 @@ from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource
 from lbctl.model.status import Notice, Severity
 from lbctl_gce import names, ports
 from lbctl_gce.checks import (
+    DENY,
     L4_LOCAL,
     SHARED,
     check_firewall,
     check_key,
     check_resource,
     check_sources,
+    priority_of,
     shared_check,
+    shared_firewall,
 )
 from lbctl_gce.facts import Facts
 from lbctl_gce.frontends import Frontend
 from lbctl_gce.kinds import (
     BACKEND,
+    CLUSTER,
     ENDPOINT_GROUP,
     ENDPOINTS,
     FIREWALL,
+    FIRST,
     GROUP,
     POOL,
     POOL_MEMBERS,
@@ -46,8 +51,9 @@ from lbctl_gce.subsets import choose_endpoints
 
 MOST_FIREWALL_ENTRIES = 100
 TCP_DRAINING_SECONDS = 30
+AFFINITIES = {"None": "NONE", "ClientIP": "CLIENT_IP"}
 
-Behind = Generator[Resource, None, tuple[str, frozenset[Key]]]
+Behind = Generator[Resource, None, tuple[Hashable, frozenset[Key]]]
 """Resources behind the forwarding rules; returns the path that these point at, and the keys that they need."""
 
 
@@ -67,6 +73,41 @@ def model_balancer(scope: Scope, world: World, facts: Facts, place: Place) -> De
             resources.extend(balancer.resources())
             notices[identity] = tuple(balancer.notices())
     return Desired.of(scope, resources, rejected=rejected, notices=notices)
+
+
+def affinity_word(intent: Intent) -> str:
+    """Session affinity in the Service's word."""
+    return "None" if intent.affinity_seconds is None else "ClientIP"
+
+
+def shares_backend(intent: Intent) -> bool:
+    """True for internal balancers with groups whose Service asks for it; its own health check rules it out."""
+    asked = "true" in (option(intent, "share"), option(intent, "alpha_share"))
+    return asked and mode_of(intent) is Mode.INTERNAL_GROUPS and not intent.local
+
+
+def shared_backend(intent: Intent) -> tuple[str, str]:
+    """Protocol and affinity, which the name of a shared backend service is made of."""
+    (protocol,) = intent.protocols
+    return protocol, affinity_word(intent)
+
+
+def backend_fields(
+    mode: Mode, *, protocol: str, affinity: str, backends: frozenset[Hashable] | None, check: Hashable
+) -> dict[str, Hashable]:
+    """A backend service without what only some kinds have."""
+    return {
+        "scheme": mode.scheme,
+        "protocol": protocol,
+        "affinity": affinity,
+        "backends": backends,
+        "check": check,
+        "draining": TCP_DRAINING_SECONDS if protocol == "TCP" and not mode.is_legacy else 0,
+        "locality": "",
+        "strong_seconds": 0,
+        "same_zone": None,
+        "description": "",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +144,17 @@ class Balancer:
         """What facts and limits say against the wish."""
         for frontend in self.frontends:
             yield from frontend.problems()
+        yield from self._collisions()
         if len(self.allowed()) > MOST_FIREWALL_ENTRIES:
             text = f"{len(self.allowed())} single ports and ranges, and a firewall rule takes {MOST_FIREWALL_ENTRIES}"
             yield Problem("spec.ports", text, "use neighbouring ports, or several Services")
+
+    def _collisions(self) -> Iterator[Problem]:
+        has = {seen.resource.name for seen in self.seen.resources.values() if seen.ours}
+        for name, other in sorted(self.facts.collisions.items()):
+            if name not in has:
+                text = f"its object {name} would have the same name as that of {other}"
+                yield Problem("metadata.name", text, "give one of the two Services another name")
 
     def notices(self) -> Iterator[Notice]:
         """What the author should know."""
@@ -128,7 +177,10 @@ class Balancer:
         for frontend in self.frontends:
             yield frontend.resource(backend, needs)
             if self.place.config.settings.firewalls and self.sources(frontend.family):
-                yield self.firewall(frontend)
+                allowing = self.firewall(frontend)
+                yield allowing
+                if self.place.config.settings.deny_firewalls:
+                    yield self.deny_firewall(frontend, allowing)
 
     # -- behind the balancer ----------------------------------------------------------------------------------------
 
@@ -165,6 +217,7 @@ class Balancer:
                 tags=self.tags(),
                 description="" if self.mode is Mode.INTERNAL_GROUPS else self.labels.description,
                 place=self.place,
+                priority=priority_of(self.place),
                 owners=self.owners,
             )
 
@@ -187,6 +240,9 @@ class Balancer:
 
     def backend_service(self) -> Behind:
         """Backend service, with its own endpoint groups where the mode has them."""
+        if shares_backend(self.intent):
+            protocol, affinity = shared_backend(self.intent)
+            return shared_ref(Key(BACKEND, self.place.legacy.shared_backend(protocol, affinity))), frozenset()
         check, needs = self.check()
         groups: frozenset[Hashable]
         if self.mode.uses_endpoints:
@@ -205,16 +261,18 @@ class Balancer:
     def _backend_fields(self, check: Hashable, groups: frozenset[Hashable] | None) -> Mapping[str, Hashable]:
         protocols = sorted(self.intent.protocols)
         strong = self.intent.affinity_seconds if option(self.intent, "strong_affinity") else 0
-        draining = TCP_DRAINING_SECONDS if protocols == ["TCP"] and not self.mode.is_legacy else 0
+        fields = backend_fields(
+            self.mode,
+            protocol=protocols[0] if len(protocols) == 1 else "UNSPECIFIED",
+            affinity=self.affinity(),
+            backends=groups,
+            check=check,
+        )
         return {
-            "scheme": self.mode.scheme,
-            "protocol": protocols[0] if len(protocols) == 1 else "UNSPECIFIED",
-            "affinity": self.affinity(),
-            "backends": groups,
-            "check": check,
-            "draining": draining,
+            **fields,
             "locality": self._locality(),
             "strong_seconds": strong or 0,
+            "same_zone": option(self.intent, "same_zone") if self.mode is Mode.INTERNAL_ENDPOINTS else None,
             "description": self.labels.description,
         }
 
@@ -225,13 +283,13 @@ class Balancer:
 
     def affinity(self) -> str:
         """Session affinity in the API's word."""
-        return "NONE" if self.intent.affinity_seconds is None else "CLIENT_IP"
+        return AFFINITIES[affinity_word(self.intent)]
 
     def endpoint_groups(self) -> Iterator[Resource]:
         """A group for each zone with nodes, and the endpoints chosen for it."""
         # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
         machines = [machine for machine in self.machines if not (machine.draining and self.mode.is_internal)]
-        chosen = choose_endpoints(machines, self.current_endpoints(), name=self.labels.backend, intent=self.intent)
+        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.intent)
         for zone, endpoints in chosen.items():
             group = Key(ENDPOINT_GROUP, f"{zone}/{self.labels.backend}")
             fields = {
@@ -286,11 +344,30 @@ class Balancer:
             "tags": self.tags(),
             "allowed": self.allowed(),
             "denied": frozenset(),
-            "priority": 1000,
+            "priority": priority_of(self.place),
             "network": self.place.config.network,
             "description": self._firewall_description(seen.outputs["address"] if seen else ""),
         }
         return Resource(Key(FIREWALL, name), name, fields, self.owners, frozenset({frontend.key}))
+
+    def deny_firewall(self, frontend: Frontend, allowing: Resource) -> Resource:
+        """The rule that shuts the balancer's address to whatever the traffic rule does not let through.
+
+        It comes after every rule that has to win against it, also the cluster's rule for shared health checks.
+        """
+        name = self.labels.deny_firewall(frontend.family)
+        shared = Ref(Key(FIREWALL, shared_firewall(self.mode, self.place, frontend.family)), FIRST, CLUSTER)
+        own = {Key(FIREWALL, self.labels.check_firewall(family)) for family in self.intent.families}
+        fields: Mapping[str, Hashable] = {
+            **allowing.fields,
+            "sources": frozenset({ALLOW_ALL[frontend.family]}),
+            "allowed": frozenset(),
+            "denied": frozenset({"all"}),
+            "priority": DENY,
+            "waits_for": frozenset() if self.intent.local else frozenset({shared}),
+        }
+        needs = frozenset({frontend.key, allowing.key, *(own if self.intent.local else ())})
+        return Resource(Key(FIREWALL, name), name, fields, self.owners, needs)
 
     def _firewall_description(self, address: str) -> str:
         key = self.intent.identity.key

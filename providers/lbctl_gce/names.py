@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lbctl.errors import InvalidSettings
 from lbctl.naming import default_balancer_name
 
 LONGEST_NAME = 63
@@ -19,6 +21,8 @@ HASH_LENGTH = 8
 SUBNET_HASH_LENGTH = 6
 BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 SHARED_CHECK = "l4-shared-hc"
+INGRESS_UID = "kube-system/ingress-uid"
+LEGACY_UID_LENGTH = 16
 LEGACY_SERVICE_KEY = "kubernetes.io/service-name"
 L4_SERVICE_KEY = "networking.gke.io/service-name"
 SHARED_SENTENCE = "This resource is shared by all L4 {}Services using ExternalTrafficPolicy: Cluster."
@@ -151,10 +155,31 @@ class LegacyNames:
         """Firewall of the shared check of internal balancers."""
         return f"k8s-{self.cluster}-node-hc"
 
+    @property
+    def shared_backends(self) -> str:
+        """What the names of all shared backend services begin with."""
+        return f"k8s-{self.cluster}-internal-"
+
     def shared_backend(self, protocol: str, affinity: str) -> str:
         """Backend service that internal balancers of one protocol and session affinity share."""
         digest = hashlib.sha1(affinity.encode(), usedforsecurity=False).hexdigest()[:16]
-        return f"k8s-{self.cluster}-internal-{protocol.lower()}-nmv1-{digest}"
+        return f"{self.shared_backends}{protocol.lower()}-nmv1-{digest}"
+
+
+def cluster_id(config_map: Mapping[str, str] | None, *, kube_system_uid: str) -> str:
+    """The id in legacy names, of the ConfigMap `ingress-uid`: `provider-uid`, else `uid` after its last double dash.
+
+    In old federated clusters the two upstream controllers read different ids there: `InvalidSettings`. Where there is
+    no such ConfigMap nobody has made a legacy name yet, and the id is made from the cluster's own, which is for ever.
+    """
+    if config_map is None:
+        return hashlib.sha256(kube_system_uid.encode()).hexdigest()[:LEGACY_UID_LENGTH]
+    legacy = config_map.get("provider-uid", config_map.get("uid", ""))
+    l4 = config_map.get("uid", legacy).rpartition("--")[2]
+    if legacy.rpartition("--")[2] != l4:
+        hint = "set ingress_uid to the one in the names of this cluster's instance groups (k8s-ig--ID)"
+        raise InvalidSettings(f"{INGRESS_UID} holds two ids, {legacy} and {l4}", hint=hint)
+    return l4
 
 
 def balancer_name(uid: str) -> str:

@@ -7,11 +7,13 @@ Service is never ours. What bears this cluster's hash and no known Service is an
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.model.resource import Identity, Key, Observed, Resource, Scope, Seen
 from lbctl_gce import names
+from lbctl_gce.checks import first
 from lbctl_gce.client import Client
 from lbctl_gce.kinds import (
     ADDRESS,
@@ -74,7 +76,11 @@ def read_cloud(client: Client, place: Place, *, read_at: float) -> Reading:
 
 def observe_all(reading: Reading, services: Iterable[Identity], place: Place) -> dict[Scope, Observed]:
     """All scopes in which anything of this cluster's was seen."""
-    finder = Finder(place, {name: identity for identity in services for name in names_of(place, identity)}, reading)
+    candidates: dict[str, list[Identity]] = defaultdict(list)
+    for identity in services:
+        for name in names_of(place, identity):
+            candidates[name].append(identity)
+    finder = Finder(place, candidates, reading)
     found: dict[Scope, dict[Key, Seen]] = {}
     for kind, bodies in reading.bodies.items():
         for body in bodies:
@@ -98,15 +104,15 @@ def outputs_of(kind: str, body: Json) -> dict[str, str]:
     outputs = {"path": tail(body["selfLink"])}
     if kind == RULE:
         outputs["address"] = str(READERS[kind](body)["address"])
-    return outputs
+    return outputs | first(kind, READERS[kind](body))
 
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Tells whose an object is; `identities` are the known Services by every name that their objects may have."""
+    """Tells whose an object is; `candidates` are the known Services by every name that their objects may have."""
 
     place: Place
-    identities: Mapping[str, Identity]
+    candidates: Mapping[str, list[Identity]]
     reading: Reading
 
     def seen(self, kind: str, body: Json) -> Iterator[tuple[Scope, Seen]]:
@@ -117,7 +123,7 @@ class Finder:
             yield from self._shared(kind, body)
             return
         claimed = names.described_service(body.get("description", ""))
-        identity = self.identities.get(body["name"]) or self._orphan(kind, body, claimed)
+        identity = self._candidate(body["name"], claimed) or self._orphan(kind, body, claimed)
         if identity is None:
             return
         ours = claimed in ("", identity.key)
@@ -127,6 +133,8 @@ class Finder:
 
     def _is_shared(self, kind: str, name: str) -> bool:
         l4, legacy = self.place.l4, self.place.legacy
+        if kind == BACKEND:
+            return name.startswith(legacy.shared_backends)
         return name in {
             GROUP: (legacy.group,),
             CHECK: (l4.shared_check, legacy.shared_check),
@@ -149,7 +157,16 @@ class Finder:
     def _foreign_users(self, path: str) -> list[str]:
         """Backend services of others, such as Ingress, that use the group."""
         users = [b for b in self.reading.bodies[BACKEND] if path in READERS[BACKEND](b)["backends"]]  # type: ignore[operator]  # a frozenset
-        return sorted(user["name"] for user in users if user["name"] not in self.identities)
+        return sorted(user["name"] for user in users if not self._is_ours(user["name"]))
+
+    def _is_ours(self, backend: str) -> bool:
+        return backend in self.candidates or self._is_shared(BACKEND, backend)
+
+    def _candidate(self, name: str, claimed: str) -> Identity | None:
+        """The Service that the name stands for; where it is that of several, the one that the description names."""
+        known = self.candidates.get(name, ())
+        described = (identity for identity in known if identity.key == claimed)
+        return next(described, known[0] if len(known) == 1 else None)
 
     def _orphan(self, kind: str, body: Json, claimed: str) -> Identity | None:
         """The Service that is gone but bears this cluster's hash in the name, or in what the object points at."""
@@ -181,7 +198,7 @@ class Finder:
         if kind in (BACKEND, POOL):
             checks = (check_of(tail(link)) for link in body.get("healthChecks", ()))
             groups = (tail(entry["group"]) for entry in body.get("backends", ()))
-            return frozenset(checks) | frozenset(endpoint_group_of(path) for path in groups if "EndpointGroups" in path)
+            return frozenset(checks) | frozenset(map(group_of, groups))
         return frozenset()
 
 
@@ -193,10 +210,10 @@ def check_of(path: str) -> Key:
     return Key(CHECK, f"{'global' if path.startswith('global/') else 'region'}/{name}")
 
 
-def endpoint_group_of(path: str) -> Key:
-    """Key of the endpoint group at this path."""
+def group_of(path: str) -> Key:
+    """Key of the group at this path."""
     parts = path.split("/")
-    return Key(ENDPOINT_GROUP, f"{parts[1]}/{parts[-1]}")
+    return Key(ENDPOINT_GROUP if "networkEndpointGroups" in parts else GROUP, f"{parts[1]}/{parts[-1]}")
 
 
 def _members(kind: str, group: Key, fields: Mapping[str, Hashable], owners: frozenset[Identity]) -> Resource:

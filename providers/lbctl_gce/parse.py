@@ -31,6 +31,7 @@ CAPABILITIES = Capabilities(
 )
 STRONG_AFFINITY_SECONDS = range(60, 57601)
 MOST_ADDRESSES = 2
+SAME_ZONE = frozenset({"PreferSameZone", "PreferClose"})
 
 
 def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None = None) -> Intent:
@@ -39,18 +40,20 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     values = keys.ANNOTATIONS.read(service.metadata.annotations)
     intent, problems = read_intent(service, capabilities=CAPABILITIES, values=values)
     choice = choose_mode(service, defaults=defaults, existing=existing)
-    options = {**values.by_name, "mode": choice.mode}
+    same_zone = service.spec.traffic_distribution in SAME_ZONE
+    options = {**values.by_name, "mode": choice.mode, "same_zone": same_zone}
     families = intent.families[:1] if choice.mode.is_legacy else intent.families
     intent = replace(intent, options=options, families=families)
     problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
     # What a Service that goes away asks for no longer matters, but its scopes do: the API takes its node ports first.
-    if problems and not _is_leaving(service):
+    if problems and not is_leaving(service):
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
     return replace(intent, notices=notices)
 
 
-def _is_leaving(service: Service) -> bool:
+def is_leaving(service: Service) -> bool:
+    """True for a Service that is being deleted, or is no balancer any more."""
     return service.spec.type != "LoadBalancer" or service.metadata.deletion_timestamp is not None
 
 
@@ -83,6 +86,9 @@ def _mode_problems(intent: Intent, mode: Mode) -> Iterator[Problem]:
 def _option_problems(intent: Intent, options: Mapping[str, Any], mode: Mode) -> Iterator[Problem]:
     if options["strong_affinity"]:
         yield from _affinity_problems(intent)
+    if options["collection"] and options["subnet"]:
+        path = f"metadata.annotations[{keys.COLLECTION}]"
+        yield Problem(path, f"a prefix and a subnet ({keys.SUBNET}) exclude each other", "take one of the two out")
     if options["tier"] == "Standard" and "IPv6" in intent.families and not mode.is_internal:
         yield Problem(f"metadata.annotations[{keys.TIER}]", "tier Standard has no IPv6", "use Premium, or IPv4 alone")
 
@@ -102,6 +108,8 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("AnnotationIgnored", f"{keys.ADDRESSES} names more than two addresses; {left} is not used")
     if options["weighted"] == "pods-per-node" and not local:
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
+    if options["logging"]:
+        yield _warning("AnnotationIgnored", f"{keys.LOGGING} is not read; logging of the balancer stays as it is")
     if options["backends"] == "enabled" and mode is Mode.TARGET_POOL:
         text = f"{keys.BACKENDS} has no effect on a balancer that has a target pool"
         yield _warning("CanNotMigrateTargetPoolToRBS", text)

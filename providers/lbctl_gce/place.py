@@ -6,7 +6,7 @@ that what is read is recognised by the names under which it would be made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lbctl.model.resource import Identity
@@ -85,6 +85,21 @@ class Labels:
             return names.own_internal_firewall(self.balancer)
         return self.l4.check_firewall(self._namespace, self._name, family)
 
+    def deny_firewall(self, family: str) -> str:
+        """Rule that shuts whatever the traffic rule does not let through."""
+        if self.mode.is_legacy:
+            return names.legacy_deny_firewall(self.balancer)
+        return self.l4.deny_firewall(self._namespace, self._name, family)
+
+    def cut(self, families: Iterable[str], *, local: bool) -> Iterator[str]:
+        """Names in use whose hash may have been cut off, so that another Service's may be the same."""
+        for family in families if not self.mode.is_legacy else ():
+            if family == "IPv6":
+                yield self.firewall(family)
+                yield from (self.rule(family, protocol) for protocol in PROTOCOLS if self.mode.is_internal)
+            if local:
+                yield self.check_firewall(family)
+
     def every(self) -> Iterator[str]:
         """All names that an object of this Service may have in this mode."""
         yield self.backend
@@ -93,6 +108,7 @@ class Labels:
         for family in FAMILIES:
             yield self.firewall(family)
             yield self.check_firewall(family)
+            yield self.deny_firewall(family)
             for protocol in PROTOCOLS:
                 yield self.rule(family, protocol)
                 yield self.address(family, protocol)

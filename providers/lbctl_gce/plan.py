@@ -66,6 +66,7 @@ RULES = Rules(
                 "tier": FieldRule(MOVES, replaces=True),
                 "backend": FieldRule(CUTS, replaces=True),
                 "subnet": FieldRule(MOVES, replaces=True, ignore_unset=True),
+                "collection": FieldRule(MOVES, replaces=True, ignore_unset=True),
                 "network": FieldRule(equal=never_differs),
                 "static": FieldRule(equal=never_differs),
                 "holder": FieldRule(equal=never_differs),
@@ -79,6 +80,7 @@ RULES = Rules(
                 "scheme": FieldRule(CUTS, replaces=True),
                 "draining": FieldRule(equal=at_least),
                 "backends": FieldRule(ignore_unset=True),
+                "same_zone": FieldRule(ignore_unset=True),
             },
             on_delete=Hazard.NONE,
         ),
@@ -89,6 +91,7 @@ RULES = Rules(
             {
                 "network": FieldRule(replaces=True),
                 "tags": FieldRule(ignore_unset=True),
+                "waits_for": FieldRule(equal=never_differs),
                 "description": FieldRule(equal=same_or_shared),
             },
         ),
@@ -323,6 +326,7 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
     opened = {
         f"{Verb.CREATE} {step.key}" for step in steps if step.key.kind == FIREWALL and step.seen is None
     } & present
+    shut = {f"{Verb.DELETE} {step.key}" for step in steps if _stops_denying(step)} & present
     for action in actions:
         step = action.steps[0]
         extra: set[str] = set()
@@ -334,9 +338,16 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
             extra = rule_gone | rule_made
         elif step.key.kind == FIREWALL and step.verb is Verb.DELETE:
             extra = rule_gone | opened
+        elif step.key.kind == FIREWALL and step.verb is Verb.UPDATE:
+            extra = shut
         elif action.id in rule_made or _waits_for_rules(step):
             extra = rule_gone
         yield replace(action, after=action.after | (extra - {action.id}))
+
+
+def _stops_denying(step: Step) -> bool:
+    """True when a rule goes that denies: rules that had to win against it may lose their priority only then."""
+    return step.key.kind == FIREWALL and step.seen is not None and bool(step.seen.resource.fields.get("denied"))
 
 
 def _made_before(steps: Iterable[Step], present: set[str]) -> set[str]:

@@ -44,11 +44,12 @@ KNOWN_KEYS = frozenset(
 class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the operator may choose; empty texts are taken from `config_file` where it has them.
 
-    `ingress_uid` is the id in the ConfigMap kube-system/ingress-uid, part of legacy names. `node_tags` are the network
-    tags of firewall rules; without any they are found from the instances. `check_ranges_v4` and the two IPv6 lists are
-    where health checks come from, which differs in sovereign regions. `discrete_ports` forwards up to five ports of an
-    external balancer one by one instead of the range that spans them. `subsetting` gives new internal balancers
-    endpoint groups. `firewalls` False leaves traffic rules to the operator.
+    `ingress_uid` is the id in legacy names; without it the ConfigMap kube-system/ingress-uid tells. `node_tags` are the
+    network tags of firewall rules; without any they are found from the instances. `check_ranges_v4` and the two IPv6
+    lists are where health checks come from, which differs in sovereign regions. `discrete_ports` forwards up to five
+    ports of an external balancer one by one instead of the range that spans them. `subsetting` gives new internal
+    balancers endpoint groups. `firewalls` False leaves traffic rules to the operator. `deny_firewalls` shuts everything
+    but the Service's own ports by a rule of its own, whatever other rules of the network let through.
     """
 
     config_file: str = ""
@@ -58,7 +59,7 @@ class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     region: str = ""
     network: str = ""
     subnetwork: str = ""
-    ingress_uid: str = ""
+    ingress_uid: str | None = None
     api_endpoint: str = ""
     node_tags: tuple[str, ...] = ()
     check_ranges_v4: tuple[str, ...] = CHECK_RANGES_V4
@@ -68,6 +69,7 @@ class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subsetting: bool = False
     discrete_ports: bool = False
     firewalls: bool = True
+    deny_firewalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +96,18 @@ class Config:
 
 def read_config(settings: GceSettings) -> Config:
     """Settings and file joined; `InvalidSettings` with everything that is missing."""
-    file = read_gce_conf(settings.config_file) if settings.config_file else {}
+    file = _file(settings)
     zone = _first(file, "local-zone")
-    project = settings.project or _first(file, "project-id")
+    project, network_project = _projects(settings, file)
     region = settings.region or zone.rpartition("-")[0]
     missing = [name for name, value in (("project", project), ("region", region)) if not value]
     if missing:
         hint = "set them in the driver's settings, or project-id and local-zone in gce.conf"
         raise InvalidSettings(f"gce: {' and '.join(missing)} not known", hint=hint)
     host, scheme = _endpoint(settings.api_endpoint or _first(file, "api-endpoint"))
-    subsetting = settings.subsetting or "ILBSubsets" in file.get("alpha-features", ())
     return Config(
         project=project,
-        network_project=settings.network_project or _first(file, "network-project-id") or project,
+        network_project=network_project or project,
         region=region,
         network=_path(settings.network or _first(file, "network-name") or "default", "global/networks"),
         subnetwork=_path(
@@ -115,13 +116,20 @@ def read_config(settings: GceSettings) -> Config:
         host=host,
         scheme=scheme,
         node_tags=frozenset(settings.node_tags or file.get("node-tags", ())),
-        defaults=Defaults(
-            Mode.EXTERNAL_GROUPS if settings.backend_service_default else Mode.TARGET_POOL,
-            Mode.INTERNAL_ENDPOINTS if subsetting else Mode.INTERNAL_GROUPS,
-        ),
+        defaults=_defaults(settings, file),
         settings=settings,
         unknown_keys=tuple(unknown_key(key) for key in sorted(set(file) - KNOWN_KEYS)),
     )
+
+
+def named_projects(settings: GceSettings) -> tuple[str, str]:
+    """The cluster's project and the network's as far as settings and file name them; empty texts where they do not."""
+    return _projects(settings, _file(settings))
+
+
+def default_modes(settings: GceSettings) -> Defaults:
+    """What a new Service gets that says nothing."""
+    return _defaults(settings, _file(settings))
 
 
 def read_gce_conf(path: str) -> dict[str, tuple[str, ...]]:
@@ -168,6 +176,23 @@ class _Adding(dict):  # type: ignore[type-arg]  # what configparser puts into it
         if isinstance(value, list) and isinstance(known, list):
             value = [*known, *value]
         super().__setitem__(key, value)
+
+
+def _file(settings: GceSettings) -> dict[str, tuple[str, ...]]:
+    return read_gce_conf(settings.config_file) if settings.config_file else {}
+
+
+def _projects(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> tuple[str, str]:
+    project = settings.project or _first(file, "project-id")
+    return project, settings.network_project or _first(file, "network-project-id")
+
+
+def _defaults(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> Defaults:
+    subsetting = settings.subsetting or "ILBSubsets" in file.get("alpha-features", ())
+    return Defaults(
+        Mode.EXTERNAL_GROUPS if settings.backend_service_default else Mode.TARGET_POOL,
+        Mode.INTERNAL_ENDPOINTS if subsetting else Mode.INTERNAL_GROUPS,
+    )
 
 
 def _first(file: dict[str, tuple[str, ...]], key: str) -> str:

@@ -19,6 +19,7 @@ Fields = Mapping[str, Hashable]
 ROOT = "https://www.googleapis.com/compute/v1/projects"
 PROJECT = re.compile(r"^(?:.*/)?projects/[^/]+/")
 CHECK_PATH = "/healthz"
+ZONAL_OFF = "ZONAL_AFFINITY_DISABLED"
 NETWORK_PARTS = ("/networks/", "/subnetworks/")
 
 
@@ -69,6 +70,7 @@ def read_rule(body: Json) -> Fields:
         "backend": tail(body.get("backendService") or body.get("target", "")),
         "global_access": bool(body.get("allowGlobalAccess")),
         "subnet": tail(body.get("subnetwork", "")) or None,
+        "collection": tail(body.get("ipCollection", "")) or None,
         "family": "IPv6" if ":" in body["IPAddress"] else "IPv4",
     }
 
@@ -92,6 +94,7 @@ def write_rule(name: str, fields: Fields, links: Links) -> Json:
         "subnetwork": links.full(str(fields["subnet"])) if fields.get("subnet") else None,
         "network": links.full(str(fields["network"])) if internal and fields.get("network") else None,
         "ipVersion": "IPV6" if fields["family"] == "IPv6" else None,
+        "ipCollection": links.full(str(fields["collection"])) if fields.get("collection") else None,
     }
     return {**body, **{key: value for key, value in optional.items() if value is not None}}
 
@@ -108,6 +111,7 @@ def _rule_ports(text: str) -> Json:
 def read_backend(body: Json) -> Fields:
     """Fields of a backend service."""
     tracking = body.get("connectionTrackingPolicy", {})
+    zonal = body.get("networkPassThroughLbTrafficPolicy", {}).get("zonalAffinity", {})
     return {
         "scheme": body.get("loadBalancingScheme", ""),
         "protocol": body.get("protocol", ""),
@@ -119,6 +123,7 @@ def read_backend(body: Json) -> Fields:
         if _is_default(body)
         else body["localityLbPolicy"],
         "strong_seconds": int(tracking.get("idleTimeoutSec", 0)) if tracking.get("enableStrongAffinity") else 0,
+        "same_zone": zonal.get("spillover", ZONAL_OFF) != ZONAL_OFF,
         "description": body.get("description", ""),
     }
 
@@ -149,7 +154,14 @@ def write_backend(name: str, fields: Fields, links: Links) -> Json:
             "trackingMode": "PER_SESSION",
             "idleTimeoutSec": fields["strong_seconds"],
         }
+    if fields["same_zone"]:
+        body["networkPassThroughLbTrafficPolicy"] = zonal_policy(on=True)
     return body
+
+
+def zonal_policy(*, on: bool) -> Json:
+    """Keeps traffic in its zone as long as anything there is healthy, or not."""
+    return {"zonalAffinity": {"spillover": "ZONAL_AFFINITY_SPILL_CROSS_ZONE" if on else ZONAL_OFF, "spilloverRatio": 0}}
 
 
 def backend_entry(group: str) -> Json:

@@ -7,27 +7,63 @@ refers to it, whatever the Services say; references are looked up, never tried o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lbctl.driver import World
+from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import Node
-from lbctl.model.resource import Desired, Identity, Key, Observed, Resource
+from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Seen
 from lbctl.model.status import Notice, Severity
-from lbctl_gce.checks import KUBE_PROXY_PORT, SHARED, check_firewall, check_resource, check_sources, shared_check
+from lbctl_gce.checks import (
+    BEFORE_DENY,
+    KUBE_PROXY_PORT,
+    SHARED,
+    check_firewall,
+    check_resource,
+    check_sources,
+    priority_of,
+    shared_check,
+    shared_firewall,
+)
 from lbctl_gce.facts import Facts
-from lbctl_gce.kinds import BACKEND, BALANCER, CLUSTER, GROUP, MEMBERS, POOL, link_of
+from lbctl_gce.kinds import (
+    BACKEND,
+    BALANCER,
+    CLUSTER,
+    FIREWALL,
+    GROUP,
+    MEMBERS,
+    POOL,
+    RULE,
+    balancer_scope,
+    link_of,
+    shared_ref,
+)
 from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, tags_of_nodes
+from lbctl_gce.model import AFFINITIES, Balancer, backend_fields, shared_backend, shares_backend
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of
 from lbctl_gce.place import Place
 
+SHARED_BACKENDS = tuple((protocol, affinity) for protocol in ("TCP", "UDP") for affinity in AFFINITIES)
+
 
 def model_cluster(world: World, facts: Facts, place: Place) -> Desired:
     """Everything that Services share."""
-    shared = Shared(world, facts, place, world.observed.get(CLUSTER) or Observed(CLUSTER))
-    resources = [*shared.groups(), *shared.checks()]
+    sound = {identity: intent for identity, intent in world.intents.items() if _is_sound(intent, world, facts, place)}
+    shared = Shared(replace(world, intents=sound), facts, place, world.observed.get(CLUSTER) or Observed(CLUSTER))
+    resources = [*shared.groups(), *shared.checks(), *shared.backends()]
     return Desired.of(CLUSTER, resources, notices=shared.notices())
+
+
+def _is_sound(intent: Intent, world: World, facts: Facts, place: Place) -> bool:
+    """False for a Service that its own scope refuses and that has nothing yet: nothing is made for it here either."""
+    seen = world.observed.get(balancer_scope(intent.identity))
+    if seen is not None and seen.resources:
+        return True
+    machines = world.nodes.project(machines_of)
+    return not any(Balancer(intent, place, facts, Observed(CLUSTER), machines).problems())
 
 
 def undetermined(nodes: tuple[Node, ...]) -> frozenset[str]:
@@ -45,16 +81,20 @@ class Shared:
     seen: Observed
 
     def references(self) -> frozenset[str]:
-        """Paths that balancers refer to now."""
+        """Paths that balancers and shared backend services refer to now."""
         found: set[str] = set()
+        for seen in (*self._everywhere(BACKEND), *self._everywhere(POOL), *self.seen.of_kind(BACKEND)):
+            fields = seen.resource.fields
+            backends = fields.get("backends") or frozenset()
+            assert isinstance(backends, frozenset)
+            found |= {str(fields["check"]), *backends}
+        return frozenset(found)
+
+    def _everywhere(self, kind: str) -> Iterator[Seen]:
+        """What all balancers have of a kind."""
         for scope, observed in self.world.observed.items():
             if scope.kind == BALANCER:
-                for seen in (*observed.of_kind(BACKEND), *observed.of_kind(POOL)):
-                    fields = seen.resource.fields
-                    backends = fields.get("backends") or frozenset()
-                    assert isinstance(backends, frozenset)
-                    found |= {str(fields["check"]), *backends}
-        return frozenset(found)
+                yield from observed.of_kind(kind)
 
     # -- instance groups --------------------------------------------------------------------------------------------
 
@@ -123,7 +163,7 @@ class Shared:
     def _firewalls(self, mode: Mode, families: set[str]) -> Iterator[Resource]:
         check = shared_check(mode, self.place)
         for family in sorted(families):
-            name = check.firewall if family == "IPv4" else self.place.l4.shared_check_firewall("IPv6")
+            name = shared_firewall(mode, self.place, family)
             both = check_sources(self.place, family, internal=True) | check_sources(self.place, family, internal=False)
             yield check_firewall(
                 name,
@@ -132,12 +172,39 @@ class Shared:
                 tags=self.tags(),
                 description=check.firewall_description,
                 place=self.place,
+                priority=self._priority(),
             )
+
+    def _priority(self) -> int:
+        """Before every rule that denies, as long as there is one."""
+        denies = any(seen.resource.fields["denied"] for seen in self._everywhere(FIREWALL))
+        return BEFORE_DENY if denies else priority_of(self.place)
 
     def tags(self) -> frozenset[str] | None:
         """Network tags that reach the nodes."""
         machines = self.world.nodes.project(machines_of)
         return self.place.config.node_tags or tags_of_nodes(machines, self.facts.tags or {})
+
+    # -- backend services -------------------------------------------------------------------------------------------
+
+    def backends(self) -> Iterator[Resource]:
+        """Backend services that internal balancers share because their Services ask for it (alpha upstream)."""
+        pointed = {str(seen.resource.fields["backend"]) for seen in self._everywhere(RULE)}
+        wanted = {shared_backend(intent): None for intent in self.world.intents.values() if shares_backend(intent)}
+        check = shared_check(Mode.INTERNAL_GROUPS, self.place).key
+        groups = {Key(GROUP, f"{zone}/{self.place.legacy.group}") for zone in self.zones()}
+        links = frozenset(shared_ref(group) for group in groups)
+        for protocol, affinity in SHARED_BACKENDS:
+            key = Key(BACKEND, self.place.legacy.shared_backend(protocol, affinity))
+            if (protocol, affinity) in wanted or link_of(key, self.place.config.region) in pointed:
+                fields = backend_fields(
+                    Mode.INTERNAL_GROUPS,
+                    protocol=protocol,
+                    affinity=AFFINITIES[affinity],
+                    backends=links or None,
+                    check=shared_ref(check),
+                )
+                yield Resource(key, key.id, fields, needs=frozenset({check, *groups}))
 
     # -- what to tell -----------------------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clouds.gce.errors import quota
+from tests.clouds.gce.faults import Fault
 from tests.clouds.gce.world import HOME, REGION, Google
 from tests.gce.conftest import Build
-from tests.world import service
+from tests.world import change, service
 
 NETWORK_PROJECT = "network-project"
 
@@ -100,7 +102,7 @@ def test_no_tag_at_all_is_said_clearly(build: Build) -> None:
     assert world.objects("firewalls") == {}
 
 
-def deny_firewalls(world: Google) -> None:
+def take_right_away(world: Google) -> None:
     """Take the right to write firewall rules away."""
     for verb in ("insert", "patch", "delete"):
         world.compute.denied.add((NETWORK_PROJECT, f"firewalls.{verb}"))
@@ -123,7 +125,7 @@ def test_rules_are_made_in_the_networks_project(build: Build) -> None:
 def test_without_the_right_to_the_firewall_the_command_is_told_once(build: Build) -> None:
     """The balancer is ready; one event has the very command; it comes again only when the rule's content changes."""
     world = build(network_project=NETWORK_PROJECT)
-    deny_firewalls(world)
+    take_right_away(world)
     world.apply(service())
     assert world.condition().status == "True"
     told = [notice.message for _, notice in world.kube.events if notice.reason == "XPN"]
@@ -144,11 +146,21 @@ def test_without_the_right_to_the_firewall_the_command_is_told_once(build: Build
     assert not world.exists()
 
 
+def test_a_rule_that_denies_has_a_command_of_its_own(build: Build) -> None:
+    """Rules of others that let traffic through do not make up for it; whoever may write it is told what to write."""
+    world = build(network_project=NETWORK_PROJECT, deny_firewalls=True)
+    take_right_away(world)
+    world.apply(service())
+    told = [notice.message for _, notice in world.kube.events if notice.reason == "XPN"]
+    assert any("-deny" in text and "--action DENY --rules all" in text and "--priority 1000" in text for text in told)
+    assert any("--allow tcp:80 --priority 999" in text for text in told)
+
+
 @pytest.mark.spec("GCE-076")
 def test_a_rule_of_others_that_lets_the_traffic_through_is_enough(build: Build) -> None:
     """Nobody is told to make another."""
     world = build(network_project=NETWORK_PROJECT)
-    deny_firewalls(world)
+    take_right_away(world)
     path = f"projects/{NETWORK_PROJECT}/global/firewalls/by-hand"
     network = f"https://www.googleapis.com/compute/v1/projects/{NETWORK_PROJECT}/global/networks/default"
     allowed = [{"IPProtocol": "tcp"}]
@@ -190,6 +202,53 @@ def test_ranges_of_health_checks_can_be_set(build: Build) -> None:
     rules = world.objects("firewalls")
     assert rules["k8s2-7kpbhpki-l4-shared-hc-fw"]["sourceRanges"] == ["198.18.0.0/16"]
     assert "2001:db8::/48" in rules["k8s2-7kpbhpki-l4-shared-hc-fw-ipv6"]["sourceRanges"]
+
+
+def is_shut_too_soon(world: Google) -> bool:
+    """True while a rule that denies wins against one that lets the balancer's traffic or its health checks in."""
+    rules = [f for f in world.compute.store.objects.values() if "sourceRanges" in f and "somebody" not in f["name"]]
+    denying = [f["priority"] for f in rules if f.get("denied")]
+    return any(f["priority"] >= priority for f in rules if f.get("allowed") for priority in denying)
+
+
+@pytest.mark.spec("GCE-077")
+@pytest.mark.parametrize("local", [False, True], ids=["cluster", "local"])
+@pytest.mark.parametrize("legacy", [True, False], ids=["target-pool", "backend-service"])
+def test_a_rule_that_denies_comes_last_and_goes_first(build: Build, legacy: bool, local: bool) -> None:
+    """At no moment does it win against traffic or health checks, whichever change fails at first; so when it goes."""
+    world = build(backend_service_default=not legacy)
+    spec = {"external_traffic_policy": "Local", "health_check_node_port": 32000} if local else {}
+    world.apply(service(**spec))
+    before = world.state()
+    early: list[str] = []
+    world.compute.operations.after = lambda target: early.extend([target] if is_shut_too_soon(world) else [])
+    for wanted in (True, False):
+        world.settings = change(world.settings, deny_firewalls=wanted)
+        world.compute.faults.append(Fault("firewalls.patch", quota("FIREWALLS", 100, "global"), skip=int(wanted)))
+        world.crash()
+        world.settle(700)
+        denying = [f for f in world.objects("firewalls").values() if f.get("denied")]
+        assert len(denying) == wanted
+        assert world.condition().status == "True", world.condition()
+        if wanted:
+            assert denying[0]["destinationRanges"] == world.addresses()
+            assert denying[0]["denied"] == [{"IPProtocol": "all"}]
+            assert denying[0]["name"].endswith("-deny")
+            assert world.plans() == []
+    world.settle(700)
+    assert early == []
+    assert world.state() == before
+
+
+def test_a_service_with_a_rule_that_denies_goes_without_a_trace(build: Build) -> None:
+    """Both families have one, and both go."""
+    world = build(deny_firewalls=True)
+    before = world.state()
+    world.apply(service(ip_families=("IPv4", "IPv6"), ip_family_policy="PreferDualStack"))
+    denying = [f["sourceRanges"] for f in world.objects("firewalls").values() if f.get("denied")]
+    assert sorted(denying) == [["0.0.0.0/0"], ["::/0"]]
+    world.delete("web")
+    assert world.state() == before
 
 
 def test_a_rule_that_was_changed_by_hand_is_repaired(world: Google) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lbctl.model.objects import ServicePort
-from tests.clouds.gce.world import Google
+from lbctl_gce import DRIVER
+from tests.clouds.gce.world import PROJECT, Google
 from tests.gce.conftest import Build
 from tests.world import change, service
 
@@ -29,11 +30,14 @@ FINALIZERS = {
 
 @pytest.fixture(params=MODES)
 def made(request: pytest.FixtureRequest, build: Build):
-    """A world with one Service of each kind, and the state of the cloud before it."""
+    """A world with one Service of each kind, and the state of the cloud before it; the role is that of the kind."""
     annotations, settings = MODES[request.param]
     world = build(**settings)
     before = world.state()
-    world.apply(marked(request.param, service(annotations=annotations)))
+    wanted = marked(request.param, service(annotations=annotations))
+    included = DRIVER.permissions(world.settings, [wanted])["includedPermissions"]
+    world.compute.granted = {PROJECT: set(included)}
+    world.apply(wanted)
     return request.param, world, before
 
 

@@ -160,6 +160,35 @@ def test_a_subset_is_spread_over_zones_and_keeps_its_members() -> None:
     assert {m.name for members in again.values() for m in members} == present
 
 
+# The order of SHA-256 of `NODE:web/shop` in each zone; 25 are shared out as 8 (of which zone a has but 4), 10 and 11.
+CHOSEN = {
+    "a": (0, 1, 2, 3),
+    "b": (0, 2, 4, 7, 9, 12, 14, 16, 17, 18),
+    "c": (0, 1, 4, 5, 6, 7, 8, 9, 11, 18, 19),
+}
+
+
+@pytest.mark.spec("GCE-059")
+def test_the_subset_is_upstreams_choice(build: Build) -> None:
+    """Of 44 nodes those 25 become endpoints that upstream's hash of node and Service puts first in each zone."""
+    world = build(nodes=(), subsetting=True)
+    for zone, size in (("a", 4), ("b", 20), ("c", 20)):
+        for number in range(size):
+            world.join(f"gke-pool-{zone}-{number}", zone)
+    world.apply(service(annotations={"networking.gke.io/load-balancer-type": "Internal"}))
+    endpoints = {
+        m.split(" ")[0].rpartition("/")[2] for members in world.compute.store.members.values() for m in members
+    }
+    assert endpoints == {f"gke-pool-{zone}-{number}" for zone, numbers in CHOSEN.items() for number in numbers}
+
+
+def test_of_too_many_members_the_first_by_name_stay() -> None:
+    """A smaller share takes the last members away, as upstream does."""
+    zones = {"a": [Machine(f"a{index}", "a") for index in range(9)]}
+    chosen = choose_subset(zones, limit=2, salt="s", current=frozenset({"a7", "a3", "a5"}))
+    assert [machine.name for machine in chosen["a"]] == ["a3", "a5"]
+
+
 @pytest.mark.spec("GCE-060")
 def test_a_subset_is_filled_up_when_members_vanish() -> None:
     """As many as allowed are chosen again."""

@@ -378,16 +378,6 @@ def test_a_deletion_succeeds_whatever_is_gone_already(world: Google, gone: tuple
     assert world.state() == before
 
 
-def test_the_doctor_reads_everything_and_says_what_it_may_not(world: Google) -> None:
-    """One finding for each kind of object."""
-    assert {finding.level for finding in world.driver.check()} == {"ok"}
-    world.compute.denied.add(("shop-project", "firewalls.list"))
-    failed = [finding for finding in world.driver.check() if finding.level == "failed"]
-    assert [(finding.subject, finding.hint) for finding in failed] == [
-        ("firewalls.list", "grant compute.firewalls.list")
-    ]
-
-
 def test_missing_settings_are_named(build) -> None:
     """The process ends with what to set."""
     with pytest.raises(InvalidSettings, match="region"):

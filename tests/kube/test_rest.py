@@ -39,6 +39,14 @@ def test_a_service_is_read_live(rest, namespace):
     assert Cluster(rest).get_service(namespace, "other") is None
 
 
+def test_a_config_map_is_read_live(own, api):
+    """Its data when it exists, None when it does not."""
+    seeded = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ids", "namespace": "kube-system"}}
+    api.store.seed([{**seeded, "data": {"uid": "abc"}}])
+    assert Cluster(own).get_config_map("kube-system/ids") == {"uid": "abc"}
+    assert Cluster(own).get_config_map("kube-system/other") is None
+
+
 def test_all_services_are_listed_whatever_their_type(own, api):
     """More than a page of Services, of every type: this is how a forgotten finalizer is found."""
     api.store.seed(

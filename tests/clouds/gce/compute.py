@@ -13,6 +13,7 @@ from tests.clouds.gce.faults import Fault, Journal, is_read
 from tests.clouds.gce.filters import parse_filter
 from tests.clouds.gce.membership import MEMBERSHIP
 from tests.clouds.gce.operations import Operation, Operations
+from tests.clouds.gce.permissions import needs
 from tests.clouds.gce.store import ROOT, Body, Store, path_of
 
 PATCHABLE = {"forwardingRules": {"allowGlobalAccess", "networkTier", "fingerprint", "labels", "description"}}
@@ -24,6 +25,8 @@ QUOTAS = {
     "backendServices": "BACKEND_SERVICES",
     "healthChecks": "HEALTH_CHECKS",
 }
+REGIONAL = frozenset({"forwardingRules", "addresses", "backendServices"})
+MOST_PERMISSIONS = 100
 PAGE = 500
 Reply = dict[str, Any]
 
@@ -38,6 +41,8 @@ class Compute:
         self.faults: list[Fault] = []
         self.limits: dict[str, int] = {}
         self.denied: set[tuple[str, str]] = set()
+        self.granted: dict[str, set[str]] | None = None
+        self.has_resource_manager = True
         self.wrong_replies: list[str] = []
         self.lock = threading.RLock()
 
@@ -53,6 +58,7 @@ class Compute:
                 raise Refusal(403, "forbidden", f"Required 'compute.{method.id}' permission for '{path['project']}'")
             check_parameters(method, path, query)
             given = checked(method.request, body, reply=False) if method.request else {}
+            self._authorize(method, path, given)
             reply = self._dispatch(method, {**path, **query}, given, fault)
             try:
                 checked(method.response, reply, reply=True)
@@ -60,6 +66,25 @@ class Compute:
                 self.wrong_replies.append(f"{method.id}: {wrong.message}")
                 raise
             return reply, bool(fault and fault.lost)
+
+    def test_permissions(self, project: str, body: Any) -> Reply:
+        """What Cloud Resource Manager answers: those of the permissions that the caller has."""
+        asked = body.get("permissions", [])
+        if not self.has_resource_manager:
+            message = f"Cloud Resource Manager API has not been used in project {project} before or it is disabled."
+            raise Refusal(403, "accessNotConfigured", message)
+        if set(body) != {"permissions"} or len(asked) > MOST_PERMISSIONS:
+            raise invalid("Request contains an invalid argument.")
+        return {"permissions": [one for one in asked if self.granted is None or one in self.granted.get(project, ())]}
+
+    def _authorize(self, method: Method, path: dict[str, str], body: Body) -> None:
+        if self.granted is None:
+            return
+        has_target = method.name in ("delete", "patch")
+        target = _target(method, _place(path), _collection(method), path) if has_target else ""
+        for project, permission in needs(method.id, path["project"], target, body, self.store):
+            if permission not in self.granted.get(project, ()):
+                raise Refusal(403, "forbidden", f"Required '{permission}' permission for 'projects/{project}'")
 
     def _dispatch(self, method: Method, params: dict[str, str], body: Body, fault: Fault | None) -> Reply:
         if method.id.split(".")[0].endswith("Operations"):
@@ -78,7 +103,20 @@ class Compute:
 
     # -- reads ------------------------------------------------------------------------------------------------------
 
+    def _quotas(self, project: str, *, of_region: bool) -> list[dict[str, Any]]:
+        """Used and limit of each metric."""
+        return [
+            {"metric": metric, "limit": float(self.limits.get(metric, 100)), "usage": float(used)}
+            for collection, metric in QUOTAS.items()
+            if (collection in REGIONAL) is of_region
+            for used in [sum(1 for _ in self.store.of(collection, project))]
+        ]
+
     def _read(self, method: Method, collection: str, place: str, params: dict[str, str], body: Body) -> Reply:
+        if method.id in ("regions.get", "projects.get"):
+            of_region = method.id == "regions.get"
+            name = params["region" if of_region else "project"]
+            return {"name": name, "quotas": self._quotas(params["project"], of_region=of_region)}
         if method.name == "get":
             found = self.store.get(_target(method, place, collection, params))
             if found is None:

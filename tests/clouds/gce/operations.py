@@ -61,11 +61,12 @@ class Operation:
 
 
 class Operations:
-    """All operations of the cloud; `latency` is in seconds of the clock."""
+    """All operations of the cloud; `latency` is in seconds of the clock, `after` is called after each effect."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.latency = 0.5
+        self.after: Callable[[str], None] = lambda _target: None
         self.by_name: dict[str, Operation] = {}
 
     def start(
@@ -85,6 +86,7 @@ class Operations:
                 if operation.error is None:
                     try:
                         operation.effect()
+                        self.after(operation.target)
                     except Refusal as refusal:
                         operation.error = refusal
 

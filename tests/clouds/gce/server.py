@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.clouds.gce.compute import Compute
-from tests.clouds.gce.credentials import TOKEN
+from tests.clouds.gce.credentials import TOKEN, TOKEN_REPLY
 from tests.clouds.gce.description import find_method
 from tests.clouds.gce.errors import Refusal
 
@@ -21,6 +22,7 @@ class ComputeServer:
     def __init__(self, now: Callable[[], float]) -> None:
         self.compute = Compute(now)
         self.bugs: list[BaseException] = []
+        self.hands_out_tokens = True
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
@@ -75,8 +77,10 @@ class ComputeServer:
 
     def admit(self, path: str, bearer: str) -> tuple[int, Any] | None:
         """A token for whoever asks; a refusal of calls without it."""
+        if path == "/token" and not self.hands_out_tokens:
+            return 400, {"error": "invalid_grant", "error_description": "The token of the Pod is not trusted."}
         if path == "/token":
-            return 200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
+            return 200, TOKEN_REPLY
         if bearer != f"Bearer {TOKEN}":
             return 401, Refusal(401, "authError", "Invalid Credentials").body()
         return None
@@ -85,6 +89,9 @@ class ComputeServer:
         """Status and reply; status 0 drops the connection."""
         split = urlsplit(target)
         try:
+            asked = re.fullmatch(r"/v1/projects/([^/:]+):testIamPermissions", split.path)
+            if asked and verb == "POST":
+                return 200, self.compute.test_permissions(asked[1], body)
             method, path = find_method(verb, split.path)
             reply, lost = self.compute.handle(method, path, dict(parse_qsl(split.query)), body)
         except Refusal as refusal:

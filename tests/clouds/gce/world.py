@@ -5,19 +5,20 @@ Every kind of object has a bystander, which must be as it was after whatever hap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from lbctl.driver import Cluster, Driver, Pending, Refs
+from lbctl.driver import Cluster, Driver, Pending, Refs, Setup
 from lbctl.model.objects import Node
 from lbctl.model.resource import Outputs
 from lbctl.plan.actions import Action
 from lbctl_gce import DRIVER
 from lbctl_gce.settings import GceSettings
 from tests.clouds.gce.compute import Compute
-from tests.clouds.gce.credentials import write_account
+from tests.clouds.gce.credentials import write_federation
+from tests.clouds.gce.permissions import granted
 from tests.clouds.gce.server import ComputeServer
 from tests.clouds.gce.store import ROOT
 from tests.world import World, node
@@ -65,6 +66,7 @@ class Google(World):
         network_project: str = PROJECT,
         nodes: Iterable[str] = ("n1", "n2"),
         uid: str = UID,
+        config_maps: Mapping[str, Mapping[str, str]] = {},
         **settings: Any,
     ) -> None:
         self.server = server
@@ -74,8 +76,9 @@ class Google(World):
         self.before: Hook = nothing_happens
         self.after: Hook = nothing_happens
         lay_out(self.compute, network_project)
+        self.compute.granted = granted(PROJECT, network_project)
         given = {
-            "credentials_file": str(write_account(folder / "account.json", server.url)),
+            "credentials_file": str(write_federation(folder / "federation.json", server.url)),
             "project": PROJECT,
             "network_project": network_project,
             "region": REGION,
@@ -85,7 +88,11 @@ class Google(World):
             "backend_service_default": True,
             **settings,
         }
-        info = replace(DRIVER, connect=lambda setup: cast("Driver", Mortal(DRIVER.connect(setup), self)))
+
+        def connect(setup: Setup) -> Driver:
+            return cast("Driver", Mortal(DRIVER.connect(replace(setup, config_maps=config_maps)), self))
+
+        info = replace(DRIVER, connect=connect)
         super().__init__(info, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid))
         for name in nodes:
             self.join(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.errors import InvalidSettings
 from lbctl_gce import names
 from lbctl_gce.names import L4Names, LegacyNames
 
@@ -102,6 +103,36 @@ def test_legacy_names_hold_the_clusters_id():
     assert legacy.shared_internal_firewall == "k8s-0123456789abcdef-node-hc"
 
 
+@pytest.mark.spec("GCE-013")
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        ({"uid": "abc"}, "abc"),
+        ({"provider-uid": "abc"}, "abc"),
+        ({"provider-uid": "abc", "uid": "federation--abc"}, "abc"),
+        ({"uid": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_clusters_id_is_read_as_both_upstreams_read_it(data, wanted):
+    """`provider-uid` comes before `uid`, of which what follows the last double dash counts; it may be empty."""
+    assert names.cluster_id(data, kube_system_uid="k") == wanted
+
+
+def test_two_different_ids_are_not_guessed_between():
+    """The operator of an old federated cluster has to say which one the names have."""
+    with pytest.raises(InvalidSettings, match="two ids, abc and xyz"):
+        names.cluster_id({"provider-uid": "abc", "uid": "xyz"}, kube_system_uid="k")
+
+
+def test_without_a_config_map_the_id_is_the_clusters_own():
+    """Two clusters of one project differ, and a restart changes nothing."""
+    first, again, other = (names.cluster_id(None, kube_system_uid=uid) for uid in ("one", "one", "two"))
+    assert first == again != other
+    assert len(first) == 16
+
+
+@pytest.mark.spec("GCE-013")
 def test_an_empty_cluster_id_leaves_the_group_without_suffix():
     """Very old clusters have one."""
     assert LegacyNames("").group == "k8s-ig"
