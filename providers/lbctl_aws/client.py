@@ -18,7 +18,7 @@ import botocore.exceptions
 import botocore.session
 import tenacity
 
-from lbctl.driver import Setup
+from lbctl.driver import Figure, Setup
 from lbctl.errors import CloudError, Throttled, Unreachable
 from lbctl_aws.errors import Failure, build_error
 from lbctl_aws.limiter import Limiter
@@ -39,6 +39,7 @@ class AwsClient:
         self._clock = setup.clock
         self._random = setup.random
         self._record = setup.record
+        self._show = setup.show
         self._limiter = Limiter()
         self._lock = threading.Lock()
         session = _session(settings)
@@ -95,6 +96,7 @@ class AwsClient:
         bucket = self._limiter.bucket(call)
         with self._lock:
             pause = bucket.take(self._clock.monotonic())
+            self._show(Figure.BUDGET_LEFT, bucket.name, max(0.0, bucket.tokens))
         self._sleep(pause)
         started = self._clock.monotonic()
         try:

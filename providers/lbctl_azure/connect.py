@@ -56,6 +56,7 @@ def build(
         clock=setup.clock,
         user_agent=setup.user_agent,
         record=setup.record,
+        show=setup.show,
         verify=verify,
     )
     return AzureDriver(info, setup, Account(setup.cluster.name, config, settings), client)
