@@ -8,7 +8,7 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lbctl/__init__.py)
 CLOUDS := aws azure gce openstack cloudstack local
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test test-openstack conformance bench bench-calls image sbom manifests lock clean
+.PHONY: help env demo check test test-openstack conformance reference docs bench bench-calls image sbom manifests lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -41,6 +41,12 @@ test-openstack: env ## The OpenStack driver on a real Keystone, Neutron and Octa
 conformance: env ## Which promises have a test; fails while one has none
 	@$(BIN)/python -m tests.conformance
 
+reference: env ## The reference pages that are made from the code
+	@$(BIN)/python -m tests.reference
+
+docs: reference ## The documentation as a site in site; any warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JSON
 	@$(BIN)/python -m tests.bench
 
@@ -58,10 +64,10 @@ manifests: env ## Render manifests/ again from lbctl/deploy
 	@$(BIN)/python -m lbctl.deploy manifests
 
 lock: ## Resolve the lock again (needs uv)
-	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt
+	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev --extra docs pyproject.toml requirements/build.in -o requirements/lock.txt
 	for cloud in $(CLOUDS); do uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate --extra $$cloud --extra tracing -c requirements/lock.txt pyproject.toml -o requirements/image/$$cloud.txt; done
 	uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate -c requirements/lock.txt requirements/build.in -o requirements/image/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header tests/clouds/openstack/requirements.in -o tests/clouds/openstack/requirements.lock
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

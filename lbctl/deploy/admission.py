@@ -48,7 +48,7 @@ def admission_policy(info: DriverInfo) -> list[Object]:
 
 def match_conditions(info: DriverInfo) -> dict[str, str]:
     """Which Services are looked at: balancers of this driver, when their author changes something."""
-    classes = literal(dict.fromkeys([*info.classes, f"lbctl.io/{info.name}"]))
+    classes = literal(info.served_classes)
     old, new = (MATCH_ANNOTATIONS.format(of=of) for of in ("oldObject", "object"))
     return {
         "balancer": "has(object.spec.type) && object.spec.type == 'LoadBalancer'",

@@ -16,12 +16,12 @@ from lbctl.deploy.rights import (
     NAME,
     Object,
     base_rights,
-    config_map_rights,
+    document_rights,
     lease_rights,
     slice_rights,
 )
 from lbctl.deploy.text import HEAD, documents, to_yaml
-from lbctl.deploy.variants import LeaseRight, Place, Variant
+from lbctl.deploy.variants import DocumentRight, LeaseRight, Place, Variant
 from lbctl.deploy.workload import (
     Parts,
     config_map,
@@ -39,6 +39,7 @@ RELEASE_NAMESPACE = "{{ .Release.Namespace | toJson }}"
 # Within a list, where the dot is one of its items.
 ROOT_NAMESPACE = "{{ $.Release.Namespace | toJson }}"
 VERBS = "{{ .verbs | toJson }}"
+DOCUMENT = DocumentRight("{{ .resource | toJson }}", "{{ .namespace | toJson }}", "{{ .name | toJson }}")
 ITEM = ("{{ .namespace | toJson }}", "{{ .name | toJson }}")
 
 
@@ -90,7 +91,10 @@ def values(variant: Variant) -> Object:
         "leases": [
             {"namespace": lease.namespace, "name": lease.name, "verbs": list(lease.verbs)} for lease in variant.leases
         ],
-        "configMaps": [{"namespace": namespace, "name": name} for namespace, name in variant.config_maps],
+        "documents": [
+            {"resource": document.resource, "namespace": document.namespace, "name": document.name}
+            for document in variant.documents
+        ],
         "hostNetwork": parts.host_network,
         "serviceAccount": {"annotations": {}},
         "podLabels": parts.pod_labels,
@@ -133,8 +137,12 @@ def _templates() -> dict[str, str]:
     return {
         "rights": _template([account, *rights]),
         "endpointslices": _if("endpointSlices", _template(slice_rights(RELEASE_NAMESPACE))),
-        "leases": _each("leases", _named("lbctl-lease-%s", lease_rights(ROOT_NAMESPACE, [LeaseRight(*ITEM, VERBS)]))),
-        "configmaps": _each("configMaps", _named("lbctl-config-%s", config_map_rights(ROOT_NAMESPACE, [ITEM]))),
+        "leases": _each(
+            "leases", _named('"lbctl-lease-%s" .name', lease_rights(ROOT_NAMESPACE, [LeaseRight(*ITEM, VERBS)]))
+        ),
+        "documents": _each(
+            "documents", _named('"lbctl-%s-%s" .resource .name', document_rights(ROOT_NAMESPACE, [DOCUMENT]))
+        ),
         "workload": _template(workload),
         "alerts": _if("alerts.enabled", _template([_alerts()])),
         "dashboard": _if("dashboard.enabled", _template([_dashboard()])),
@@ -144,9 +152,9 @@ def _templates() -> dict[str, str]:
     }
 
 
-def _named(form: str, rights: list[Object]) -> list[Object]:
+def _named(printed: str, rights: list[Object]) -> list[Object]:
     """A Role and its binding under a name that is made from that of the list's item."""
-    name = f'{{{{ printf "{form}" .name | toJson }}}}'
+    name = f"{{{{ printf {printed} | toJson }}}}"
     role, binding = ({**one, "metadata": {**one["metadata"], "name": name}} for one in rights)
     return [role, {**binding, "roleRef": {**binding["roleRef"], "name": name}}]
 
@@ -232,10 +240,12 @@ SCHEMA: Object = {
         cloudSecret={**_NAME, "description": "Secret whose keys are files in /etc/lbctl/cloud; may be missing."},
         endpointSlices={**_FLAG, "description": "The driver reads EndpointSlices."},
         leases={"type": "array", "items": _LEASE, "description": "Leases of other controllers to look at or take."},
-        configMaps={
+        documents={
             "type": "array",
-            "items": _closed(namespace=_NAME, name=_NAME),
-            "description": "ConfigMaps of other controllers that the driver reads at its start.",
+            "items": _closed(
+                resource={"type": "string", "enum": ["configmaps", "secrets"]}, namespace=_NAME, name=_NAME
+            ),
+            "description": "ConfigMaps and Secrets of other controllers that the driver reads.",
         },
         hostNetwork=_FLAG,
         serviceAccount=_closed(annotations=_map_of("string")),

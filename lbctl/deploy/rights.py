@@ -1,8 +1,8 @@
 """The rights that the controller needs, and no others: what it reads, and the three things that it writes. Pure.
 
 The list is that of `lbctl.kube`: Services and Nodes are watched, only `services/status` is patched (it takes finalizers
-too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, and single Leases and ConfigMaps
-of others.
+too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, and single Leases,
+ConfigMaps and Secrets of others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lbctl.deploy.variants import LeaseRight
+from lbctl.deploy.variants import DocumentRight, LeaseRight
 
 NAME = "lbctl"
 LABELS = {"app.kubernetes.io/name": NAME}
@@ -61,18 +61,24 @@ def lease_rights(namespace: Any, leases: Sequence[LeaseRight]) -> list[Object]: 
     ]
 
 
-def config_map_rights(namespace: Any, config_maps: Sequence[tuple[str, str]]) -> list[Object]:  # noqa: ANN401
-    """What a driver reads of its upstream's ConfigMaps, a Role for each."""
+def document_rights(namespace: Any, documents: Sequence[DocumentRight]) -> list[Object]:  # noqa: ANN401
+    """What a driver reads of its upstream's ConfigMaps and Secrets, a Role for each."""
     return [
         one
-        for where, name in config_maps
-        for one in _within(f"lbctl-config-{name}", namespace, where, [config_map_rule(name)])
+        for document in documents
+        for one in _within(
+            f"lbctl-{document.resource}-{document.name}", namespace, document.namespace, [_on_document(document)]
+        )
     ]
 
 
-def config_map_rule(name: str) -> Object:
-    """Reading it."""
-    return {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get"]}
+def _on_document(document: DocumentRight) -> Object:
+    return {
+        "apiGroups": [""],
+        "resources": [document.resource],
+        "resourceNames": [document.name],
+        "verbs": ["get"],
+    }
 
 
 def own_lease_rules(name: Any) -> list[Object]:  # noqa: ANN401 - see `chart`

@@ -64,17 +64,26 @@ class LeaseRight:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentRight:
+    """A ConfigMap or Secret that is read; `resource` is `configmaps` or `secrets`."""
+
+    resource: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own.
 
-    `config_maps` are those that the driver reads once at its start, by namespace and name.
+    `documents` are what the driver reads of its upstream's configuration in the cluster.
     """
 
     provider: str
     place: Place
     watches_slices: bool
     leases: tuple[LeaseRight, ...] = ()
-    config_maps: tuple[tuple[str, str], ...] = ()
+    documents: tuple[DocumentRight, ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -116,8 +125,8 @@ def variant_of(info: DriverInfo) -> Variant:
         leases.append(LeaseRight(*_split(info.write_lease), ("get", "update")))
     place = PLACES.get(info.name, Place())
     settings = decode(place.settings, info.settings, where=f"settings of {info.name}")
-    config_maps = tuple(_split(name) for name in info.config_maps(settings))
-    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases), config_maps)
+    documents = tuple(DocumentRight(*name.split("/")) for name in info.documents(settings))
+    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases), documents)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -141,8 +141,8 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
-        for load_balancer_class in dict.fromkeys(own):
+        own = settings.accounts[name].classes or info.served_classes
+        for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
                 raise InvalidSettings(f"the class {load_balancer_class} is served by two accounts: {both}")
@@ -176,16 +176,13 @@ def _connect(
     source: random.Random,
     measures: Measures | None,
 ) -> Account:
-    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
-    reads = ClusterReads(rest)
-    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decoded,
+        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
-        config_maps={key: data for key, data in found.items() if data is not None},
+        read_document=ClusterReads(rest).get_document,
     )
     if measures is not None:
         setup = replace(setup, record=partial(measures.record_call, info.name), show=partial(measures.show, info.name))

@@ -6,6 +6,7 @@ the commands at the desk. Each function tells what it costs.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from lbctl.kube.lease import Lease
 from lbctl.kube.resources import T
 from lbctl.kube.target import (
     ACCESS_REVIEWS,
-    CONFIG_MAPS,
     ENDPOINT_SLICES,
     EVENTS,
     LEASES,
@@ -24,6 +24,7 @@ from lbctl.kube.target import (
     NODES,
     SERVICES,
     VERSION,
+    Target,
 )
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lbctl.kube.rest import Rest
-    from lbctl.kube.target import Target
 
 _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
@@ -48,7 +48,7 @@ class _Namespace(msgspec.Struct, frozen=True):
     metadata: _Uid
 
 
-class _ConfigMap(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True):
     data: dict[str, str] = {}
 
 
@@ -146,14 +146,17 @@ class Cluster:
         body = self._rest.get(NAMESPACES.one("kube-system"))
         return msgspec.json.decode(body, type=_Namespace).metadata.uid
 
-    def get_config_map(self, key: str) -> Mapping[str, str] | None:
-        """Data of the ConfigMap `namespace/name`, None when there is none; one GET."""
-        namespace, _, name = key.partition("/")
+    def get_document(self, key: str) -> Mapping[str, str] | None:
+        """Data of `configmaps/NAMESPACE/NAME` or `secrets/NAMESPACE/NAME` as text, None when there is none; one GET."""
+        resource, namespace, name = key.split("/")
         try:
-            body = self._rest.get(CONFIG_MAPS.one(name, namespace=namespace))
+            body = self._rest.get(Target(resource=resource, namespace=namespace, name=name))
         except KubeGone:
             return None
-        return msgspec.json.decode(body, type=_ConfigMap).data
+        data = msgspec.json.decode(body, type=_Document).data
+        if resource == "configmaps":
+            return data
+        return {entry: base64.b64decode(value).decode(errors="replace") for entry, value in data.items()}
 
     def get_ingress_owner(self, service: Service) -> str:
         """Name of the field manager that wrote `status.loadBalancer` last, empty when unknown; one GET."""

@@ -62,7 +62,6 @@ class Target:
 SERVICES = Target(resource="services")
 NODES = Target(resource="nodes")
 NAMESPACES = Target(resource="namespaces")
-CONFIG_MAPS = Target(resource="configmaps")
 EVENTS = Target(resource="events")
 ENDPOINT_SLICES = Target(resource="endpointslices", group="discovery.k8s.io")
 LEASES = Target(resource="leases", group="coordination.k8s.io")

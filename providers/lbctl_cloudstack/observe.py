@@ -18,19 +18,26 @@ from lbctl_cloudstack.names import (
     ADDRESS,
     ASSOCIATED_ANNOTATION,
     CHOSEN_ANNOTATION,
+    CHOSEN_UDP_ANNOTATION,
     CLUSTER_TAG,
+    HALF_TAG,
     OWNER_TAG,
+    UDP_HALF,
     UID_TAG,
+    Bond,
     Mark,
     balancer_name,
     is_own,
     named_scope,
     own_scope,
+    own_scopes,
     part_key,
     read_mark,
     read_owner,
     read_rule_name,
     rule_key,
+    udp_scope,
+    upstreams_reason,
 )
 from lbctl_cloudstack.parse import ALL, named_address
 
@@ -76,10 +83,13 @@ class _Observer:
         self._by_balancer = {balancer_name(identity.uid): identity for identity in world.services}
         self._by_uid = {identity.uid: identity for identity in world.services}
         self._named = {i: named_address(service) for i, service in world.services.items()}
+        self._by_own_scope = {scope: i for i in world.services for scope in own_scopes(i.uid)}
         self._by_scope: dict[Scope, list[tuple[Identity, Service]]] = defaultdict(list)
         for identity, service in world.services.items():
+            first, second = own_scopes(identity.uid)
             named = self._named[identity]
-            self._by_scope[named_scope(named) if named else own_scope(identity.uid)].append((identity, service))
+            for scope in (named_scope(named) if named else first, second):
+                self._by_scope[scope].append((identity, service))
         self._choosers, self._associated = _records(world.services, self._named)
         self._address_by_ip = {str(row["ipaddress"]): row for row in reading.addresses}
         self._rules_by_ip: dict[str, list[Row]] = defaultdict(list)
@@ -112,11 +122,12 @@ class _Observer:
             named = self._named.get(mark.owner)
             is_named = bool(named) and mark.ip == named
             key = Key("acl", str(item.get("startport", "")))
-            group = found[named_scope(mark.ip) if is_named else own_scope(mark.owner.uid)]
+            group = found[named_scope(mark.ip) if is_named else mark.own_scope]
             before = group[key].outputs if key in group else {}
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
             fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": _transport(item), "acl": acl}
+            fields["spare"] = spare_entries(outputs)
             group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
 
@@ -125,7 +136,7 @@ class _Observer:
         name = read_rule_name(str(row["name"]))
         if name is None:
             return None
-        mark = read_mark(str(row.get("description") or ""))
+        mark = _mark_of(row)
         if mark is None:
             return self._by_balancer.get(name.balancer)
         is_same = mark.cluster == self._cluster and balancer_name(mark.owner.uid) == name.balancer
@@ -133,7 +144,10 @@ class _Observer:
 
     def _scope_of(self, row: Row, owner: Identity) -> Scope:
         named = self._named.get(owner)
-        return named_scope(named) if named and row["publicip"] == named else own_scope(owner.uid)
+        if named and row["publicip"] == named:
+            return named_scope(named)
+        mark = _mark_of(row)
+        return mark.own_scope if mark is not None else own_scope(owner.uid)
 
     def _addresses(self, rules: Mapping[Scope, list[tuple[Row, Identity]]]) -> dict[Scope, Row]:
         found: dict[Scope, Row] = {}
@@ -153,9 +167,8 @@ class _Observer:
         uid = self._tagged_uid(tags, is_named=ip in self._named.values())
         identity = self._by_uid.get(uid)
         if uid and (identity is None or self._named[identity] != ip):
-            yield own_scope(uid)
-        for chooser in self._choosers.get(ip, ()):
-            yield own_scope(chooser.uid)
+            yield _scope_in_tags(uid, tags)
+        yield from self._choosers.get(ip, ())
 
     def _tagged_uid(self, tags: dict[str, str], *, is_named: bool) -> str:
         """The Service in whose own scope an address belongs; the taker's, once nobody names the address any more."""
@@ -184,7 +197,9 @@ class _Observer:
     def _rule(self, key: Key, row: Row, owner: Identity) -> Iterator[Seen]:
         rule_id, owners = str(row["id"]), frozenset({owner})
         name, needs = str(row["name"]), frozenset({key})
-        yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), {"id": rule_id})
+        mark = _mark_of(row)
+        outputs = {"id": rule_id} | ({"opened": "true"} if mark is not None and mark.opened else {})
+        yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), outputs)
         parts = {
             "members": self._members(rule_id),
             "firewall": self._firewall(row),
@@ -208,6 +223,7 @@ class _Observer:
             "address": str(row["publicipid"]),
             # A rule that is being revoked still shows up in lists; it serves nothing and can stay so for ever.
             "state": "Revoke" if row.get("state") == "Revoke" else "",
+            "timeout": int(row.get("idletimeout") or 0) // 1000,
         }
         if self._tags:
             fields["tagged"] = not row.get("description") or UID_TAG in tags_of(row)
@@ -225,7 +241,9 @@ class _Observer:
         if not mine:
             return None
         outputs = {str(f["id"]): str(f["cidrlist"]) for f in mine}
-        return {"cidrs": union(outputs.values()), "protocol": protocol}, outputs
+        fields: dict[str, Any] = {"cidrs": union(outputs.values()), "protocol": protocol}
+        fields["bond"] = _bond(row, list(outputs.values()))
+        return fields, outputs
 
     def _stray_firewalls(self, scope: Scope, address: Row) -> Iterator[Seen]:
         """Openings whose rule somebody took away: a rule that is made again must find them, not clash with them."""
@@ -246,15 +264,19 @@ class _Observer:
         port, protocol = int(row["publicport"]), _transport(row)
         items = [item for item in self._reading.acl_items if _opens(item, port, protocol) and _admits(item)]
         own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
+        spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
         if not own and not row.get("description"):
-            own = [item for item in items if not item.get("reason")]
+            reasons = {"", upstreams_reason(balancer_name(owner.uid))}
+            own = [item for item in items if str(item.get("reason") or "") in reasons]
         if not own:
             return None
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
-        return {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}, outputs
+        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"]), "spare": spare}
+        return fields, outputs
 
     def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
-        return read_mark(str(item.get("reason") or "")) == Mark(self._cluster, owner, ip)
+        mark = read_mark(str(item.get("reason") or ""))
+        return mark is not None and (mark.cluster, mark.owner, mark.ip) == (self._cluster, owner, ip)
 
     def _stickiness(self, rule_id: str) -> tuple[dict[str, Any], dict[str, str]] | None:
         policy = self._reading.stickiness.get(rule_id)
@@ -286,7 +308,7 @@ class _Observer:
         return Seen(Resource(ADDRESS, "", fields, owners), address_outputs(row), state, ours=is_ours)
 
     def _owner_by_scope(self, scope: Scope, row: Row) -> Iterator[Identity]:
-        identity = self._by_balancer.get(scope.name)
+        identity = self._by_own_scope.get(scope)
         if identity is not None:
             yield identity
         elif scope not in {named_scope(named) for named in self._named.values() if named}:
@@ -302,15 +324,15 @@ class _Observer:
         if tags.get(CLUSTER_TAG) == self._cluster and OWNER_TAG in tags:
             return self._is_tagged_for(scope, tags)
         ip = str(row["ipaddress"])
-        recorded = {own_scope(i.uid) for i in self._choosers.get(ip, ())} | self._associated.get(ip, frozenset())
-        return scope in recorded or self._is_upstreams(scope, row, rules)
+        recorded = scope in self._choosers.get(ip, ()) or scope in self._associated.get(ip, frozenset())
+        return recorded or self._is_upstreams(scope, row, rules)
 
     def _is_tagged_for(self, scope: Scope, tags: dict[str, str]) -> bool:
         uid = tags.get(UID_TAG, "")
         if not uid:
             return not is_own(scope) or scope == own_scope(tags[OWNER_TAG])
         owner = self._by_uid.get(uid)
-        return scope == own_scope(uid) or (owner is not None and scope.name == self._named[owner])
+        return scope == _scope_in_tags(uid, tags) or (owner is not None and scope.name == self._named[owner])
 
     def _is_upstreams(self, scope: Scope, row: Row, rules: list[Row]) -> bool:
         identity = self._by_balancer.get(scope.name)
@@ -322,17 +344,39 @@ class _Observer:
 
 def _records(
     services: Mapping[Identity, Service], named: Mapping[Identity, str]
-) -> tuple[dict[str, list[Identity]], dict[str, frozenset[Scope]]]:
+) -> tuple[dict[str, list[Scope]], dict[str, frozenset[Scope]]]:
     """What the Services themselves remember, by address: who chose it, and whose name for it was taken freely."""
-    choosers: dict[str, list[Identity]] = defaultdict(list)
+    choosers: dict[str, list[Scope]] = defaultdict(list)
     associated: dict[str, frozenset[Scope]] = {}
     for identity, service in services.items():
         annotations, ip = service.metadata.annotations, named[identity]
+        first, second = own_scopes(identity.uid)
+        if chosen := annotations.get(CHOSEN_UDP_ANNOTATION):
+            choosers[chosen].append(second)
         if not ip and (chosen := annotations.get(CHOSEN_ANNOTATION)):
-            choosers[chosen].append(identity)
+            choosers[chosen].append(first)
         elif ip and annotations.get(ASSOCIATED_ANNOTATION) == "true":
             associated[ip] = frozenset({named_scope(ip)})
     return choosers, associated
+
+
+def _mark_of(row: Row) -> Mark | None:
+    return read_mark(str(row.get("description") or ""))
+
+
+def _scope_in_tags(uid: str, tags: Mapping[str, str]) -> Scope:
+    return udp_scope(uid) if tags.get(HALF_TAG) == UDP_HALF else own_scope(uid)
+
+
+def _bond(row: Row, filters: list[str]) -> Bond:
+    """By the rule's own word where it is ours; what came before upstream's 1.0 may have opened the firewall, too."""
+    mark = _mark_of(row)
+    if mark is not None and mark.opened and ALL in filters:
+        return Bond.BORN if filters == [ALL] else Bond.UNKNOWN
+    if mark is not None:
+        return Bond.APART
+    name = read_rule_name(str(row.get("name", "")))
+    return Bond.UNKNOWN if name is not None and not name.protocol else Bond.APART
 
 
 def address_outputs(row: Row) -> dict[str, str]:
@@ -340,6 +384,8 @@ def address_outputs(row: Row) -> dict[str, str]:
     outputs = {"id": str(row["id"]), "ip": str(row["ipaddress"])}
     if OWNER_TAG in tags_of(row):
         outputs["tags"] = "true"
+    if row.get("allocated"):
+        outputs["created"] = str(row["allocated"])
     flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
     return outputs | {name: "true" for name, value in flags.items() if value}
 
@@ -347,6 +393,18 @@ def address_outputs(row: Row) -> dict[str, str]:
 def union(texts: Iterable[str]) -> frozenset[str]:
     """All CIDRs of several lists."""
     return frozenset(cidr for text in texts for cidr in cidrs_of(text))
+
+
+def spare_entries(outputs: Mapping[str, str]) -> frozenset[str]:
+    """Entries that let in nobody whom larger ones do not: the server takes the same entry twice."""
+    admitted: set[str] = set()
+    spare: set[str] = set()
+    for entry, text in sorted(outputs.items(), key=lambda item: (-len(cidrs_of(item[1])), item[0])):
+        cidrs = cidrs_of(text)
+        if cidrs <= admitted:
+            spare.add(entry)
+        admitted |= cidrs
+    return frozenset(spare)
 
 
 def _transport(row: Row) -> str:

@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from lbctl_azure.check import required_actions
 from tests.azure.cluster import Cluster, cluster
-from tests.clouds.azure.access import Principal
-from tests.clouds.azure.server import TOKEN
 from tests.world import change, service
 
 INTERNAL = {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}
 MODES: dict[str, dict[str, str]] = {"external": {}, "internal": INTERNAL}
-NIC_POOLS = {"loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration"}
 WRITES = {
     ("external", "create"): lambda n: n + 2,
     ("internal", "create"): lambda _: 1,
@@ -96,33 +92,3 @@ def test_every_operation_keeps_its_budget(services: int) -> None:
         assert row["writes"] == wanted, row
         if row["operation"] in ("unchanged", "restart"):
             assert row["reads"] <= MOST_READS, row
-
-
-@pytest.mark.parametrize("config", [{}, NIC_POOLS], ids=["addresses", "interfaces"])
-def test_the_role_that_we_ask_for_is_enough(config: dict[str, str]) -> None:
-    """A whole life runs under exactly the actions that the role lists."""
-    with cluster(config=config) as world:
-        every = world.server.access.principals[TOKEN]
-        world.server.access.principals[TOKEN] = Principal(every.name, required_actions(world.config))
-        if config:
-            world.add_machines(world.azure.uniform_set(count=1))
-            world.add_machines(world.azure.flex_set(count=1))
-        world.apply(service("out", ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
-        world.apply(service("in", annotations=INTERNAL))
-        assert world.addresses("out")
-        assert world.addresses("in")
-        world.delete("out")
-        world.delete("in")
-        world.settle(300)
-        assert not world.kube.services, world.kube.events
-        assert {call.status for call in world.server.journal.calls} & {401, 403} == set()
-
-
-def test_doctor_looks_at_everything_that_the_driver_reads() -> None:
-    """One finding each; what is missing is named with what to do."""
-    with cluster() as world:
-        levels = {finding.subject: finding.level.value for finding in world.driver.check()}
-        assert set(levels.values()) == {"ok"}
-    with cluster(config={"securityGroupName": "nowhere", "subnetName": "nowhere"}) as world:
-        failed = {finding.subject for finding in world.driver.check() if finding.level.value == "failed"}
-        assert failed == {"network security group", "subnet"}

@@ -95,7 +95,8 @@ def test_status_without_an_api_server_is_an_error(tmp_path):
 
 def test_a_plan_of_what_is_in_order_is_empty(served):
     """Nothing to do: exit code 0, for all and for one Service."""
-    assert served.lbctl("plan").code == 0
+    everything = served.lbctl("plan")
+    assert (everything.code, everything.out) == (0, "Nothing to do.\n")
     said = served.lbctl("plan", "shop/web", "-o", "json")
     assert said.code == 0
     assert all(plan["actions"] == [] for plan in said.document["plans"])
