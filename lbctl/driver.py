@@ -192,6 +192,19 @@ class Driver(Protocol):
         """Let go of connections and processes; what serves traffic goes on."""
 
 
+class Figure(enum.Enum):
+    """What a driver may show of its cloud as it is now; each value is a metric, and the label tells which of them."""
+
+    BUDGET_LEFT = "budget_left"
+    """Calls that may be made at once before the cloud slows us; the label names the budget."""
+    TARGETS = "targets"
+    """Targets by their health; the label is `healthy`, `unhealthy`, `draining` or `unknown`."""
+    ADDRESSES = "addresses"
+    """Addresses that a pool can give; the label names the pool."""
+    ADDRESSES_IN_USE = "addresses_in_use"
+    """Addresses of a pool that balancers have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """How many of a Service's targets the cloud finds healthy; a target counts once for each port that it serves."""
@@ -216,8 +229,9 @@ class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds. `read_document` gives
-    the data of one of `DriverInfo.documents` as text, None when there is none: one GET of the API server.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `show` takes a
+    figure, its label and its value whenever the driver has learnt it anyway: no call is made for it. `read_document`
+    gives the data of one of `DriverInfo.documents` as text, None when there is none: one GET of the API server.
     """
 
     cluster: Cluster
@@ -226,6 +240,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+    show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None
     read_document: Callable[[str], Mapping[str, str] | None] = lambda _key: None
 
 

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
     "providers": ("lbctl.cli.providers", "List drivers and what they can do."),
     "annotations": ("lbctl.cli.annotations", "Look annotations up."),
+    "manifests": ("lbctl.cli.manifests", "Print the objects that install the controller."),
     "config": ("lbctl.cli.config", "Show settings and where each came from."),
     "sandbox": ("lbctl.cli.sandbox", "Keep a little cluster with real traffic on this machine."),
     "demo": ("lbctl.cli.demo", "Play the whole life of some Services on this machine."),
