@@ -104,6 +104,13 @@ def test_an_api_server_takes_every_object(provider, kube):
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_no_object_needs_a_namespace_that_a_cluster_may_lack(provider):
+    """An object in a namespace that is not there makes `kubectl apply` fail."""
+    namespaces = {one["metadata"].get("namespace", "") for one in build(variant_of(find_provider(provider)))}
+    assert namespaces <= {"", "kube-system"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_pod_can_do_no_harm(provider):
     """Not root, nothing written to its image, no capability, no new privileges, the runtime's seccomp profile."""
     pod = pod_of(provider)
