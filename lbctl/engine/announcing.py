@@ -94,10 +94,19 @@ class Announcer:
         account = self._account
         if account.has_objects(tracked.identity):
             tracked.had_objects = True
-            return False
+            if not self._is_handed_over(tracked):
+                return False
         if any(not account.look(scope).complete for scope in account.scopes_of(tracked)):
             return False
         return not any(tracked.identity in flight.action.owners for flight in list(account.in_flight.values()))
+
+    def _is_handed_over(self, tracked: Tracked) -> bool:
+        """True when what stays bears no mark of ours any more that could be taken off."""
+        account = self._account
+        return is_retained(tracked) and not any(
+            account.driver.release(tracked.identity, account.look(scope))
+            for scope in account.scopes_with(tracked.identity)
+        )
 
     def _finish(self, state: Pass, tracked: Tracked) -> Steps:
         yield from self._marker.let_go(tracked)
