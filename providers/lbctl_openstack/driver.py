@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Figure, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -18,7 +18,7 @@ from lbctl_openstack.check import Checks
 from lbctl_openstack.client import connect
 from lbctl_openstack.facts import FactReader
 from lbctl_openstack.model import model_scope
-from lbctl_openstack.observe import observe_all
+from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
 from lbctl_openstack.part import Facts
 from lbctl_openstack.plan import Manner, build_actions, release_actions
@@ -29,6 +29,14 @@ from lbctl_openstack.settings import OpenStackSettings, load
 from lbctl_openstack.status import status_of
 
 MOST_TRIES = 3
+# Octavia's operating status of a member; NO_MONITOR and what is new are not known.
+HEALTH = {
+    "ONLINE": "healthy",
+    "DEGRADED": "unhealthy",
+    "ERROR": "unhealthy",
+    "OFFLINE": "unhealthy",
+    "DRAINING": "draining",
+}
 
 
 class OpenStackDriver:
@@ -54,6 +62,7 @@ class OpenStackDriver:
         self._reader = Reader(self._client, setup.clock, managed=managed)
         self._writer = Writer(self._client, self._cluster)
         self._polls = Polls(self._client, setup.clock, setup.random)
+        self._show = setup.show
         self._tries: Counter[Scope] = Counter()
         self._strays: tuple[str, ...] = ()
 
@@ -95,7 +104,15 @@ class OpenStackDriver:
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """Everything of this cluster in the project: five lists, and one more a pool for its members."""
         self._strays = world.nodes.project(without_instance)
-        return observe_all(self._reader.everything(world), world)
+        reading = self._reader.everything(world)
+        self._show_health(reading)
+        return observe_all(reading, world)
+
+    def _show_health(self, reading: Reading) -> None:
+        words = Counter(str(member.get("operating_status", "")) for pool in reading.members.values() for member in pool)
+        for state in sorted({*HEALTH.values(), "unknown"}):
+            seen = sum(number for word, number in words.items() if HEALTH.get(word, "unknown") == state)
+            self._show(Figure.TARGETS, state, seen)
 
     def observe(self, scope: Scope, world: World) -> Observed:
         """One scope: its balancer by name or id, and what belongs to it."""
