@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test test-openstack conformance bench bench-calls lock clean
+.PHONY: help env openstack-env demo check test test-openstack conformance reference docs bench bench-calls lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -27,16 +27,25 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit tests/behaviour tests/sim
 
+# The services that the OpenStack driver is tested on, once; says so where they cannot be had, and fails where required.
+openstack-env: env
+	@$(BIN)/python -m tests.clouds.openstack.environment
+
 # Real processes are late on a loaded machine: what failed among others is run again alone, and counts if it fails again.
-test: env ## Every test
+test: openstack-env ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
-test-openstack: env ## The OpenStack driver on a real Keystone, Neutron and Octavia, installed for it (some minutes)
-	$(BIN)/python -m tests.clouds.openstack.environment
+test-openstack: openstack-env ## The OpenStack driver alone, on a real Keystone, Neutron and Octavia
 	LBCTL_OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
 
 conformance: env ## Which promises have a test; fails while one has none
 	@$(BIN)/python -m tests.conformance
+
+reference: env ## The reference pages that are made from the code
+	@$(BIN)/python -m tests.reference
+
+docs: reference ## The documentation as a site in site; any warning fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JSON
 	@$(BIN)/python -m tests.bench
@@ -45,8 +54,8 @@ bench-calls: env ## Cloud calls of each operation of each driver, as one JSON ar
 	@$(BIN)/python -m tests.bench.calls
 
 lock: ## Resolve the lock again (needs uv)
-	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev pyproject.toml requirements/build.in -o requirements/lock.txt
+	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev --extra docs pyproject.toml requirements/build.in -o requirements/lock.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header tests/clouds/openstack/requirements.in -o tests/clouds/openstack/requirements.lock
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-openstack site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -47,7 +47,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
@@ -193,12 +193,31 @@ class Driver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """How many of a Service's targets the cloud finds healthy; a target counts once for each port that it serves."""
+
+    healthy: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.healthy}/{self.total}"
+
+
+@runtime_checkable
+class TellsHealth(Protocol):
+    """What a driver offers besides `Driver` when its cloud tells the health of single targets."""
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """Read: the health of the targets of those Services for which the cloud tells it; in bulk where it can be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds. `config_maps` holds
-    the data of those that `DriverInfo.config_maps` names and that exist.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `read_document` gives
+    the data of one of `DriverInfo.documents` as text, None when there is none: one GET of the API server.
     """
 
     cluster: Cluster
@@ -207,7 +226,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
-    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=nothing, hash=False)
+    read_document: Callable[[str], Mapping[str, str] | None] = lambda _key: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +245,13 @@ class DriverInfo:
     served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses. `config_maps` names, from the decoded settings, the ConfigMaps
-    (`namespace/name`) in which upstream keeps what its names are made of; they are read once, before `connect`.
+    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
+    an object is: writing them takes a balancer over and changes nothing else.
+
+    `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
+    `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
+    from the decoded settings, what is wrong with the upstream's configuration file that they name, unknown keys among
+    it, as sentences; it reads that file only.
 
     `tear_down` ends what outlives the process on this host, and removes its state; it takes the decoded settings, and
     only sandboxes call it.
@@ -254,5 +278,12 @@ class DriverInfo:
     controller_leases: tuple[str, ...] = ()
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
-    config_maps: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
+    mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
+    documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
+    config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None
+
+    @property
+    def served_classes(self) -> tuple[str, ...]:
+        """Every loadBalancerClass that the driver answers to, once each: upstream's, then our own."""
+        return tuple(dict.fromkeys((*self.classes, f"lbctl.io/{self.name}")))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from moto_fixtures import snapshot, wire
+from moto_fixtures import policies, snapshot, wire
 from moto_fixtures.calls import CallLog
 from moto_fixtures.strict.gate import StrictGate
 from moto_fixtures.wire import Call, Environ, RefusedError, Reply, StartResponse
@@ -60,6 +60,8 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[_Fault] = []
         self._death: _Death | None = None
+        self._look: Callable[[], None] = _see_nothing
+        self._denied: list[str] = []
 
     def fail(self, operation: str, *, code: str, message: str = "injected", nth: int = 1, times: int = 1) -> None:
         """Answer with an error, nothing done; the HTTP status follows from the code."""
@@ -85,6 +87,12 @@ class Faults:
             return wire.write_refusal(call, _denial(call))
 
         self._add(operation, refuse, nth=1, times=times)
+        self._denied.append(operation)
+
+    def is_denied(self, action: str) -> bool:
+        """Whether a call is denied, by its IAM action: what a simulation of the caller's policies says."""
+        operation = action.partition(":")[2]
+        return any(fnmatchcase(operation, pattern.rpartition(":")[2]) for pattern in self._denied)
 
     def lose_answer(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
         """Do what is asked and drop the connection instead of answering."""
@@ -93,6 +101,16 @@ class Faults:
             forward()
 
         self._add(operation, forward_only, nth=nth, times=times)
+
+    def garble(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
+        """Do what is asked, and answer with the error page of a proxy on the way."""
+        page = Reply("502 Bad Gateway", [("Content-Type", "text/html")], b"<!doctype html><title>Bad Gateway</title>")
+
+        def forward_and_garble(_call: Call, forward: Forward) -> Reply:
+            forward()
+            return page
+
+        self._add(operation, forward_and_garble, nth=nth, times=times)
 
     def drop(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
         """Drop the connection, nothing done."""
@@ -137,6 +155,10 @@ class Faults:
         """The same, but the `write`-th write is done and its answer lost."""
         return self._arm(_Death(write, after=True))
 
+    def look_around_writes(self, look: Callable[[], None]) -> None:
+        """Call `look` before and after each write, until reset(); the client waits meanwhile."""
+        self._look = look
+
     def revive(self) -> None:
         """Answer again: the next process starts."""
         with self._lock:
@@ -146,7 +168,9 @@ class Faults:
         """No faults."""
         with self._lock:
             self._faults.clear()
+            self._denied.clear()
             self._death = None
+            self._look = _see_nothing
 
     def pending(self) -> list[str]:
         """Patterns of the faults that have not acted as often as they were to; endless ones are not listed."""
@@ -157,8 +181,12 @@ class Faults:
         """What the client gets; None for a dropped connection. Called by the gate, once an attempt."""
         if not self._alive(call):
             return None
+        if call.writes:
+            self._look()
         act = self._next(call)
         reply = act(call, forward) if act else forward()
+        if call.writes:
+            self._look()
         return None if self._just_died(call) else reply
 
     def _add(self, pattern: str, act: _Act, *, nth: int, times: int) -> None:
@@ -204,11 +232,15 @@ class Faults:
             return True
 
 
+def _see_nothing() -> None:
+    """What looks around a write when nobody does."""
+
+
 def _denial(call: Call) -> RefusedError:
     user = "arn:aws:iam::123456789012:user/lbctl"
     if call.service == "ec2":
         return RefusedError("UnauthorizedOperation", "You are not authorized to perform this operation.")
-    action = f"elasticloadbalancing:{call.operation}"
+    action = f"{'elasticloadbalancing' if call.service.startswith('elb') else call.service}:{call.operation}"
     message = f"User: {user} is not authorized to perform: {action} because no identity-based policy allows the action"
     return RefusedError("AccessDenied", message)
 
@@ -235,7 +267,10 @@ class FaultGate:
         done: list[Reply] = []
 
         def forward() -> Reply:
-            done.append(self._strict.reply(call, wire.rewound(environ)))
+            if (call.service, call.operation) == ("iam", "SimulatePrincipalPolicy"):
+                done.append(policies.simulate(call, self._faults.is_denied))
+            else:
+                done.append(self._strict.reply(call, wire.rewound(environ)))
             return done[-1]
 
         reply = self._faults.answer(call, forward)

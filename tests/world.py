@@ -302,7 +302,7 @@ class World:
         self.clock = clock or ManualClock()
         self.cluster = cluster or Cluster("kubernetes", "cluster-1")
         self.policy = policy or Policy()
-        self.rules = rules or ClaimRules("main", dict.fromkeys((*info.classes, f"lbctl.io/{info.name}"), "main"))
+        self.rules = rules or ClaimRules("main", dict.fromkeys(info.served_classes, "main"))
         self.random = random.Random(seed)
         self.leading = True
         self.bugs: list[BaseException] = []

@@ -23,18 +23,35 @@ def command() -> None:
 @command.command("show", short_help="Print every setting with its origin.", epilog=EXAMPLES)
 @output_option("table", "json", "yaml")
 @settings_options
-def show(loaded: Loaded, output: str) -> None:
+def show(loaded: Loaded, output: str) -> int:
     """Print every setting with its value and where it came from; secrets are not shown.
 
-    What the drivers need is checked too: an unknown or unfit key is an error with exit code 4.
+    What the drivers need is checked too, and the upstream's configuration file that they read: an unknown or unfit key
+    is an error with exit code 4.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.errors import Exit  # noqa: PLC0415 - as above
     from lbctl.text import table  # noqa: PLC0415 - as above
 
     origins = sorted((*loaded.describe(), *_of_drivers(loaded)), key=lambda origin: origin.path)
     rows = [(origin.path, _cell(origin.value), origin.source) for origin in origins]
     settings = [{"path": o.path, "value": o.value, "from": o.source} for o in origins]
     answer(output, {"settings": settings}, text=lambda: table(("SETTING", "VALUE", "FROM"), rows))
+    faults = list(_faults(loaded))
+    for fault in faults:
+        click.echo(fault, err=True)
+    return Exit.CONFIGURATION if faults else Exit.OK
+
+
+def _faults(loaded: Loaded) -> Iterator[str]:
+    """What is wrong with the configuration files that the accounts' drivers read."""
+    from lbctl.registry import find_provider  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.settings import decode  # noqa: PLC0415 - as above
+
+    for name, account in loaded.settings.accounts.items():
+        info = find_provider(account.provider)
+        decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+        yield from (f"Error: account {name}: {fault}" for fault in info.config_faults(decoded))
 
 
 def _of_drivers(loaded: Loaded) -> Iterator[Origin]:

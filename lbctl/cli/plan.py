@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, services_argument, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lbctl.engine.plans import Result
     from lbctl.settings import Loaded
+
+NOTHING = "Nothing to do."
 
 
 @click.command(
     short_help="Show what would be done.",
     epilog="Examples:  lbctl plan shop/web --provider local    lbctl plan -f service.yaml -o json",
 )
-@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@services_argument
 @click.option(
     "-f", "--filename", "files", multiple=True, help="Plan the Services of this file or folder as if applied."
 )
@@ -55,8 +57,12 @@ def command(
     for note in notes:
         click.echo(note, err=True)
     document = {"plans": [result.document(plan_document) for result in results]}
-    answer(output, document, text=lambda: "\n".join(line for r in results for line in r.lines(plan_lines)).rstrip())
+    answer(output, document, text=lambda: _text(line for r in results for line in r.lines(plan_lines)))
     return _exit(results)
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines).rstrip() or NOTHING
 
 
 def _exit(results: Sequence[Result]) -> int:

@@ -51,7 +51,7 @@ def _document(info: DriverInfo) -> dict[str, Any]:
         "proxyProtocol": able.proxy_protocol,
         "sharedAddress": able.shared_address,
         "requestedAddress": able.requested_address,
-        "classes": [*info.classes, f"lbctl.io/{info.name}"],
+        "classes": list(info.served_classes),
         "annotations": sum(1 for _ in info.annotations),
     }
 

@@ -152,6 +152,7 @@ class Applier:
         """Carry out one action; True when what comes after it may go on."""
         self._shared.may_write()
         try:
+            self._account.write_lease.enter(state.scope)
             reply = self._call(state, action, planned)
         except LostLease:
             raise

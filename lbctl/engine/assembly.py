@@ -21,6 +21,7 @@ from lbctl.errors import InvalidSettings
 from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads
 from lbctl.kube.rest import Rest
+from lbctl.kube.write_lease import WriteLease
 from lbctl.kube.writes import ServiceWriter
 from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
@@ -82,20 +83,10 @@ def assemble(
     reads = ClusterReads(rest)
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
-    accounts = {
-        name: _connect(
-            name,
-            info,
-            settings.accounts[name],
-            cluster=cluster,
-            clock=clock,
-            source=source,
-            record_call=record_call,
-            reads=reads,
-        )
-        for name, info in infos.items()
-    }
+    accounts = connect_accounts(
+        settings, cluster=cluster, rest=rest, clock=clock, source=source, find=find, record_call=record_call
+    )
+    infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
         writer=ServiceWriter(rest),
         reads=reads,
@@ -121,6 +112,36 @@ def assemble(
     return Assembly(settings, clock, reads, controller, cluster, own | {SHARED_FINALIZER, OWN_FINALIZER})
 
 
+def connect_accounts(
+    settings: Settings,
+    *,
+    cluster: Cluster,
+    rest: Rest | None,
+    clock: Clock,
+    source: random.Random,
+    find: FindProvider = find_provider,
+    record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
+) -> dict[str, Account]:
+    """Every driver account of the settings, connected, by name.
+
+    Without `rest` there is no cluster any more: no document of it is read, and there is nobody to take turns with.
+    """
+    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
+    return {
+        name: _connect(
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            rest=rest,
+            clock=clock,
+            source=source,
+            record_call=record_call,
+        )
+        for name, info in infos.items()
+    }
+
+
 def read_policy(settings: Settings) -> Policy:
     """The policy that the settings name."""
     hazards = {hazard.name.lower().replace("_", "-"): hazard for hazard in Hazard}
@@ -139,7 +160,7 @@ def claim_rules(settings: Settings, infos: dict[str, DriverInfo]) -> ClaimRules:
     """Which account serves which class, and the Services without one."""
     classes: dict[str, str] = {}
     for name, info in infos.items():
-        own = settings.accounts[name].classes or (*info.classes, f"lbctl.io/{info.name}")
+        own = settings.accounts[name].classes or info.served_classes
         for load_balancer_class in own:
             if load_balancer_class in classes:
                 both = f"{classes[load_balancer_class]} and {name}"
@@ -169,20 +190,23 @@ def _connect(
     account: AccountSettings,
     *,
     cluster: Cluster,
+    rest: Rest | None,
     clock: Clock,
     source: random.Random,
     record_call: RecordCall,
-    reads: ClusterReads,
 ) -> Account:
-    decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
-    found = {key: reads.get_config_map(key) for key in info.config_maps(decoded)}
     setup = Setup(
         cluster=cluster,
         clock=clock,
-        settings=decoded,
+        settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
         record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
-        config_maps={key: data for key, data in found.items() if data is not None},
+        read_document=ClusterReads(rest).get_document if rest is not None else _no_document,
     )
-    return Account(name, info, connect(info, setup))
+    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
+    return Account(name, info, connect(info, setup), write_lease=lease)
+
+
+def _no_document(_key: str) -> None:
+    """Nothing is left of a cluster that is gone."""

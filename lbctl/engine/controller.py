@@ -173,6 +173,8 @@ class Controller:
             self._poll(account)
         elif work.scope is not None:
             comeback = yield from self._reconcilers[work.account].reconcile(work.scope)
+            if next(account.in_flight_of(work.scope), None) is None:
+                account.write_lease.leave(work.scope)
             self._follow_up(account, work, comeback)
 
     def resync(self, account: Account, scope: Scope, *, priority: Priority = Priority.USER) -> None:

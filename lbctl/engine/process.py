@@ -21,7 +21,7 @@ from lbctl.engine.controller import Work
 from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
-from lbctl.errors import LostLease
+from lbctl.errors import KubeError, LostLease
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
 from lbctl.kube.events import Recorder
@@ -38,6 +38,11 @@ from lbctl.registry import find_provider
 from lbctl.settings import Settings
 
 log = logging.getLogger(__name__)
+
+OTHER_CONTROLLER = (
+    "%s holds the Lease %s: another controller of this cloud runs here. If it serves Services too, two change the same "
+    "balancers: turn that part of it off (--controllers=*,-service-lb-controller), or stop it"
+)
 
 
 class _Feed:
@@ -171,6 +176,7 @@ class Process:
                 renew_deadline=lease.renew_deadline_seconds,
                 retry_period=lease.retry_seconds,
             ),
+            emit=self._recorder.emit,
         )
         self._spawn("lease", lambda: self._lead(election))
         return election
@@ -205,10 +211,24 @@ class Process:
         return not self._stop.is_set()
 
     def _begin(self) -> None:
+        self._look_for_others()
         services, nodes, *_ = self._reflectors
         self.assembly.controller.start(services.store, nodes.store)
         self._workers.start()
         self._working = True
+
+    def _look_for_others(self) -> None:
+        """Warn of a controller that may serve the same Services; that it runs does not prove that it does."""
+        own = f"{self._settings.lease.namespace}/{self._settings.lease.name}"
+        for name in sorted({n for account in self.assembly.accounts.values() for n in account.info.controller_leases}):
+            namespace, _, short = name.partition("/")
+            try:
+                holder = self.assembly.reads.get_lease_holder(short, namespace=namespace, now=self._clock.now())
+            except KubeError as error:
+                log.warning("cannot tell whether another controller runs: %s", error)
+                continue
+            if holder and name != own:
+                log.warning(OTHER_CONTROLLER, holder, name)
 
     def _shut_down(self) -> None:
         self._stop.set()
@@ -219,6 +239,7 @@ class Process:
         self._recorder.wake()
         for thread in self._threads:
             thread.join(timeout=15)
+        self._recorder.drain(self._clock.monotonic())  # the end of the leadership is news too
         self.assembly.close()
         if self._endpoints is not None:
             self._endpoints.close()

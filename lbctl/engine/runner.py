@@ -17,7 +17,7 @@ from lbctl.errors import KubeError, LostLease
 
 log = logging.getLogger(__name__)
 
-LONGEST_NAP_SECONDS = 1.0
+LONGEST_NAP_SECONDS = 30.0
 STUCK_SECONDS = 900.0
 
 

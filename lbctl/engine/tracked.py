@@ -18,6 +18,7 @@ from lbctl.engine.claim import SHARED_FINALIZER, Standing
 from lbctl.engine.nodes import NodeTracker
 from lbctl.engine.orphans import OrphanWatch
 from lbctl.errors import InvalidService, LbctlError
+from lbctl.kube.write_lease import NoWriteLease, WriteLease
 from lbctl.model.intent import Intent
 from lbctl.model.objects import EndpointSlice, Ingress, Service
 from lbctl.model.problem import Problem
@@ -131,12 +132,18 @@ class Failure:
 
 
 class Account:
-    """One driver account: its Services, its nodes, and what was observed of its cloud."""
+    """One driver account: its Services, its nodes, and what was observed of its cloud.
 
-    def __init__(self, name: str, info: DriverInfo, driver: Driver) -> None:
+    `write_lease` is entered before a scope's first write and left when the scope has nothing in flight any more.
+    """
+
+    def __init__(
+        self, name: str, info: DriverInfo, driver: Driver, *, write_lease: WriteLease | NoWriteLease | None = None
+    ) -> None:
         self.name = name
         self.info = info
         self.driver = driver
+        self.write_lease = write_lease or NoWriteLease()
         self.nodes = NodeTracker(ready_node=info.ready_node, identity=info.node_identity)
         self.services: dict[Identity, Tracked] = {}
         self.observed: dict[Scope, Observed] = {}

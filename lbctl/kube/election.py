@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeConflict, KubeError, KubeGone, LostLease
+from lbctl.kube.damping import Reference
 from lbctl.kube.lease import Lease, LeaseState, LeaseTimes, Move
 from lbctl.kube.target import LEASES
+from lbctl.model.status import Notice, Severity
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from lbctl.clock import Clock
     from lbctl.kube.fence import LeaseFence
@@ -34,7 +37,8 @@ _LEASE = msgspec.json.Decoder(Lease)
 class Election:
     """One candidate.
 
-    `leading` is set while this process is the leader. `holder` names who leads as far as this candidate knows.
+    `leading` is set while this process is the leader. `holder` names who leads as far as this candidate knows. `emit`
+    takes the Events on the Lease that tell of both ends of a leadership, in the words of client-go.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Election:
         name: str = DEFAULT_NAME,
         namespace: str = DEFAULT_NAMESPACE,
         times: LeaseTimes | None = None,
+        emit: Callable[[Reference, Notice], None] = lambda _lease, _notice: None,
     ) -> None:
         self.leading = threading.Event()
         self._rest = rest
@@ -58,6 +63,7 @@ class Election:
         self._times = times or LeaseTimes()
         self._state = LeaseState(identity, self._times)
         self._renewed_at = float("-inf")
+        self._emit = emit
 
     @property
     def holder(self) -> str:
@@ -92,6 +98,7 @@ class Election:
         if not self.leading.is_set():
             return
         self.leading.clear()
+        self._tell("stopped leading")
         try:
             self._write(self._state.build_release(self._clock.now()))
         except KubeError as error:
@@ -119,12 +126,14 @@ class Election:
         if not self.leading.is_set():
             log.info("became the leader as %s", self._state.identity)
             self.leading.set()
+            self._tell("became leader")
 
     def _check_deadline(self) -> None:
         if self._state.is_ours and self._clock.monotonic() < self._renewed_at + self._times.renew_deadline:
             return
         self._fence.close()
         self.leading.clear()
+        self._tell("stopped leading")
         raise LostLease(
             f"cannot renew {self._target}: it was not written for {self._times.renew_deadline:g} s, "
             f"its holder is {self._state.holder or 'nobody'}",
@@ -141,10 +150,15 @@ class Election:
     def _write(self, record: dict[str, Any]) -> None:
         seen = self._state.metadata
         metadata = seen or {"name": self._target.name, "namespace": self._target.namespace}
-        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": record}
+        body = {"apiVersion": LEASES.group_version, "kind": "Lease", "metadata": metadata, "spec": record}
         verb, target = ("update", self._target) if seen else ("create", self._target.within(self._target.namespace))
         reply = self._rest.send(verb, target, body=body, read_seconds=self._patience)
         self._state.observe(self._clock.monotonic(), _LEASE.decode(reply))
+
+    def _tell(self, what: str) -> None:
+        uid = str(self._state.metadata.get("uid", ""))
+        lease = Reference(LEASES.group_version, "Lease", self._target.namespace, self._target.name, uid)
+        self._emit(lease, Notice(Severity.NORMAL, "LeaderElection", f"{self._state.identity} {what}"))
 
     @property
     def _patience(self) -> float:

@@ -33,7 +33,8 @@ class Figures:
     `bookmark_silence` is how long a server that sends a bookmark each minute may be silent, `first_bookmark_silence`
     the same before its first one, of which it may miss two. `timeout_slack` is what a server without bookmarks gets on
     top of the time after which it ends the watch itself. A streamed list is given up `list_silence` after its last
-    object; the slack makes sure that a read which gave up was silent for that long.
+    object; the slack makes sure that a read which gave up was silent for that long. `count_pause` is the time between
+    two comparisons of the store with the server's count.
     """
 
     first_pause: float = 0.8
@@ -50,6 +51,7 @@ class Figures:
     list_answer: float = 60.0
     page_size: int = 500
     server_errors: int = 3
+    count_pause: float = 3600.0
 
 
 class Phase(enum.Enum):
@@ -114,6 +116,7 @@ class WatchProtocol:
         self._heard = False
         self._timeout = 0
         self._silence_after_bookmark = 0.0
+        self._counted_at = 0.0
 
     @property
     def loading(self) -> bool:
@@ -141,6 +144,19 @@ class WatchProtocol:
         self._not_before = now + self._figures.shortest_watch
         return Ask(self.phase, self._watch_query(), self.silence_seconds)
 
+    def is_count_due(self, now: float) -> bool:
+        """True when it is time to ask how many objects there are; the server counts only what no selector narrows.
+
+        Bookmarks and 410 make a lost object a fault of the server; this is the cheap guard against one.
+        """
+        return not self.loading and not self.field_selector and now - self._counted_at >= self._figures.count_pause
+
+    def on_count(self, now: float, *, differs: bool) -> None:
+        """The server has counted; a store that holds another number of objects is loaded again."""
+        self._counted_at = now
+        if differs:
+            self.load_again()
+
     def on_open(self, now: float) -> None:
         """The server has accepted the watch."""
         self._opened_at = self._progress_at = now
@@ -163,8 +179,9 @@ class WatchProtocol:
             self.resource_version = resource_version or self.resource_version
         return False
 
-    def on_loaded(self) -> None:
+    def on_loaded(self, now: float) -> None:
         """All objects of the list are in the store."""
+        self._counted_at = now
         self.resource_version = self._loaded_version
         self.synced = True
         self.phase = Phase.WATCH

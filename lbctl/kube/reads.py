@@ -6,17 +6,18 @@ the commands at the desk. Each function tells what it costs.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import email.utils
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lbctl.errors import KubeGone
-from lbctl.kube.lease import Lease
+from lbctl.kube.lease import Lease, LeaseSpec
 from lbctl.kube.resources import T
 from lbctl.kube.target import (
     ACCESS_REVIEWS,
-    CONFIG_MAPS,
     ENDPOINT_SLICES,
     EVENTS,
     LEASES,
@@ -24,6 +25,7 @@ from lbctl.kube.target import (
     NODES,
     SERVICES,
     VERSION,
+    Target,
 )
 from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lbctl.kube.rest import Rest
-    from lbctl.kube.target import Target
 
 _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
@@ -48,7 +49,7 @@ class _Namespace(msgspec.Struct, frozen=True):
     metadata: _Uid
 
 
-class _ConfigMap(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True):
     data: dict[str, str] = {}
 
 
@@ -146,14 +147,17 @@ class Cluster:
         body = self._rest.get(NAMESPACES.one("kube-system"))
         return msgspec.json.decode(body, type=_Namespace).metadata.uid
 
-    def get_config_map(self, key: str) -> Mapping[str, str] | None:
-        """Data of the ConfigMap `namespace/name`, None when there is none; one GET."""
-        namespace, _, name = key.partition("/")
+    def get_document(self, key: str) -> Mapping[str, str] | None:
+        """Data of `configmaps/NAMESPACE/NAME` or `secrets/NAMESPACE/NAME` as text, None when there is none; one GET."""
+        resource, namespace, name = key.split("/")
         try:
-            body = self._rest.get(CONFIG_MAPS.one(name, namespace=namespace))
+            body = self._rest.get(Target(resource=resource, namespace=namespace, name=name))
         except KubeGone:
             return None
-        return msgspec.json.decode(body, type=_ConfigMap).data
+        data = msgspec.json.decode(body, type=_Document).data
+        if resource == "configmaps":
+            return data
+        return {entry: base64.b64decode(value).decode(errors="replace") for entry, value in data.items()}
 
     def get_ingress_owner(self, service: Service) -> str:
         """Name of the field manager that wrote `status.loadBalancer` last, empty when unknown; one GET."""
@@ -180,16 +184,22 @@ class Cluster:
         body = self._rest.send("create", ACCESS_REVIEWS, body=review)
         return msgspec.json.decode(body, type=_Review).status.allowed
 
+    def get_lease(self, name: str, *, namespace: str) -> LeaseSpec | None:
+        """The record of a Lease, None when there is none; one GET."""
+        try:
+            return _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
+        except KubeGone:
+            return None
+
     def get_lease_holder(self, name: str, *, namespace: str, now: dt.datetime) -> str:
         """Who holds a Lease that has not run out by the wall clock, empty for nobody; one GET."""
-        try:
-            spec = _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
-        except KubeGone:
-            return ""
-        renewed = dt.datetime.fromisoformat(spec.renew_time) if spec.renew_time else None
-        if renewed is None or now - renewed > dt.timedelta(seconds=spec.lease_duration_seconds or 0):
-            return ""
-        return spec.holder_identity or ""
+        spec = self.get_lease(name, namespace=namespace)
+        return spec.holder_at(now) if spec is not None else ""
+
+    def get_clock(self) -> dt.datetime | None:
+        """The server's time to the second, None when it does not tell; one GET."""
+        text = self._rest.get_date()
+        return email.utils.parsedate_to_datetime(text) if text else None
 
     def list_events(self, service: Service) -> tuple[EventView, ...]:
         """The Events about a Service, oldest first; one GET."""

@@ -45,12 +45,14 @@ class Resource(Generic[T]):
     """A watched resource.
 
     `field_selector` narrows the watch at the server. `keeps` says which views belong into the store; it is wider than
-    the selector where an object that the selector has lost still concerns us.
+    the selector where an object that the selector has lost still concerns us. `gather_seconds` is how long news may
+    gather after a quiet moment before the next is read: one waking for several costs a fraction of one for each.
     """
 
     view: type[T]
     target: Target
     field_selector: str = ""
+    gather_seconds: float = 0.0
     keeps: Callable[[T], bool] = _concerns_us
 
     def target_of(self, view: T) -> Target:
@@ -58,7 +60,8 @@ class Resource(Generic[T]):
         return self.target.one(view.metadata.name, namespace=view.metadata.namespace)
 
 
-NODE_RESOURCE = Resource(view=Node, target=NODES)
+# Thousands of kubelets write heartbeats that decide nothing, and what does decide waits for a quiet second anyway.
+NODE_RESOURCE = Resource(view=Node, target=NODES, gather_seconds=0.25)
 ENDPOINT_SLICE_RESOURCE = Resource(view=EndpointSlice, target=ENDPOINT_SLICES)
 
 

@@ -36,6 +36,11 @@ class Target:
         return root + scope + tail
 
     @property
+    def group_version(self) -> str:
+        """Group and version as an object's `apiVersion` has them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
     def right(self) -> str:
         """The resource as a role names it, such as `services/status`, with its group unless that is the core group."""
         part = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
@@ -57,7 +62,6 @@ class Target:
 SERVICES = Target(resource="services")
 NODES = Target(resource="nodes")
 NAMESPACES = Target(resource="namespaces")
-CONFIG_MAPS = Target(resource="configmaps")
 EVENTS = Target(resource="events")
 ENDPOINT_SLICES = Target(resource="endpointslices", group="discovery.k8s.io")
 LEASES = Target(resource="leases", group="coordination.k8s.io")

@@ -18,16 +18,20 @@ from lbctl.kube.answers import Status, error_of_event, unreachable
 from lbctl.kube.protocol import Ask, Figures, Phase, WatchProtocol
 from lbctl.kube.resources import Resource, T
 from lbctl.kube.store import Store
-from lbctl.kube.wire import Bookmark, Change, Codec, Undecodable
+from lbctl.kube.wire import Bookmark, Change, Codec, Page, Undecodable
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
     from lbctl.clock import Clock
     from lbctl.kube.rest import Rest
     from lbctl.kube.stream import Stream
 
 log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 0.005
+"""A line that took this long to come had to be waited for: nothing more is there to be read yet."""
 
 V_contra = TypeVar("V_contra", contravariant=True)
 
@@ -55,6 +59,7 @@ class ReflectorStats:
     events: int = 0
     unchanged: int = 0
     undecodable: int = 0
+    miscounts: int = 0
     listener_errors: int = 0
     last_event_at: float | None = None
     last_error: str = ""
@@ -120,8 +125,10 @@ class Reflector(Generic[T]):
 
     def step(self) -> None:
         """One request, to the end of its answer; never raises."""
-        ask = self._protocol.ask(self._clock.monotonic())
         try:
+            if self._protocol.is_count_due(self._clock.monotonic()):
+                self._compare_counts()
+            ask = self._protocol.ask(self._clock.monotonic())
             if ask.phase is Phase.LIST:
                 self._read_page(ask)
             else:
@@ -149,20 +156,32 @@ class Reflector(Generic[T]):
         self.stats.connected = False
         log.warning("%s", error)
 
+    def _compare_counts(self) -> None:
+        """A change at this very moment also makes the counts differ, and then costs a load that was not needed."""
+        page = self._page({"limit": "1"})
+        differs = len(page.views) + len(page.damaged) + page.remaining != len(self.store)
+        if differs:
+            self.stats.miscounts += 1
+            log.warning("the server holds another number of %s than were seen: loading again", self.resource_name)
+        self._protocol.on_count(self._clock.monotonic(), differs=differs)
+
     def _read_page(self, ask: Ask) -> None:
         self.stats.lists += 1
         self._begin_load(ask)
-        body = self._rest.list(self._resource.target, ask.query)
-        try:
-            page = self._codec.page(body)
-        except msgspec.MsgspecError as error:
-            raise unreachable("list", self._resource.target, f"the answer is no list: {error}") from error
+        page = self._page(ask.query)
         for view in page.views:
             self._pend(view)
         for damaged in page.damaged:
             self._pend_damaged(damaged)
         if self._protocol.on_page(page.resource_version, page.continue_token):
             self._finish_load()
+
+    def _page(self, query: Mapping[str, str]) -> Page[T]:
+        body = self._rest.list(self._resource.target, query)
+        try:
+            return self._codec.page(body)
+        except msgspec.MsgspecError as error:
+            raise unreachable("list", self._resource.target, f"the answer is no list: {error}") from error
 
     def _read_stream(self, ask: Ask) -> None:
         self.stats.watches += 1
@@ -178,12 +197,16 @@ class Reflector(Generic[T]):
 
     def _read_lines(self, stream: Stream) -> None:
         stream.allow_silence(self._protocol.silence_seconds)
+        read_at = self._clock.monotonic()
         for line in stream.lines():
             now = self._clock.monotonic()
             self._take(line, now)
             if self._protocol.lists_in_vain(now):
                 raise unreachable("list", self._resource.target, "the server does not end the streamed list")
             stream.allow_silence(self._protocol.silence_seconds)
+            if now - read_at > QUIET_SECONDS and not self._protocol.loading:
+                self._clock.wait(self._resource.gather_seconds, self._stopping)
+            read_at = self._clock.monotonic()
 
     def _take(self, line: bytes, now: float) -> None:
         self.stats.events += 1
@@ -260,7 +283,7 @@ class Reflector(Generic[T]):
         first = not self._protocol.synced
         changes = self.store.replace(self._pending.values())
         self._pending = {}
-        self._protocol.on_loaded()
+        self._protocol.on_loaded(self._clock.monotonic())
         for old_view, new_view in changes:
             self._deliver(old_view, new_view)
         if first:

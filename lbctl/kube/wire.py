@@ -45,12 +45,13 @@ class Undecodable:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list; `continue_token` is empty on the last."""
+    """One page of a list; `continue_token` is empty on the last, `remaining` counts what is behind this page."""
 
     views: list[T]
     damaged: list[Undecodable]
     resource_version: str
     continue_token: str
+    remaining: int = 0
 
 
 Event: TypeAlias = Change[T] | Bookmark | Status | Undecodable
@@ -79,6 +80,7 @@ class _Object(msgspec.Struct, frozen=True):
 class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_token: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int = 0
 
 
 class _List(msgspec.Struct, Generic[T], frozen=True):
@@ -123,7 +125,7 @@ class Codec(Generic[T]):
             page = self._list.decode(body)
         except msgspec.ValidationError:
             return self._salvaged(body)
-        return Page(page.items or [], [], page.metadata.resource_version, page.metadata.continue_token)
+        return _page(page.items or [], [], page.metadata)
 
     def _salvaged(self, body: bytes) -> Page[T]:
         page = _RAW_LIST.decode(body)
@@ -134,7 +136,11 @@ class Codec(Generic[T]):
                 views.append(self._view.decode(raw))
             except msgspec.MsgspecError as error:
                 damaged.append(_undecodable("ADDED", raw, str(error)))
-        return Page(views, damaged, page.metadata.resource_version, page.metadata.continue_token)
+        return _page(views, damaged, page.metadata)
+
+
+def _page(views: list[T], damaged: list[Undecodable], meta: _ListMeta) -> Page[T]:
+    return Page(views, damaged, meta.resource_version, meta.continue_token, meta.remaining_item_count)
 
 
 def _other_event(line: bytes, why: str) -> Bookmark | Status | Undecodable:

@@ -24,8 +24,9 @@ HIDDEN = r"\1(hidden)"
 KLOG_LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
 
-def set_up(*, form: str, verbosity: int, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream`; `form` is `json`, `text` or `auto`, which is text on a terminal only."""
+def set_up(*, form: str, verbosity: int, stream: TextIO | None = None) -> None:
+    """Send all logs to `stream`, by default standard error; `form` `auto` is `text` on a terminal and else `json`."""
+    stream = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(KlogFormatter() if as_text else JsonFormatter())

@@ -60,6 +60,7 @@ SWITCHES: tuple[Switch, ...] = (
     target_groups.group_links,
     target_groups.groups_of_balancer,
     quotas.account_quotas,
+    quotas.account_limits,
     targets.target_validity,
     targets.deregister_absent,
     targets.target_health,

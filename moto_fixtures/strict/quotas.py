@@ -6,7 +6,7 @@ moto holds, so what others own counts too, as in a real account.
 
 from moto_fixtures.strict.cloud import Cloud
 from moto_fixtures.strict.switch import Switch
-from moto_fixtures.wire import Call, RefusedError
+from moto_fixtures.wire import Call, Json, RefusedError
 
 AWS_QUOTAS = {
     "network-load-balancers": 50,
@@ -77,3 +77,20 @@ def _count_attached_groups(call: Call, cloud: Cloud) -> None:
             "InvalidConfigurationRequest",
             "You've exceeded the limit on the number of security groups that you can associate with a load balancer",
         )
+
+
+account_limits = Switch(
+    "account-limits",
+    moto="tells limits of its own making for v2 balancers, and none for classic ones",
+    aws="each service tells the limits that it enforces, with names and numbers as text",
+)
+_LIMITS_OF = {
+    "elb": ("classic-load-balancers",),
+    "elbv2": ("network-load-balancers", "target-groups"),
+}
+
+
+@account_limits.before("elb", "DescribeAccountLimits")
+@account_limits.before("elbv2", "DescribeAccountLimits")
+def _tell_limits(call: Call, cloud: Cloud) -> Json:
+    return {"Limits": [{"Name": name, "Max": str(cloud.quotas[name])} for name in _LIMITS_OF[call.service]]}

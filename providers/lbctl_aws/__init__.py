@@ -10,8 +10,9 @@ from lbctl.errors import InvalidSettings
 from lbctl.model.objects import Node
 from lbctl_aws.annotations import TABLE
 from lbctl_aws.parse import CAPABILITIES
-from lbctl_aws.place import BACKEND, BALANCER, NODE_RULES
-from lbctl_aws.settings import LBC_CLASS, OUR_CLASS, AwsSettings
+from lbctl_aws.permissions import needed_policy
+from lbctl_aws.place import BACKEND, BALANCER, CLASSIC, NETWORK, NODE_RULES
+from lbctl_aws.settings import LBC_CLASS, AwsSettings, file_faults
 from lbctl_aws.targets import instance_id, is_target
 
 __all__ = ["DRIVER"]
@@ -40,7 +41,7 @@ DRIVER = DriverInfo(
     connect=_connect,
     settings=AwsSettings,
     extra="aws",
-    classes=(LBC_CLASS, OUR_CLASS),
+    classes=(LBC_CLASS,),
     watches=frozenset({"endpointslices"}),
     ready_node=lambda node: instance_id(node) is not None,
     node_identity=_identity,
@@ -53,4 +54,13 @@ DRIVER = DriverInfo(
         "SecurityGroupUnclear",
         "UnsupportedFeature",
     ),
+    permissions=needed_policy,
+    config_faults=file_faults,
+    # The defaults of `--leader-elect-resource-name` (cloud-provider) and `--leader-election-id` (LBC), in the namespace
+    # that both are installed into by their own manifests.
+    controller_leases=("kube-system/cloud-controller-manager", "kube-system/aws-load-balancer-controller-leader"),
+    billed={
+        CLASSIC: "by the hour and the gigabyte, also without targets",
+        NETWORK: "by the hour and the capacity used, also without targets, and its public addresses by the hour",
+    },
 )

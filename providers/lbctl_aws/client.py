@@ -6,8 +6,11 @@ of balancers: it counts, slows down, converts errors and pages.
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -15,20 +18,31 @@ import botocore
 import botocore.config
 import botocore.credentials
 import botocore.exceptions
+import botocore.loaders
+import botocore.parsers
 import botocore.session
 import tenacity
 
 from lbctl.driver import Setup
-from lbctl.errors import CloudError, Throttled, Unreachable
+from lbctl.errors import CloudError, InvalidSettings, Throttled, Unreachable
 from lbctl_aws.errors import Failure, build_error
 from lbctl_aws.limiter import Limiter
+from lbctl_aws.metadata import InstanceMetadata
 from lbctl_aws.settings import AwsSettings, region_of_zone
 
-SERVICES = ("ec2", "elb", "elbv2", "sts")
+SERVICES = ("ec2", "elb", "elbv2")
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 ATTEMPTS = 5
 LONGEST_PAUSE = 20.0
-READS = ("describe_", "get_")
+READS = ("describe_", "get_", "simulate_")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The SDK's name of the way the credentials were found, and when they expire, if ever."""
+
+    method: str
+    until: dt.datetime | None = None
 
 
 class AwsClient:
@@ -41,8 +55,11 @@ class AwsClient:
         self._record = setup.record
         self._limiter = Limiter()
         self._lock = threading.Lock()
-        session = _session(settings)
-        config = botocore.config.Config(
+        self.metadata = InstanceMetadata(settings.metadata_endpoint)
+        session = _session(settings, self.metadata)
+        self._session = session
+        self._endpoints = settings.endpoints
+        self._config = botocore.config.Config(
             user_agent_extra=setup.user_agent,
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
@@ -50,10 +67,26 @@ class AwsClient:
             retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=16,
         )
-        self._clients = {
-            name: session.client(name, config=config, endpoint_url=settings.endpoints.get(name)) for name in SERVICES
-        }
+        self._clients = {name: self._make(name) for name in SERVICES}
         self.region: str = session.region_name
+
+    def credentials(self) -> Credentials:
+        """Where the credentials in use came from; no call beyond what it takes to get them."""
+        found = self._session.get_credentials()
+        if found is None:
+            return Credentials("nowhere")
+        # The SDK tells the time in no other way, and not for keys that never expire.
+        return Credentials(found.method or "", getattr(found, "_expiry_time", None))
+
+    def _make(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        return self._session.client(service, config=self._config, endpoint_url=self._endpoints.get(service))
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        """The client of a service; those that only `check` asks are made when it does."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make(service)
+            return self._clients[service]
 
     def call(
         self, service: str, operation: str, parameters: Mapping[str, Any], *, ignore: Iterable[str] = ()
@@ -63,7 +96,7 @@ class AwsClient:
         A throttled call is repeated with growing pauses, reads also after a lost answer; a write whose answer is lost
         raises `Unreachable`, because it may have happened.
         """
-        method = getattr(self._clients[service], _snake(operation))
+        method = getattr(self._client(service), _snake(operation))
         is_read = method.__name__.startswith(READS) if hasattr(method, "__name__") else False
         again = (Throttled, Unreachable) if is_read else (Throttled,)
         retrying = tenacity.Retrying(
@@ -99,7 +132,7 @@ class AwsClient:
         started = self._clock.monotonic()
         try:
             reply: dict[str, Any] = method(**parameters)
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        except FAILURES as error:
             failure = _failure(call, error)
             self._record(call, failure.code, self._clock.monotonic() - started)
             if failure.code in ignored:
@@ -133,12 +166,31 @@ MARKERS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _session(settings: AwsSettings) -> Any:  # noqa: ANN401 - boto3 has no types
+def _session(settings: AwsSettings, metadata: InstanceMetadata) -> Any:  # noqa: ANN401 - boto3 has no types
     region = settings.region or region_of_zone(settings.zone) or None
-    session = boto3.session.Session(region_name=region, profile_name=settings.profile or None)
-    if not settings.role_arn:
-        return session
-    return _assumed(session, settings)
+    session = boto3.session.Session(
+        botocore_session=_bare_session(), region_name=region, profile_name=settings.profile or None
+    )
+    if session.region_name is None:
+        found = metadata.region()
+        if not found:
+            raise InvalidSettings("aws: the region is not known", hint="set region in the settings, or AWS_REGION")
+        session = boto3.session.Session(
+            botocore_session=_bare_session(), region_name=found, profile_name=settings.profile or None
+        )
+    return _assumed(session, settings) if settings.role_arn else session
+
+
+@functools.cache
+def _loader() -> botocore.loaders.Loader:
+    """The API models, read once a process: a session of its own reads megabytes of JSON again for each account."""
+    return botocore.loaders.create_loader()
+
+
+def _bare_session() -> Any:  # noqa: ANN401 - botocore has no types
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    return session
 
 
 def _assumed(session: Any, settings: AwsSettings) -> Any:  # noqa: ANN401 - boto3 has no types
@@ -150,7 +202,7 @@ def _assumed(session: Any, settings: AwsSettings) -> Any:  # noqa: ANN401 - boto
         role_arn=settings.role_arn,
         extra_args={"RoleSessionName": "lbctl"},
     )
-    inner = botocore.session.get_session()
+    inner = _bare_session()
     inner._credentials = botocore.credentials.DeferredRefreshableCredentials(  # noqa: SLF001 - as above
         method="assume-role", refresh_using=fetcher.fetch_credentials
     )
@@ -194,6 +246,12 @@ def _failure(call: str, error: Exception) -> Failure:
     )
 
 
+# An answer that is no XML comes from something between us and AWS, and says nothing of what was done.
+FAILURES = (
+    botocore.exceptions.BotoCoreError,
+    botocore.exceptions.ClientError,
+    botocore.parsers.ResponseParserError,
+)
 CREDENTIAL_ERRORS = (botocore.exceptions.NoCredentialsError, botocore.exceptions.CredentialRetrievalError)
 
 

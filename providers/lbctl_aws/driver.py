@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
@@ -22,7 +23,7 @@ from lbctl_aws.options import mode_of
 from lbctl_aws.parse import parse
 from lbctl_aws.place import BACKEND, BALANCER
 from lbctl_aws.release import release
-from lbctl_aws.settings import AwsSettings
+from lbctl_aws.settings import AwsSettings, with_cloud_config
 from lbctl_aws.status import status
 
 
@@ -31,7 +32,8 @@ class AwsDriver:
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         self.info = info
-        self._settings: AwsSettings = setup.settings
+        self._settings: AwsSettings = with_cloud_config(setup.settings)
+        setup = replace(setup, settings=self._settings)
         self._cluster = self._settings.cluster_id or setup.cluster.name
         self._client = AwsClient(setup)
         self._facts = FactReader(self._client, self._settings, setup.clock)
@@ -95,8 +97,8 @@ class AwsDriver:
         return release(identity, observed)
 
     def check(self) -> Iterator[Finding]:
-        """Identity, region, network and permissions."""
-        return findings(self._client, self._facts, self._settings)
+        """Identity, permissions, network, security groups and quotas."""
+        return findings(self._client, self._facts, self._settings, self._cluster)
 
     def close(self) -> None:
         """Nothing is held open that does not close with the process."""

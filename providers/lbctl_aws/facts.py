@@ -1,12 +1,13 @@
-"""Cached reads that modelling needs beyond our own objects: the network, the nodes' security groups, groups by name.
+"""Cached reads that modelling needs beyond our own objects: the network, the groups of nodes and pods, groups by name.
 
-The network is read at most once in ten minutes; instances only when a node is new. Losing the cache costs calls only.
+The network is read at most once in ten minutes; instances only when a node is new, interfaces only when a pod that is a
+target is. Losing the cache costs calls only.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +21,26 @@ from lbctl_aws.options import options_of
 from lbctl_aws.place import BalancerFacts
 from lbctl_aws.replies import batches, read_tags
 from lbctl_aws.settings import AwsSettings
-from lbctl_aws.targets import InstanceIds
+from lbctl_aws.targets import InstanceIds, pod_addresses
 
 INSTANCES_A_CALL = 100
+ADDRESSES_A_CALL = 200
 GROUPS_A_CALL = 100
 INSTANCE_SECONDS = 3600.0
+# What EC2 does not know may be too new for it: asked again with the next sweep.
+UNKNOWN_SECONDS = 600.0
 LEAVING_STATES = frozenset({"disassociating", "disassociated", "failing", "failed"})
+
+_Groups = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Aged:
     value: Any
     at: float
+
+    def is_due(self, now: float) -> bool:
+        return now - self.at > (INSTANCE_SECONDS if self.value else UNKNOWN_SECONDS)
 
 
 class FactReader:
@@ -44,6 +53,7 @@ class FactReader:
         self._lock = threading.Lock()
         self._network: _Aged | None = None
         self._groups_of_instance: dict[str, _Aged] = {}
+        self._groups_of_pod: dict[str, _Aged] = {}
         self._tags_of_group: dict[str, Mapping[str, str]] = {}
         self._group_names: dict[str, str] = {}
 
@@ -54,17 +64,20 @@ class FactReader:
         return BalancerFacts(self.network(), self._named_groups(wanted))
 
     def nodes(self, world: World) -> NodeFacts:
-        """What node rules need: one DescribeInstances for each hundred nodes never seen before."""
+        """What node rules need: a call for each hundred nodes, or two hundred target pods, never seen before."""
         network = self.network()
         if self._settings.disable_security_group_ingress:
             return NodeFacts(network)
         ids = world.nodes.project(InstanceIds(limit=1_000_000))
+        addresses = pod_addresses(world, network)
         with self._lock:
-            self._read_instances(ids)
+            self._read_new(self._groups_of_instance, ids, INSTANCES_A_CALL, self._instances)
+            self._read_new(self._groups_of_pod, addresses, ADDRESSES_A_CALL, self._interfaces)
             groups = {i: self._groups_of_instance[i].value for i in ids if i in self._groups_of_instance}
-            several = {group for theirs in groups.values() if len(theirs) > 1 for group in theirs}
+            pods = {a: self._groups_of_pod[a].value for a in addresses if a in self._groups_of_pod}
+            several = {group for theirs in (*groups.values(), *pods.values()) if len(theirs) > 1 for group in theirs}
             self._read_group_tags(several - self._tags_of_group.keys())
-        return NodeFacts(network, groups, dict(self._tags_of_group))
+        return NodeFacts(network, groups, pods, dict(self._tags_of_group))
 
     def network(self) -> Network:
         """The VPC's subnets, routes and zones, at most `facts_seconds` old; four calls when they are older."""
@@ -97,6 +110,8 @@ class FactReader:
         elif self._settings.vpc_tags:
             filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in self._settings.vpc_tags.items()]
             request = {"Filters": filters}
+        elif own := self._client.metadata.vpc():
+            request = {"VpcIds": [own]}
         else:
             raise MissingFact("the VPC is not known", hint="set vpc_id or vpc_tags in the settings of the AWS driver")
         found = list(self._client.pages("ec2", "DescribeVpcs", request, items="Vpcs"))
@@ -105,25 +120,37 @@ class FactReader:
         vpc: dict[str, Any] = found[0]
         return vpc
 
-    def _read_instances(self, ids: frozenset[str]) -> None:
+    def _read_new(
+        self, known: dict[str, _Aged], names: frozenset[str], size: int, read: Callable[[list[str]], Iterator[_Groups]]
+    ) -> None:
+        """Reads the groups of what is new or was read long ago, and forgets what is gone."""
         now = self._clock.monotonic()
-        known = self._groups_of_instance
-        due = sorted(i for i in ids if i not in known or now - known[i].at > INSTANCE_SECONDS)
-        for batch in batches(due, INSTANCES_A_CALL):
-            for instance, groups in self._instances(batch):
-                known[instance] = _Aged(groups, now)
-            for missing in batch:
-                known.setdefault(missing, _Aged((), now))
-        for gone in known.keys() - ids:
+        due = sorted(name for name in names if name not in known or known[name].is_due(now))
+        for batch in batches(due, size):
+            known.update({name: _Aged((), now) for name in batch})
+            known.update({name: _Aged(groups, now) for name, groups in read(batch)})
+        for gone in known.keys() - names:
             del known[gone]
 
-    def _instances(self, ids: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _instances(self, ids: list[str]) -> Iterator[_Groups]:
         # A filter, unlike InstanceIds, does not fail for an instance that is gone already.
         request = {"Filters": [{"Name": "instance-id", "Values": ids}]}
         for reservation in self._client.pages("ec2", "DescribeInstances", request, items="Reservations"):
             for instance in reservation.get("Instances", ()):
                 groups = tuple(sorted(group["GroupId"] for group in instance.get("SecurityGroups", ())))
                 yield instance["InstanceId"], groups
+
+    def _interfaces(self, addresses: list[str]) -> Iterator[_Groups]:
+        """Groups by address; an address of a prefix that an interface holds is not found, and is its node's matter."""
+        for family in ("addresses.private-ip-address", "ipv6-addresses.ipv6-address"):
+            wanted = [address for address in addresses if (":" in address) == family.startswith("ipv6")]
+            if not wanted:
+                continue
+            vpc = {"Name": "vpc-id", "Values": [self._network.value.vpc_id if self._network else ""]}
+            request = {"Filters": [{"Name": family, "Values": wanted}, vpc]}
+            for one in self._client.pages("ec2", "DescribeNetworkInterfaces", request, items="NetworkInterfaces"):
+                groups = tuple(sorted(group["GroupId"] for group in one.get("Groups", ())))
+                yield from ((address, groups) for address in _addresses(one) if address in wanted)
 
     def _read_group_tags(self, ids: set[str]) -> None:
         for batch in batches(sorted(ids), GROUPS_A_CALL):
@@ -143,6 +170,11 @@ class FactReader:
             ):
                 self._group_names[read_tags(group)["Name"]] = group["GroupId"]
         return {word: self._group_names[word] for word in words if word in self._group_names}
+
+
+def _addresses(interface: Mapping[str, Any]) -> Iterator[str]:
+    yield from (one["PrivateIpAddress"] for one in interface.get("PrivateIpAddresses", ()))
+    yield from (one["Ipv6Address"] for one in interface.get("Ipv6Addresses", ()))
 
 
 def _subnet(raw: Mapping[str, Any], tables: list[dict[str, Any]], kinds: Mapping[str, str]) -> Subnet:

@@ -1,4 +1,4 @@
-"""The rules on the nodes' security groups that let the balancers' traffic in, over all Services of the cluster. Pure.
+"""The rules on the groups of nodes and pods that let the balancers' traffic in, over all Services of the cluster. Pure.
 
 One scope holds them all, because the 60 rules of a group are shared: when the rules of single ports do not fit, ranges
 of ports are opened instead, one for each protocol and source. Rules that several Services share have no owner.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lbctl.driver import World
 from lbctl.model.intent import Intent
+from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.resource import NOTHING, Desired, Identity, Key, Observed, Resource, Seen
 from lbctl.model.status import Notice, Severity
@@ -43,10 +44,14 @@ PORTS = (0, 65535)
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What node rules need of AWS: the network, each instance's groups, and each group's tags."""
+    """What node rules need of AWS: the network, the groups of each instance and target pod, and each group's tags.
+
+    A pod without groups shares those of its node.
+    """
 
     network: Network
     groups_of_instance: Mapping[str, tuple[str, ...]] = NOTHING
+    groups_of_pod: Mapping[str, tuple[str, ...]] = NOTHING
     tags_of_group: Mapping[str, Mapping[str, str]] = NOTHING
 
 
@@ -60,16 +65,54 @@ class Wish:
 
 
 def build_node_rules(world: World, facts: NodeFacts, settings: AwsSettings, cluster: str) -> Desired:
-    """Every rule that nodes need, the same for each group that nodes have; empty when the operator forbids them."""
+    """Every rule that nodes need, the same for each group that nodes have; empty when the operator forbids them.
+
+    Groups that only pods have (security groups for pods, Fargate) get the rules of those Services that send to pods.
+    """
     if settings.disable_security_group_ingress:
         return Desired.of(NODE_SCOPE, ())
-    wishes = list(_wishes(world, facts, settings, cluster))
     groups, notices = _node_groups(world, facts, settings, cluster)
+    to_pods = {i: intent for i, intent in world.intents.items() if options_of(intent).target_type == "ip"}
     observed = world.observed.get(NODE_SCOPE, Observed(NODE_SCOPE))
-    resources = {r.key: r for group in sorted(groups) for r in _resources(group, wishes, observed, settings, cluster)}
+    resources: dict[Key, Resource] = {}
+    for takers, intents in ((groups, world.intents), (_pod_groups(facts, settings, cluster) - groups, to_pods)):
+        wishes = list(_wishes(replace(world, intents=intents), facts, settings, cluster)) if takers else []
+        for group in sorted(takers):
+            resources.update((r.key, r) for r in _resources(group, wishes, observed, settings, cluster))
     resources = {**{resource.key: resource for resource in _kept(world, observed)}, **resources}
+    rejected = dict(_without_room(resources, observed, settings.rules_per_security_group))
+    fitting = [resource for resource in resources.values() if resource.owners.isdisjoint(rejected)]
     told = dict.fromkeys(world.intents, notices) if notices else NOTHING
-    return Desired.of(NODE_SCOPE, resources.values(), notices=told)
+    return Desired.of(NODE_SCOPE, fitting, rejected=rejected, notices=told)
+
+
+def _without_room(
+    resources: Mapping[Key, Resource], observed: Observed, limit: int
+) -> Iterator[tuple[Identity, tuple[Problem, ...]]]:
+    """The Services whose own rules no longer fit into a group, so that one too many does not hold up the others.
+
+    Those that have their rules already come first.
+    """
+    for group in sorted({resource.name for resource in resources.values()}):
+        foreign = sum(1 for seen in observed.of_kind(RULE) if not seen.ours and seen.resource.name == group)
+        ours = [resource for resource in resources.values() if resource.name == group]
+        theirs: dict[Identity, list[Key]] = defaultdict(list)
+        for resource in ours:
+            for owner in resource.owners:
+                theirs[owner].append(resource.key)
+        after = foreign + len(ours)
+        room = limit - foreign - sum(1 for resource in ours if not resource.owners)
+        message = f"security group {group} would have {after} rules, and {limit} is the limit"
+        problem = Problem("spec.ports", message, "use another type of balancer, or raise the quota and the setting")
+        for owner, keys in sorted(theirs.items(), key=lambda item: (_are_new(item[1], observed), item[0])):
+            if len(keys) <= room:
+                room -= len(keys)
+            else:
+                yield owner, (problem,)
+
+
+def _are_new(keys: list[Key], observed: Observed) -> bool:
+    return any(key not in observed.resources for key in keys)
 
 
 def _kept(world: World, observed: Observed) -> Iterator[Resource]:
@@ -281,17 +324,25 @@ def _node_groups(
     unclear: set[str] = set()
     ids = world.nodes.project(InstanceIds(limit=1_000_000))
     for groups in {facts.groups_of_instance[i] for i in ids if facts.groups_of_instance.get(i)}:
-        ranked = sorted(groups, key=lambda group: _group_rank(group, facts, settings, cluster))
-        chosen.add(ranked[0])
+        best = _best(groups, facts, settings, cluster)
+        chosen.add(best)
         tagged = [g for g in groups if names.CCM_CLUSTER_PREFIX + cluster in facts.tags_of_group.get(g, {})]
         if len(groups) > 1 and len(tagged) != 1:
-            unclear.add(f"{', '.join(sorted(groups))}: {ranked[0]} is used")
+            unclear.add(f"{', '.join(sorted(groups))}: {best} is used")
     if not unclear:
         return frozenset(chosen), ()
     text = (
         f"nodes have several security groups and not exactly one with the cluster's tag ({'; '.join(sorted(unclear))})"
     )
     return frozenset(chosen), (Notice(Severity.WARNING, "SecurityGroupUnclear", text),)
+
+
+def _pod_groups(facts: NodeFacts, settings: AwsSettings, cluster: str) -> frozenset[str]:
+    return frozenset(_best(groups, facts, settings, cluster) for groups in facts.groups_of_pod.values() if groups)
+
+
+def _best(groups: tuple[str, ...], facts: NodeFacts, settings: AwsSettings, cluster: str) -> str:
+    return min(groups, key=lambda group: _group_rank(group, facts, settings, cluster))
 
 
 def _group_rank(group: str, facts: NodeFacts, settings: AwsSettings, cluster: str) -> tuple[object, ...]:

@@ -95,7 +95,7 @@ class Reader:
         }
 
     def _groups(self, nodes: NodeFacts) -> dict[str, dict[str, Any]]:
-        """Groups with a tag of ours, and the nodes' own."""
+        """Groups with a tag of ours, and those of nodes and pods."""
         found: dict[str, dict[str, Any]] = {}
         tags = (
             {"Name": "tag-key", "Values": [names.CCM_CLUSTER_PREFIX + self._cluster]},
@@ -103,7 +103,7 @@ class Reader:
         )
         for wanted in tags:
             found.update(self._filtered([wanted, {"Name": "vpc-id", "Values": [nodes.network.vpc_id]}]))
-        missing = {group for groups in nodes.groups_of_instance.values() for group in groups} - found.keys()
+        missing = _used(nodes) - found.keys()
         for batch in batches(sorted(missing), ARNS_A_CALL * 5):
             found.update(self._filtered([{"Name": "group-id", "Values": batch}]))
         return found
@@ -159,11 +159,12 @@ class Reader:
         seen[key] = _with_fields(seen[key], fields)
 
     def _see_networks(self, look: _Look) -> None:
-        listed = self._client.pages("elbv2", "DescribeLoadBalancers", {"PageSize": PAGE}, items="LoadBalancers")
-        balancers = {raw["LoadBalancerArn"]: raw for raw in listed if raw.get("Type") == "network"}
+        pages = self._client.pages("elbv2", "DescribeLoadBalancers", {"PageSize": PAGE}, items="LoadBalancers")
+        balancers = {raw["LoadBalancerArn"]: raw for raw in pages if raw.get("Type") == "network"}
         groups = self._target_groups()
         tags = self._tags_of([*balancers, *groups], look)
         arns = self._see_target_groups(look, groups, tags)
+        listening: list[tuple[Key, Claim, list[dict[str, Any]]]] = []
         for arn, raw in sorted(balancers.items()):
             name = raw["LoadBalancerName"]
             if not look.owners.is_interesting(name, tags.get(arn, {})):
@@ -173,7 +174,11 @@ class Reader:
                 balancer = seen_network.see_network(raw, tags.get(arn, {}), claim, _names(look))
                 look.add(claim.owner, [self._with_attributes(look, balancer, "LoadBalancer", "lb:")])
                 if claim.ours:
-                    look.add(claim.owner, self._listeners(look, arn, balancer.key, claim, arns))
+                    listening.append((balancer.key, claim, self._listed_listeners(arn)))
+        # The tags of many balancers' listeners fit into one call.
+        tags = self._tags_of([raw["ListenerArn"] for *_, listed in listening for raw in listed], look)
+        for key, claim, listed in listening:
+            look.add(claim.owner, self._listeners(look, key, claim, listed, names_by_arn=arns, tags=tags))
 
     def _target_groups(self) -> dict[str, dict[str, Any]]:
         listed = self._client.pages("elbv2", "DescribeTargetGroups", {"PageSize": PAGE}, items="TargetGroups")
@@ -194,15 +199,23 @@ class Reader:
                 look.add(claim.owner, [self._with_attributes(look, seen, "TargetGroup", "tg/")])
         return {arn: raw["TargetGroupName"] for arn, raw in groups.items()}
 
-    def _listeners(
-        self, look: _Look, arn: str, balancer: Key, claim: Claim, groups: Mapping[str, str]
-    ) -> Iterator[Seen]:
+    def _listed_listeners(self, arn: str) -> list[dict[str, Any]]:
         request = {"LoadBalancerArn": arn, "PageSize": PAGE}
-        listed = list(self._client.pages("elbv2", "DescribeListeners", request, items="Listeners"))
-        tags = self._tags_of([raw["ListenerArn"] for raw in listed], look)
+        return list(self._client.pages("elbv2", "DescribeListeners", request, items="Listeners"))
+
+    def _listeners(
+        self,
+        look: _Look,
+        balancer: Key,
+        claim: Claim,
+        listed: list[dict[str, Any]],
+        *,
+        names_by_arn: Mapping[str, str],
+        tags: Mapping[str, Mapping[str, str]],
+    ) -> Iterator[Seen]:
         for raw in listed:
             known = tags.get(raw["ListenerArn"], {})
-            seen = seen_network.see_listener(raw, balancer, frozenset({claim.owner}), groups, tags=known)
+            seen = seen_network.see_listener(raw, balancer, frozenset({claim.owner}), names_by_arn, tags=known)
             if raw.get("Protocol") == "TLS":
                 seen = self._with_certificates(seen)
             yield self._with_attributes(look, seen, "Listener", "listener/")
@@ -241,7 +254,7 @@ class Reader:
             seen = see_backend(raw)
             look.seen[BACKEND_SCOPE][seen.key] = seen
         owners = self._rule_owners(look, backend)
-        used = {group for groups_of in nodes.groups_of_instance.values() for group in groups_of}
+        used = _used(nodes)
         for group, raw in sorted(groups.items()):
             if group not in look.managed and group not in backend and _may_be_nodes(raw, group, used):
                 look.seen[NODE_SCOPE].update((seen.key, seen) for seen in see_node_rules(raw, owners))
@@ -274,6 +287,11 @@ def _note_sources(by_source: dict[str, Identity | None], balancer: Seen) -> None
 
 def _resources(world: World) -> SeenByScope:
     return {scope: dict(observed.resources) for scope, observed in world.observed.items() if scope.kind == BALANCER}
+
+
+def _used(nodes: NodeFacts) -> set[str]:
+    held = (*nodes.groups_of_instance.values(), *nodes.groups_of_pod.values())
+    return {group for groups in held for group in groups}
 
 
 def _names(look: _Look) -> dict[str, str]:

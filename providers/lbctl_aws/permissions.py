@@ -2,7 +2,7 @@
 
 One entry a call: what it is for decides whether a cluster's modes need it, and which tag of the cluster limits it.
 `manifests/policies/aws-*.json` hold the policies of all modes; tests keep the files fresh and compare the table with
-the calls that are really made.
+the calls that are really made. A policy is never longer than IAM lets a managed policy be.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lbctl_aws.annotations import CCM, CLB, LBC, LEGACY
+from lbctl.model.objects import Service
+from lbctl_aws.annotations import CCM, CLB, IP, LBC, LEGACY
 from lbctl_aws.names import CCM_CLUSTER_PREFIX, LBC_CLUSTER
+from lbctl_aws.options import mode_of
+from lbctl_aws.settings import AwsSettings, region_of_zone
 
 ELB, EC2 = "elasticloadbalancing", "ec2"
 ALL_MODES = (*CCM, *LBC)
 NETWORK_MODES = (LEGACY, *LBC)
+POLICY_VERSION = "2012-10-17"
+LOAD_BALANCER = "LoadBalancer"
+PARTITIONS: Mapping[str, str] = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 # How a call can be limited to the cluster's own objects.
 ANY, NEW, OWN = "any object", "new objects with the cluster's tag", "objects with the cluster's tag"
 
@@ -28,6 +34,11 @@ class Permission:
     action: str
     modes: tuple[str, ...] = ALL_MODES
     limit: str = ANY
+
+    def serves(self, modes: frozenset[str]) -> bool:
+        """True when these modes need it; what every mode reads is read before there is any balancer."""
+        is_snapshot = self.modes == ALL_MODES and ":Describe" in self.action
+        return is_snapshot or not modes.isdisjoint(self.modes)
 
 
 def _all(
@@ -42,13 +53,17 @@ PERMISSIONS: tuple[Permission, ...] = (
         "DescribeAvailabilityZones DescribeInstances DescribeRouteTables DescribeSecurityGroups DescribeSubnets "
         "DescribeVpcs",
     ),
-    *_all(ELB, "DescribeLoadBalancers DescribeTags DescribeTargetGroups DescribeLoadBalancerAttributes"),
+    *_all(
+        ELB,
+        "DescribeAccountLimits DescribeLoadBalancers DescribeTags DescribeTargetGroups DescribeLoadBalancerAttributes",
+    ),
     *_all(
         ELB,
         "DescribeListeners DescribeListenerAttributes DescribeListenerCertificates DescribeTargetGroupAttributes "
         "DescribeTargetHealth",
         modes=NETWORK_MODES,
     ),
+    *_all(EC2, "DescribeNetworkInterfaces", modes=(IP,)),
     *_all(EC2, "CreateSecurityGroup CreateTags", limit=NEW),
     *_all(EC2, "DeleteSecurityGroup DeleteTags", limit=OWN),
     # The nodes' groups are the operator's, and rules cannot be limited by the tag of what they will allow.
@@ -80,6 +95,23 @@ PERMISSIONS: tuple[Permission, ...] = (
 )
 
 
+def needed_policy(settings: AwsSettings, services: Iterable[Service] | None) -> dict[str, Any]:
+    """The IAM policy for the modes that these Services use, or for all modes without any Services given.
+
+    The cluster's name is `cluster_id` of the settings; without one, `CLUSTER` stands where it belongs.
+    """
+    modes = ALL_MODES if services is None else modes_in_use(settings, services)
+    region = settings.region or region_of_zone(settings.zone)
+    partition = next((name for start, name in PARTITIONS.items() if region.startswith(start)), "aws")
+    return build_policy(modes, cluster=settings.cluster_id or "CLUSTER", partition=partition)
+
+
+def modes_in_use(settings: AwsSettings, services: Iterable[Service]) -> tuple[str, ...]:
+    """The modes in which balancers are or will be made, in the order of `ALL_MODES`."""
+    used = {mode_of(service, settings) for service in services if service.spec.type == LOAD_BALANCER}
+    return tuple(mode for mode in ALL_MODES if mode in used)
+
+
 def build_policy(modes: Iterable[str], *, cluster: str, partition: str = "aws") -> dict[str, Any]:
     """The IAM policy for these modes of one cluster, in a stable order.
 
@@ -87,8 +119,10 @@ def build_policy(modes: Iterable[str], *, cluster: str, partition: str = "aws") 
     for each. `partition` is `aws`, `aws-cn` or `aws-us-gov`.
     """
     used = frozenset(modes)
-    needed = [permission for permission in PERMISSIONS if not used.isdisjoint(permission.modes)]
+    needed = [permission for permission in PERMISSIONS if permission.serves(used)]
     statements = [_statement("Any", _actions(needed, ANY), {})]
+    if not used:
+        return {"Version": POLICY_VERSION, "Statement": statements}
     for name, key, value in _tags(used, cluster):
         statements.append(_statement(f"New{name}", _actions(needed, NEW), _condition("RequestTag", key, value)))
         # Tagging what exists already, and removing it, goes by the tag that is there.
@@ -101,7 +135,7 @@ def build_policy(modes: Iterable[str], *, cluster: str, partition: str = "aws") 
         ["iam:CreateServiceLinkedRole"],
         {"StringEquals": {"iam:AWSServiceName": "elasticloadbalancing.amazonaws.com"}},
     )
-    return {"Version": "2012-10-17", "Statement": [*statements, created, linked]}
+    return {"Version": POLICY_VERSION, "Statement": [*statements, created, linked]}
 
 
 def _tags(modes: frozenset[str], cluster: str) -> list[tuple[str, str, str]]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import logging
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 from lbctl.annotations import GO_FALSE, GO_TRUE
 from lbctl.errors import InvalidSettings
 
+log = logging.getLogger(__name__)
 ZONE_OF_REGION = re.compile(r"^([a-zA-Z]+-)+\d+")
 LBC_CLASS = "service.k8s.aws/nlb"
 OUR_CLASS = "lbctl.io/aws"
@@ -25,11 +28,14 @@ OUR_CLASS = "lbctl.io/aws"
 class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may decide; the defaults are those of the upstream controllers.
 
-    `region`, `zone`, `vpc_id` name the place; without them environment, profile and instance metadata are asked.
+    `cloud_config` is the path of CCM's `cloud.conf`, which decides what is left at its default here.
+    `region`, `zone`, `vpc_id` name the place; without them environment, profile and instance metadata (at
+    `metadata_endpoint`, if given) are asked.
     `cluster_id` is CCM's id where it differs from the cluster's name. `endpoints` maps a service (`ec2`, `elb`,
-    `elbv2`, `sts`) to a URL. `role_arn` is assumed with the default credentials. Seconds where a name says so.
+    `elbv2`, `iam`, `sts`) to a URL. `role_arn` is assumed with the default credentials. Seconds where a name says so.
     """
 
+    cloud_config: str = ""
     region: str = ""
     zone: str = ""
     vpc_id: str = ""
@@ -39,6 +45,7 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     role_arn: str = ""
     source_arn: str = ""
     endpoints: dict[str, str] = {}
+    metadata_endpoint: str = ""
 
     disable_security_group_ingress: bool = False
     elb_security_group: str = ""
@@ -110,6 +117,9 @@ def region_of_zone(zone: str) -> str:
     return found.group(0) if found else ""
 
 
+DEFAULTS = AwsSettings()
+
+
 def _boolean(text: str) -> bool:
     if text in GO_TRUE or text in GO_FALSE:
         return text in GO_TRUE
@@ -142,6 +152,36 @@ SERVICE_NAMES: Mapping[str, str] = {
     "elasticloadbalancing": "elb",
     "sts": "sts",
 }
+
+
+def with_cloud_config(settings: AwsSettings) -> AwsSettings:
+    """The settings, completed from the file that they name; what the file has in vain is logged."""
+    if not settings.cloud_config:
+        return settings
+    found, warnings = read_cloud_config(_read(settings.cloud_config))
+    for sentence in warnings:
+        log.warning("%s: %s", settings.cloud_config, sentence)
+    endpoints = {**found.pop("endpoints", {}), **settings.endpoints}
+    left_open = {name: value for name, value in found.items() if getattr(settings, name) == getattr(DEFAULTS, name)}
+    return msgspec.structs.replace(settings, endpoints=endpoints, **left_open)
+
+
+def file_faults(settings: AwsSettings) -> list[str]:
+    """What is wrong with the file that the settings name, unknown keys among it."""
+    if not settings.cloud_config:
+        return []
+    try:
+        return read_cloud_config(_read(settings.cloud_config))[1]
+    except InvalidSettings as error:
+        return [error.message]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        hint = "give an existing file in the setting `cloud_config`"
+        raise InvalidSettings(f"aws: cannot read {path}: {error.strerror}", hint=hint) from None
 
 
 def read_cloud_config(text: str) -> tuple[dict[str, Any], list[str]]:

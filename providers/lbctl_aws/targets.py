@@ -15,7 +15,7 @@ from lbctl.model.intent import Intent, Port
 from lbctl.model.node import condition, has_taint, is_eligible
 from lbctl.model.objects import Endpoint, EndpointSlice, Node
 from lbctl_aws.network import Network
-from lbctl_aws.options import Options
+from lbctl_aws.options import Options, options_of
 
 INSTANCE_ID = re.compile(r"i-[^/]*")
 KARPENTER_TAINT = "karpenter.sh/disrupted"
@@ -93,6 +93,19 @@ def pod_targets(world: World, intent: Intent, port: Port, network: Network, *, g
     unknown = frozenset(node.metadata.name for node in world.nodes if condition(node, "Ready") == "Unknown")
     ready = frozenset(_addresses(slices, port, network, group_port=group_port, unknown=None))
     return ready or frozenset(_addresses(slices, port, network, group_port=group_port, unknown=unknown))
+
+
+def pod_addresses(world: World, network: Network) -> frozenset[str]:
+    """The addresses inside the VPC of every pod, ready or not, of the Services that send to pods themselves."""
+    return frozenset(
+        address
+        for identity, intent in world.intents.items()
+        if options_of(intent).target_type == "ip"
+        for one in world.slices.get(identity, ())
+        for endpoint in one.endpoints or ()
+        for address in endpoint.addresses[:1]
+        if network.contains(address)
+    )
 
 
 def _addresses(

@@ -6,11 +6,14 @@ Importing this package loads no SDK; `DRIVER.connect` does. The files are those 
 from __future__ import annotations
 
 from lbctl.driver import Driver, DriverInfo, Setup
-from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, SCOPE_KINDS
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SCOPE_KINDS
 from lbctl_azure.annotations import ANNOTATIONS
+from lbctl_azure.elements import RULE
 from lbctl_azure.nodes import identity_of_node, is_usable
 from lbctl_azure.parse import CAPABILITIES
+from lbctl_azure.permissions import build_role
 from lbctl_azure.settings import Settings
+from lbctl_azure.sources import faults_of_file
 
 
 def _connect(setup: Setup) -> Driver:
@@ -32,4 +35,13 @@ DRIVER = DriverInfo(
     watches=frozenset({"endpointslices"}),
     ready_node=is_usable,
     node_identity=identity_of_node,
+    permissions=build_role,
+    controller_leases=("kube-system/cloud-controller-manager",),
+    write_lease="kube-system/aks-managed-resource-locker",
+    billed={
+        PUBLIC_IP: "by the hour as long as it exists, whether anything uses it or not",
+        RULE: "by the hour; the first five of a load balancer share one price",
+    },
+    documents=lambda settings: (f"secrets/{settings.cloud_config_secret}",) if settings.cloud_config_secret else (),
+    config_faults=lambda settings: (f"{settings.cloud_config}: {fault}" for fault in faults_of_file(settings)),
 )

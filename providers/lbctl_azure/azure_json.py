@@ -7,17 +7,13 @@ pkg/provider/config). What the values mean is in `settings`.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lbctl.errors import InvalidSettings
 from lbctl.model.problem import Problem
-from lbctl_azure.settings import REQUIRED, BalancerConfig, CloudConfig, balancer_faults, config_faults
+from lbctl_azure.settings import BalancerConfig, CloudConfig, config_faults
 from lbctl_azure.tags import parse_tags
 
 
@@ -196,27 +192,51 @@ IGNORED = frozenset(
 
 
 def read_cloud_config(text: str) -> tuple[CloudConfig, tuple[Problem, ...], tuple[Problem, ...]]:
-    """The configuration, what is wrong with it, and the keys nobody knows.
+    """The configuration, what is wrong with it, and the keys nobody knows; ValueError when it is no mapping.
 
     Unknown keys come apart from faults, because a newer upstream file must not stop a running controller.
     """
-    data = yaml.safe_load(text) or {}
+    config, faults, unknown = read_keys(decode(text))
+    return config, (*faults, *config_faults(config)), unknown
+
+
+def decode(text: str) -> dict[str, Any]:
+    """The keys of a file in JSON or YAML as written; ValueError when it is neither."""
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"is neither JSON nor YAML: {error}") from None
     if not isinstance(data, Mapping):
-        return CloudConfig(), (Problem("azure.json", "is not a mapping of keys to values"),), ()
+        raise ValueError("is not a mapping of keys to values")  # noqa: TRY004 - as the readers of values do
+    return {str(key): value for key, value in data.items()}
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both sets of keys; where both have one, in whichever case, the second set's counts."""
+    covered = {key.lower() for key in above}
+    return {**{key: value for key, value in below.items() if key.lower() not in covered}, **above}
+
+
+def value_of(data: Mapping[str, Any], key: str) -> str:
+    """One key's value as text, found in any case; empty when it is not there."""
+    return next((_text(value) for name, value in data.items() if name.lower() == key.lower()), "")
+
+
+def read_keys(data: Mapping[str, Any]) -> tuple[CloudConfig, tuple[Problem, ...], tuple[Problem, ...]]:
+    """The configuration, the values that cannot be read, and the keys nobody knows."""
     by_lower = {key.lower(): key for key in (*KEYS, *IGNORED)}
     values: dict[str, Any] = {}
     faults: list[Problem] = []
     unknown: list[Problem] = []
     for key, value in data.items():
-        known = by_lower.get(str(key).lower())
+        known = by_lower.get(key.lower())
         if known is None:
-            unknown.append(_unknown(str(key)))
+            unknown.append(_unknown(key))
         elif known in KEYS:
             _read_value(known, value, values=values, faults=faults)
-    if "tagsmap" in (lowered := {str(key).lower(): value for key, value in data.items()}):
+    if "tagsmap" in (lowered := {key.lower(): value for key, value in data.items()}):
         values["tags"] = {**values.get("tags", {}), **_tag_map(lowered["tagsmap"])}
-    config = CloudConfig(**values)
-    return config, (*faults, *config_faults(config)), tuple(unknown)
+    return CloudConfig(**values), tuple(faults), tuple(unknown)
 
 
 def _read_value(key: str, value: Any, *, values: dict[str, Any], faults: list[Problem]) -> None:  # noqa: ANN401 - as in the file
@@ -237,38 +257,3 @@ def _unknown(key: str) -> Problem:
 
 def _suggestion(nearest: list[str]) -> str:
     return f"did you mean {nearest[0]}?" if nearest else ""
-
-
-ENVIRONMENT = {
-    "AZURE_TENANT_ID": "tenant_id",
-    "AZURE_CLIENT_ID": "client_id",
-    "AZURE_CLIENT_SECRET": "client_secret",
-    "AZURE_FEDERATED_TOKEN_FILE": "federated_token_file",
-}
-
-
-def with_environment(config: CloudConfig, environment: Mapping[str, str]) -> CloudConfig:
-    """The configuration with the overrides that the workload identity webhook sets; a token file turns that way on."""
-    found = {attribute: environment[name] for name, attribute in ENVIRONMENT.items() if environment.get(name)}
-    if "federated_token_file" in found:
-        return replace(config, workload_identity=True, **found)  # type: ignore[arg-type]  # every value is text
-    return replace(config, **found)  # type: ignore[arg-type]  # as above
-
-
-def load_cloud_config(path: str, *, cluster: str) -> CloudConfig:
-    """The file's configuration with the environment's overrides; `InvalidSettings` with all faults at once."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidSettings(f"cannot read {path}: {error.strerror}", hint="set azure.cloud_config") from None
-    try:
-        config, faults, _ = read_cloud_config(text)
-    except yaml.YAMLError as error:
-        raise InvalidSettings(f"{path} is neither JSON nor YAML: {error}") from None
-    config = with_environment(config, os.environ)
-    every = (*faults, *balancer_faults(config, cluster))
-    missing = {f"azure.json[{key}]" for attribute, key in REQUIRED.items() if getattr(config, attribute)}
-    left = [str(fault) for fault in every if not (fault.path in missing and "required" in fault.message)]
-    if left:
-        raise InvalidSettings(f"{path}: " + "; ".join(left))
-    return config

@@ -1,4 +1,4 @@
-"""The only module that imports the Azure SDK: documents in, documents out, one request a call.
+"""Requests through the Azure SDK: documents in, documents out, one request a call.
 
 The SDK's client is used for what it is good at (authentication, pipeline, connection pool) on plain documents, so that
 a field that it does not know survives. Its retries, its polling and its registration of providers are left out: the
@@ -14,24 +14,27 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.core.pipeline.policies import RequestIdPolicy, SansIOHTTPPolicy, UserAgentPolicy
+from azure.core.pipeline.policies import RequestIdPolicy, UserAgentPolicy
 from azure.core.rest import HttpRequest, HttpResponse
-from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from azure.mgmt.network import NetworkManagementClient
 
 from lbctl.clock import Clock
 from lbctl.errors import CloudError, NotAuthenticated, Throttled, Unreachable
 from lbctl.model.resource import nothing
+from lbctl_azure.authentication import Tenants, authentication
 from lbctl_azure.errors import answer_of, error_of, is_throttling
 from lbctl_azure.ids import last_segment, segment_after
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from azure.core.pipeline import PipelineRequest
 
 NETWORK_VERSION = "2025-05-01"
-COMPUTE_VERSION = "2025-04-01"
 RESOURCES_VERSION = "2021-04-01"
+VERSIONS = {
+    "microsoft.network": NETWORK_VERSION,
+    "microsoft.compute": "2025-04-01",
+    "microsoft.authorization": "2022-04-01",
+}
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 OK = 200
@@ -40,7 +43,6 @@ ACCEPTED = 202
 NO_CONTENT = 204
 NOT_FOUND = 404
 SUCCESSES = (OK, CREATED, ACCEPTED, NO_CONTENT)
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Document = dict[str, Any]
 Record = Callable[[str, str, float], None]
@@ -77,19 +79,6 @@ class Gate:
             self._open_at[kind] = max(self._open_at.get(kind, 0.0), self._clock.monotonic() + seconds)
 
 
-class LoopbackToken(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is not type-checked
-    """Sets the token on plain http, which the SDK refuses; used for loopback endpoints alone."""
-
-    def __init__(self, credential: TokenCredential, scope: str) -> None:
-        self._credential = credential
-        self._scope = scope
-
-    def on_request(self, request: PipelineRequest) -> None:
-        """Add the header."""
-        token = self._credential.get_token(self._scope)
-        request.http_request.headers["Authorization"] = f"Bearer {token.token}"
-
-
 REMAINING = {kind: f"x-ms-ratelimit-remaining-subscription-{kind}s" for kind in ("write", "delete")}
 EMPTY_SECONDS = 1.0
 KINDS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
@@ -107,10 +96,13 @@ class Client:
         clock: Clock,
         user_agent: str,
         record: Record,
-        token_scope: str = "",
+        audience: str = "",
+        tenants: Tenants | None = None,
         verify: str | bool = True,
     ) -> None:
-        scope = token_scope or f"{endpoint.rstrip('/')}/.default"
+        scope = f"{(audience or endpoint).rstrip('/')}/.default"
+        self._credential = credential
+        self._scope = scope
         self._clock = clock
         self._record = record
         self._gate = Gate(clock)
@@ -120,7 +112,11 @@ class Client:
             subscription,
             base_url=endpoint,
             credential_scopes=[scope],
-            policies=[RequestIdPolicy(), UserAgentPolicy(user_agent), _authentication(credential, endpoint, scope)],
+            policies=[
+                RequestIdPolicy(),
+                UserAgentPolicy(user_agent),
+                authentication(credential, endpoint, scope, tenants),
+            ],
             connection_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             connection_verify=verify,
@@ -170,14 +166,25 @@ class Client:
             return document
         return {"status": "InProgress" if response.status_code == ACCEPTED else "Succeeded"}
 
+    def token(self) -> tuple[str, float]:
+        """A token of the identity, and the seconds until it ends; `NotAuthenticated` when there is none."""
+        try:
+            token = self._credential.get_token(self._scope)
+        except ClientAuthenticationError as error:
+            hint = "check the credentials in azure.json"
+            raise NotAuthenticated(f"no token for {self._scope}: {error.message}", hint=hint) from None
+        return token.token, token.expires_on - self._clock.now().timestamp()
+
     def error_of(self, subject: str, error: Document) -> CloudError:
         """The error that a failed operation means."""
         answer = answer_of("write", subject, 400, body=error, headers={}, now=self._clock.now())
         return error_of(answer)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, those of the credential too where it has any."""
         self._sdk.close()
+        if hasattr(self._credential, "close"):
+            self._credential.close()
 
     def _document(self, method: str, path: str) -> Document:
         return _json(self._send(method, path))
@@ -226,13 +233,6 @@ class Client:
         return response
 
 
-def _authentication(credential: TokenCredential, endpoint: str, scope: str) -> SansIOHTTPPolicy:
-    url = urlsplit(endpoint)
-    if url.scheme == "http" and url.hostname in LOOPBACK:
-        return LoopbackToken(credential, scope)
-    return ARMChallengeAuthenticationPolicy(credential, scope)
-
-
 def _request(method: str, path: str, document: Document | None, headers: Mapping[str, str] | None) -> HttpRequest:
     # A URL that the server gave (a page, an operation) carries its own version and is used as it is.
     params = None if "api-version=" in path else {"api-version": _version_of(path)}
@@ -241,10 +241,9 @@ def _request(method: str, path: str, document: Document | None, headers: Mapping
 
 def _version_of(path: str) -> str:
     namespace = segment_after(path, "providers").lower()
-    if namespace == "microsoft.network":
-        return NETWORK_VERSION
-    is_resource = namespace == "microsoft.compute" and "/resourcegroups/" in path.lower()
-    return COMPUTE_VERSION if is_resource else RESOURCES_VERSION
+    if path.lower().endswith(f"/providers/{namespace}"):
+        return RESOURCES_VERSION
+    return VERSIONS[namespace]
 
 
 def _kind_of(path: str) -> str:

@@ -1,32 +1,51 @@
-"""From settings to a connected driver: which cloud, which credential.
+"""From settings to a connected driver: which cloud, which credential, which tenants.
 
-The only place besides `client` that loads the SDK. The order of credentials is upstream's: workload identity, managed
-identity, secret, certificate (cloud-provider-azure 7b31c76, azclient: NewAuthProvider).
+The order of credentials is upstream's: workload identity, managed identity, secret, certificate (cloud-provider-azure
+7b31c76, azclient: NewAuthProvider).
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from azure.core import PipelineClient
+from azure.core.exceptions import AzureError
+from azure.core.rest import HttpRequest
 
 from lbctl.driver import DriverInfo, Setup
-from lbctl.errors import InvalidSettings
+from lbctl.errors import InvalidSettings, Unreachable
 from lbctl_azure.account import Account
-from lbctl_azure.azure_json import load_cloud_config
+from lbctl_azure.authentication import Tenants
 from lbctl_azure.client import Client
-from lbctl_azure.driver import AzureDriver
+from lbctl_azure.driver import AzureDriver, Connection
 from lbctl_azure.settings import CloudConfig, Settings
+from lbctl_azure.sources import Source, load, warn_of_unknown
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+METADATA = "/metadata/endpoints?api-version=2019-05-01"
+AAD_HOSTS = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn")
+
 
 @dataclass(frozen=True, slots=True)
 class Sovereign:
-    """Endpoints of one of Microsoft's clouds."""
+    """Endpoints of one cloud; tokens are for the manager unless `audience` says otherwise."""
 
     manager: str
     authority: str
+    audience: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a credential has to know of the cloud; authorities that Microsoft does not run are not looked up."""
+        is_known = any(self.authority.rstrip("/").endswith(f"//{host}") for host in AAD_HOSTS)
+        return {"authority": self.authority, **({} if is_known else {"disable_instance_discovery": True})}
 
 
 CLOUDS = {
@@ -37,63 +56,108 @@ CLOUDS = {
 
 
 def connect(info: DriverInfo, setup: Setup) -> AzureDriver:
-    """A driver for what azure.json says; `InvalidSettings` when it cannot be used."""
+    """A driver for what azure.json says, now and after it changes; `InvalidSettings` when it cannot be used.
+
+    A configuration that names its own resource manager costs one call, for that cloud's endpoints.
+    """
+    current = _load(setup)
+
+    def renew() -> Connection | None:
+        nonlocal current
+        fresh = _load(setup)
+        if fresh.config == current.config:
+            return None
+        current = fresh
+        return _connected(setup, fresh)
+
+    return AzureDriver(info, setup, _connected(setup, current), renew=renew)
+
+
+def _load(setup: Setup) -> Source:
     settings = setup.settings
     assert isinstance(settings, Settings)
-    config = load_cloud_config(settings.cloud_config, cluster=setup.cluster.name)
-    return build(info, setup, config, credential_of(config))
+    return load(settings, cluster=setup.cluster.name, read=setup.read_document, environment=os.environ)
 
 
-def build(
-    info: DriverInfo, setup: Setup, config: CloudConfig, credential: TokenCredential, *, verify: str | bool = True
-) -> AzureDriver:
-    """A driver that uses this credential; `verify` may name a file of certificates to trust."""
+def _connected(setup: Setup, source: Source) -> Connection:
+    warn_of_unknown(source)
+    cloud = find_cloud(source.config)
+    return connection(setup, source, credential_of(source.config, cloud), cloud=cloud)
+
+
+def connection(
+    setup: Setup, source: Source, credential: TokenCredential, *, cloud: Sovereign, verify: str | bool = True
+) -> Connection:
+    """A connection that uses this credential; `verify` may name a file of certificates to trust."""
     settings = setup.settings if isinstance(setup.settings, Settings) else Settings()
+    config = source.config
     client = Client(
         credential=credential,
-        endpoint=config.resource_manager_endpoint or cloud_of(config).manager,
+        endpoint=cloud.manager,
+        audience=cloud.audience,
         subscription=config.group.subscription,
+        tenants=Tenants(config.network_tenant_id, config.group.subscription) if config.has_two_tenants else None,
         clock=setup.clock,
         user_agent=setup.user_agent,
         record=setup.record,
         verify=verify,
     )
-    return AzureDriver(info, setup, Account(setup.cluster.name, config, settings), client)
+    return Connection(Account(setup.cluster.name, config, settings), client, source)
 
 
-def cloud_of(config: CloudConfig) -> Sovereign:
-    """The cloud's endpoints; a cloud of one's own names its own."""
-    known = CLOUDS.get(config.cloud.lower())
-    if known is not None:
-        return known
+def find_cloud(config: CloudConfig) -> Sovereign:
+    """The cloud's endpoints: Microsoft's own are known, another resource manager is asked for its authority."""
     if not config.resource_manager_endpoint:
-        raise InvalidSettings(f"cloud {config.cloud} needs resourceManagerEndpoint in azure.json")
-    return Sovereign(config.resource_manager_endpoint, CLOUDS["azurepubliccloud"].authority)
+        if config.cloud.lower() not in CLOUDS:
+            raise InvalidSettings(f"cloud {config.cloud} needs resourceManagerEndpoint in azure.json")
+        return CLOUDS[config.cloud.lower()]
+    manager = config.resource_manager_endpoint.rstrip("/")
+    known = CLOUDS.get(config.cloud.lower(), Sovereign(manager, CLOUDS["azurepubliccloud"].authority))
+    for entry in _ask_endpoints(manager):
+        if str(entry.get("name", "")).lower() == config.cloud.lower():
+            described = entry.get("authentication") or {}
+            audiences = described.get("audiences") or [""]
+            authority = str(described.get("loginEndpoint") or known.authority).rstrip("/")
+            return Sovereign(manager, authority.removesuffix("/adfs"), str(audiences[0]))
+    return Sovereign(manager, known.authority)
 
 
-def credential_of(config: CloudConfig) -> TokenCredential:
+def _ask_endpoints(manager: str) -> list[dict[str, Any]]:
+    """What a resource manager says about its clouds; it tells everybody, without a token."""
+    try:
+        with PipelineClient(manager, policies=[]) as client:
+            response = client.send_request(HttpRequest("GET", f"{manager}{METADATA}"))
+            response.raise_for_status()
+            found = response.json()
+    except (AzureError, ValueError) as error:
+        raise Unreachable(f"{manager} does not tell its endpoints: {error}") from None
+    return found if isinstance(found, list) else [found]
+
+
+def credential_of(config: CloudConfig, cloud: Sovereign) -> TokenCredential:
     """The first way to authenticate that the configuration offers."""
     for applies, make in WAYS:
         if applies(config):
-            return make(config)
+            return make(config, cloud)
     raise InvalidSettings(
         "azure.json offers no way to authenticate",
         hint="set aadClientId and aadClientSecret, useManagedIdentityExtension, or workload identity",
     )
 
 
-def _workload(config: CloudConfig) -> TokenCredential:
+def _workload(config: CloudConfig, cloud: Sovereign) -> TokenCredential:
     from azure.identity import WorkloadIdentityCredential  # noqa: PLC0415 - only the way in use is loaded
 
     return WorkloadIdentityCredential(
         tenant_id=_tenant(config),
         client_id=config.client_id,
         token_file_path=config.federated_token_file,
-        authority=cloud_of(config).authority,
+        **_tenants(config),
+        **cloud.options,
     )
 
 
-def _managed(config: CloudConfig) -> TokenCredential:
+def _managed(config: CloudConfig, _cloud: Sovereign) -> TokenCredential:
     from azure.identity import ManagedIdentityCredential  # noqa: PLC0415 - as above
 
     identity = config.user_assigned_identity
@@ -104,15 +168,15 @@ def _managed(config: CloudConfig) -> TokenCredential:
     return ManagedIdentityCredential(client_id=identity)
 
 
-def _secret(config: CloudConfig) -> TokenCredential:
+def _secret(config: CloudConfig, cloud: Sovereign) -> TokenCredential:
     from azure.identity import ClientSecretCredential  # noqa: PLC0415 - as above
 
     return ClientSecretCredential(
-        _tenant(config), config.client_id, config.client_secret, authority=cloud_of(config).authority
+        _tenant(config), config.client_id, config.client_secret, **_tenants(config), **cloud.options
     )
 
 
-def _certificate(config: CloudConfig) -> TokenCredential:
+def _certificate(config: CloudConfig, cloud: Sovereign) -> TokenCredential:
     from azure.identity import CertificateCredential  # noqa: PLC0415 - as above
 
     return CertificateCredential(
@@ -120,12 +184,37 @@ def _certificate(config: CloudConfig) -> TokenCredential:
         config.client_id,
         config.certificate_path,
         password=config.certificate_password or None,
-        authority=cloud_of(config).authority,
+        send_certificate_chain=True,
+        **_tenants(config),
+        **cloud.options,
     )
 
 
+def _data_plane(config: CloudConfig, cloud: Sovereign) -> TokenCredential:
+    """The identity that a platform hands out as a file: a certificate and whose it is."""
+    from azure.identity import CertificateCredential  # noqa: PLC0415 - as above
+
+    try:
+        found = json.loads(Path(config.msi_data_plane_path).read_text(encoding="utf-8"))
+        return CertificateCredential(
+            found["tenant_id"],
+            found["client_id"],
+            certificate_data=base64.b64decode(found["client_secret"]),
+            send_certificate_chain=True,
+            **{**cloud.options, "authority": found.get("authentication_endpoint") or cloud.authority},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        text = f"aadMSIDataPlaneIdentityPath {config.msi_data_plane_path} cannot be used: {error}"
+        raise InvalidSettings(text, hint="it holds client_id, tenant_id and client_secret") from None
+
+
 def _tenant(config: CloudConfig) -> str:
-    return "adfs" if config.identity_system.lower() == "adfs" else config.network_tenant_id or config.tenant_id
+    return "adfs" if config.identity_system.lower() == "adfs" else config.tenant_id
+
+
+def _tenants(config: CloudConfig) -> dict[str, list[str]]:
+    """The tenants besides its own that a credential may get tokens of."""
+    return {"additionally_allowed_tenants": [config.network_tenant_id]} if config.has_two_tenants else {}
 
 
 WAYS = (
@@ -133,4 +222,5 @@ WAYS = (
     (lambda config: config.managed_identity, _managed),
     (lambda config: bool(config.client_secret), _secret),
     (lambda config: bool(config.certificate_path), _certificate),
+    (lambda config: bool(config.msi_data_plane_path), _data_plane),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.errors import LbctlError
 from lbctl.model.intent import Intent
+from lbctl.model.node import NodeSet
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status
@@ -25,21 +29,61 @@ from lbctl_azure.placement import scope_of
 from lbctl_azure.plan import make_plan
 from lbctl_azure.releasing import release_actions
 from lbctl_azure.security import model_security
+from lbctl_azure.sources import Source
 from lbctl_azure.status import status_of
 from lbctl_azure.wish import Wish, wishes
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What one azure.json led to; replaced as a whole when that changes."""
+
+    account: Account
+    client: Client
+    source: Source
+
 
 class AzureDriver:
-    """One cluster in one subscription."""
+    """One cluster in one subscription. `renew` tells the connection to use from now on where azure.json has changed."""
 
-    def __init__(self, info: DriverInfo, setup: Setup, account: Account, client: Client) -> None:
+    def __init__(
+        self,
+        info: DriverInfo,
+        setup: Setup,
+        connection: Connection,
+        *,
+        renew: Callable[[], Connection | None] = lambda: None,
+    ) -> None:
         self.info = info
+        self._clock = setup.clock
+        self._renew = renew
+        self._nodes = NodeSet()
+        self._clients: list[Client] = []
+        self._use(connection)
+
+    def _use(self, connection: Connection) -> None:
+        account, client = connection.account, connection.client
+        self._clients.append(client)
+        self._source = connection.source
         self.account = account
         self._client = client
-        self._facts = FactReader(account, client, setup.clock)
-        self._observer = Observer(account, client, setup.clock, self._node_ranges)
-        self._operations = Operations(client, setup.clock)
+        self._facts = FactReader(account, client, self._clock)
+        self._observer = Observer(account, client, self._clock, self._node_ranges)
+        self._operations = Operations(client, self._clock)
         self._writer = Writer(account, client, self._operations, self._node_ranges)
+
+    def _follow_configuration(self) -> None:
+        """Go on with a changed azure.json; one that cannot be used changes nothing but the log."""
+        try:
+            connection = self._renew()
+        except LbctlError as error:
+            log.error("azure.json has changed and cannot be used, so the one before counts: %s", error)  # noqa: TRY400
+            return
+        if connection is not None:
+            log.warning("%s has changed and is used from now on", connection.source.origin)
+            self._use(connection)
 
     def claims(self, service: Service) -> bool:
         """Every Service that the class allows."""
@@ -76,7 +120,9 @@ class AzureDriver:
         return model_members(scope, world, facts, self.account)
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
-        """Everything of the cluster."""
+        """Everything of the cluster, by what azure.json says now."""
+        self._nodes = world.nodes
+        self._follow_configuration()
         return self._observer.snapshot(world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
@@ -104,12 +150,13 @@ class AzureDriver:
         return release_actions(identity, observed)
 
     def check(self) -> Iterator[Finding]:
-        """One finding for everything that the driver reads."""
-        return findings(self.account, self._client)
+        """One finding for everything that serving needs; nodes are looked at as the last snapshot knew them."""
+        return findings(self.account, self._client, self._source, self._nodes)
 
     def close(self) -> None:
-        """Let go of connections."""
-        self._client.close()
+        """Let go of connections, those of an earlier azure.json too: calls may have been under way by them."""
+        for client in self._clients:
+            client.close()
 
     def _node_ranges(self) -> tuple[str, ...]:
         subnet = self._facts.subnet(self.account.config.subnet_name) if self.account.config.subnet_name else None

@@ -18,7 +18,7 @@ from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, nothing
 from lbctl_azure.account import Account
 from lbctl_azure.elements import FRONTEND
-from lbctl_azure.ids import Group, last_segment
+from lbctl_azure.ids import last_segment
 from lbctl_azure.membership import Machines, is_uniform, own_interfaces, read_scale_set
 from lbctl_azure.nodes import machine_of
 from lbctl_azure.wish import Wish
@@ -214,6 +214,6 @@ def _is_there(wish: Wish, addresses: list[PublicAddress]) -> bool:
 
 def read_machines(reads: Reads, account: Account) -> Machines:
     """Uniform scale sets and interfaces of the cluster's group, in two lists."""
-    cluster = Group(account.config.subscription_id, account.config.resource_group)
+    cluster = account.config.machines_group
     sets = [read_scale_set(d, account) for d in reads.list(cluster.compute("virtualMachineScaleSets")) if is_uniform(d)]
     return Machines({seen.key: seen for seen in sets}, own_interfaces(reads.list(cluster.network("networkInterfaces"))))

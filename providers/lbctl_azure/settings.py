@@ -17,6 +17,8 @@ NODE_IP_CONFIGURATION = "nodeIPConfiguration"
 POOL_TYPES = (NODE_IP_CONFIGURATION, NODE_IP)
 SHARED_PROBES = "shared"
 PROBE_MODES = ("servicenodeport", SHARED_PROBES)
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has with its own name: others are not known without reading namespaces."""
 CLOUDS = ("AzurePublicCloud", "AzureUSGovernmentCloud", "AzureChinaCloud", "AZURESTACKCLOUD")
 
 
@@ -24,11 +26,14 @@ CLOUDS = ("AzurePublicCloud", "AzureUSGovernmentCloud", "AzureChinaCloud", "AZUR
 class Settings:
     """The driver's section of the settings file.
 
-    `nsg_exclusive`: the security group serves this cluster alone, so destinations that no Service explains are swept as
-    upstream does. `probe_from_app_protocol`: a port's `appProtocol` http or https turns its probe into one.
+    `cloud_config` is the path of azure.json, `cloud_config_secret` the Secret (`namespace/name`) that may hold it under
+    the key `cloud-config`; an empty text turns the Secret off. `nsg_exclusive`: the security group serves this cluster
+    alone, so destinations that no Service explains are swept as upstream does. `probe_from_app_protocol`: a port's
+    `appProtocol` http or https turns its probe into one.
     """
 
     cloud_config: str = "/etc/kubernetes/azure.json"
+    cloud_config_secret: str = "kube-system/azure-cloud-provider"  # noqa: S105 - a name
     nsg_exclusive: bool = False
     probe_from_app_protocol: bool = True
 
@@ -106,6 +111,16 @@ class CloudConfig:
         return Group(self.network_subscription_id or self.subscription_id, self.resource_group)
 
     @property
+    def machines_group(self) -> Group:
+        """Where the nodes' machines and interfaces are."""
+        return Group(self.subscription_id, self.resource_group)
+
+    @property
+    def has_two_tenants(self) -> bool:
+        """True when the network's subscription is of another tenant than the cluster's."""
+        return bool(self.network_tenant_id) and self.network_tenant_id.lower() != self.tenant_id.lower()
+
+    @property
     def balancers_group(self) -> Group:
         """Where the load balancers live."""
         return replace(self.group, name=self.balancer_group or self.resource_group)
@@ -159,6 +174,13 @@ def config_faults(config: CloudConfig) -> list[Problem]:
         value = getattr(config, attribute)
         if value.lower() not in {word.lower() for word in words}:
             faults.append(Problem(f"azure.json[{key}]", f"{value!r} is not supported", f"use {' or '.join(words)}"))
+    if config.has_two_tenants and config.managed_identity and not config.workload_identity:
+        text = "a managed identity has tokens of its own tenant only"
+        hint = "use workload identity or a service principal"
+        faults.append(Problem("azure.json[networkResourceTenantID]", text, hint))
+    if config.has_two_tenants and not config.network_subscription_id:
+        text = "is required where networkResourceTenantID names another tenant"
+        faults.append(Problem("azure.json[networkResourceSubscriptionID]", text))
     if config.service_gateway:
         faults.append(Problem("azure.json[serviceGatewayEnabled]", "the service gateway is not supported"))
     return faults
@@ -175,6 +197,8 @@ def balancer_faults(config: CloudConfig, cluster: str) -> list[Problem]:
         faults.append(Problem(path, f"no entry is named {cluster}", "name one like the cluster"))
     if len(set(names)) != len(names):
         faults.append(Problem(path, "two entries share a name"))
+    if any(set(entry.namespace_labels or ()) - {NAMESPACE_NAME} for entry in config.balancers):
+        faults.append(Problem(path, "serviceNamespaceSelector may name one label only", f"select by {NAMESPACE_NAME}"))
     if not config.uses_node_ips:
         faults.append(Problem(path, "needs pools of node addresses", f"set the pool type to {NODE_IP}"))
     return faults

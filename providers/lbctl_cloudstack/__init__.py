@@ -9,6 +9,7 @@ from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl_cloudstack.annotations import ANNOTATIONS
 from lbctl_cloudstack.names import SCOPE_KIND
 from lbctl_cloudstack.parse import CAPABILITIES
+from lbctl_cloudstack.permissions import build_role
 from lbctl_cloudstack.settings import CloudStackSettings
 
 
@@ -30,4 +31,11 @@ DRIVER = DriverInfo(
     settings=CloudStackSettings,
     extra="cloudstack",
     event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),
+    permissions=build_role,
+    # The default of k8s.io/cloud-provider, which upstream's manifests and CloudStack's own clusters leave as it is.
+    controller_leases=("kube-system/cloud-controller-manager",),
+    billed={
+        "address": "metered by the hour while it is allocated (usage type IP_ADDRESS), and counts against the limit",
+        "rule": "metered by the hour while it exists (usage type LOAD_BALANCER_POLICY)",
+    },
 )

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Address, Annotation, AnnotationTable, Boolean, Choice, Pairs, Text
+from lbctl.annotations import OUR_PREFIX, Address, Annotation, AnnotationTable, Boolean, Choice, Integer, Pairs, Text
 from lbctl_cloudstack.names import (
     ADDRESS_ANNOTATION,
     ASSOCIATED_ANNOTATION,
     CHOSEN_ANNOTATION,
+    CHOSEN_UDP_ANNOTATION,
+    ID_ANNOTATION,
     KEEP_IP_ANNOTATION,
     PREFIX,
 )
@@ -74,6 +76,15 @@ ANNOTATIONS = AnnotationTable(
             source="proposed upstream (PR 95)",
         ),
         Annotation(
+            key=ID_ANNOTATION,
+            name="address_id",
+            kind=Text(UUID, "the id of a public address"),
+            default="",
+            doc="The public address to start on, by its id, where the Service names none; it is never released.",
+            on_change="has no effect on a Service that is served",
+            source="proposed upstream (PR 95)",
+        ),
+        Annotation(
             key=f"{PREFIX}network-id",
             name="network_id",
             kind=Text(UUID, "the id of a guest network"),
@@ -100,19 +111,44 @@ ANNOTATIONS = AnnotationTable(
             source="lbctl",
         ),
         Annotation(
-            key=f"{OURS}stickiness",
+            key=f"{PREFIX}stickiness-method-name",
             name="stickiness",
-            kind=Choice(STICKINESS_METHODS),
+            kind=Choice(STICKINESS_METHODS, any_case=True),
             default="",
-            doc="Stickiness policy of every TCP rule.",
-            source="lbctl",
+            doc="Stickiness policy of the TCP rules; with LbCookie only of ports whose appProtocol is http.",
+            source="upstream after 1.2",
         ),
         Annotation(
-            key=f"{OURS}stickiness-params",
+            key=f"{PREFIX}stickiness-method-param",
             name="stickiness_params",
             kind=Pairs(),
             default=None,
             doc="Parameters of the stickiness policy, such as `tablesize=200k,expire=30m`.",
+            source="upstream after 1.2",
+        ),
+        Annotation(
+            key=f"{OURS}stickiness",
+            name="own_stickiness",
+            kind=Choice(STICKINESS_METHODS),
+            default="",
+            doc="The same as upstream's key, which wins, but on every TCP rule.",
+            source="lbctl",
+        ),
+        Annotation(
+            key=f"{OURS}stickiness-params",
+            name="own_stickiness_params",
+            kind=Pairs(),
+            default=None,
+            doc="The same as upstream's key, which wins.",
+            source="lbctl",
+        ),
+        Annotation(
+            key=f"{OURS}timeout",
+            name="timeout",
+            kind=Integer(1, 86400),
+            default=0,
+            doc="Seconds until an idle connection is closed; only on servers whose rules have an idle timeout.",
+            on_change="in place; taking it back recreates the rules",
             source="lbctl",
         ),
         Annotation(
@@ -145,6 +181,14 @@ ANNOTATIONS = AnnotationTable(
             kind=Address(4),
             default="",
             doc="Written by the controller before it takes this address, so that no crash loses it.",
+            source="lbctl",
+        ),
+        Annotation(
+            key=CHOSEN_UDP_ANNOTATION,
+            name="chosen_udp_address",
+            kind=Address(4),
+            default="",
+            doc="The same for the second address, that of UDP ports, with the setting `split_ips`.",
             source="lbctl",
         ),
     ),

@@ -14,26 +14,32 @@ from lbctl.driver import Pending, Refs
 from lbctl.errors import Conflict, QuotaExceeded
 from lbctl.model.resource import Identity, Outputs, Ref, Resource, Seen
 from lbctl.plan.actions import Action, Step, Verb
-from lbctl_cloudstack import plan
+from lbctl_cloudstack import calls
+from lbctl_cloudstack.calls import part_of
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.errors import is_gone
 from lbctl_cloudstack.facts import FactReader
+from lbctl_cloudstack.filters import EVERYBODY
 from lbctl_cloudstack.jobs import Jobs
 from lbctl_cloudstack.names import (
     ADDRESS,
     CLUSTER_TAG,
+    HALF_TAG,
     OWNER_TAG,
     SERVICE_TAG,
+    UDP_HALF,
     UID_TAG,
+    Bond,
+    Mark,
     is_own,
-    own_scope,
+    is_udp_half,
+    own_scopes,
     owner_tags,
     part_key,
     port_of,
     write_mark,
 )
-from lbctl_cloudstack.observe import address_outputs
-from lbctl_cloudstack.plan import EVERYBODY, Part
+from lbctl_cloudstack.rows import address_outputs, spare_entries
 from lbctl_cloudstack.settings import CloudStackSettings
 
 Reply = Outputs | Pending
@@ -52,26 +58,26 @@ class Writer:
 
     def apply(self, action: Action, refs: Refs) -> Reply:
         """One call, by the action's name."""
-        calls: Mapping[str, Callable[[Action, Refs], Reply]] = {
-            plan.USE: self._use,
-            plan.ASSOCIATE: self._associate,
-            plan.RELEASE: self._disassociate,
-            plan.TAG: self._tag,
-            plan.UNTAG: self._untag,
-            plan.LET_GO: self._let_go,
-            plan.CREATE_RULE: self._create_rule,
-            plan.UPDATE_RULE: self._update_rule,
-            plan.DELETE_RULE: self._delete_rule,
-            plan.ASSIGN: self._assign,
-            plan.REMOVE: self._remove,
-            plan.OPEN: self._open,
-            plan.CLOSE: self._close,
-            plan.ALLOW: self._allow,
-            plan.DISALLOW: self._disallow,
-            **{attach: self._attach for attach, _ in plan.POLICIES.values()},
-            **{detach: self._detach for _, detach in plan.POLICIES.values()},
+        by_call: Mapping[str, Callable[[Action, Refs], Reply]] = {
+            calls.USE: self._use,
+            calls.ASSOCIATE: self._associate,
+            calls.RELEASE: self._disassociate,
+            calls.TAG: self._tag,
+            calls.UNTAG: self._untag,
+            calls.LET_GO: self._let_go,
+            calls.CREATE_RULE: self._create_rule,
+            calls.UPDATE_RULE: self._update_rule,
+            calls.DELETE_RULE: self._delete_rule,
+            calls.ASSIGN: self._assign,
+            calls.REMOVE: self._remove,
+            calls.OPEN: self._open,
+            calls.CLOSE: self._close,
+            calls.ALLOW: self._allow,
+            calls.DISALLOW: self._disallow,
+            **{attach: self._attach for attach, _ in calls.POLICIES.values()},
+            **{detach: self._detach for _, detach in calls.POLICIES.values()},
         }
-        return calls[action.call](action, refs)
+        return by_call[action.call](action, refs)
 
     # -- the address ------------------------------------------------------------------------------------------------
 
@@ -90,31 +96,31 @@ class Writer:
         assert desired is not None
         where = {"vpcid": desired.fields["vpc"]} if desired.fields["vpc"] else {"networkid": desired.fields["network"]}
         ip = str(desired.fields["ip"])
-        project = {"projectid": self.settings.project_id} if self.settings.project_id else {}
         try:
-            reply = self.api.write(plan.ASSOCIATE, **where, **project, **({"ipaddress": ip} if ip else {}))
+            reply = self.api.write(calls.ASSOCIATE, **where, **self.api.project(), **({"ipaddress": ip} if ip else {}))
         except QuotaExceeded:
             if not ip or not is_own(refs.scope.scope):
                 raise
             self.facts.forget_choice(ip)
-            raise Conflict(f"{plan.ASSOCIATE}: {ip} is not free any more") from None
+            raise Conflict(f"{calls.ASSOCIATE}: {ip} is not free any more") from None
 
         def result(answer: Row) -> Outputs:
             outputs = address_outputs(answer["ipaddress"])
             return Outputs((self._address(refs, outputs, is_ours=True),))
 
-        return self.jobs.accepted(plan.ASSOCIATE, reply, result)
+        return self.jobs.accepted(calls.ASSOCIATE, reply, result)
 
     def _address(self, refs: Refs, outputs: Mapping[str, str], *, is_ours: bool) -> Seen:
         fields: dict[str, Hashable] = {"ip": outputs["ip"]}
         if self.settings.tags and is_ours:
             fields["tagged"] = "tags" in outputs
-        owners = frozenset(i for i in refs.world.services if own_scope(i.uid) == refs.scope.scope)
+        owners = frozenset(i for i in refs.world.services if refs.scope.scope in own_scopes(i.uid))
         return Seen(Resource(ADDRESS, "", fields, owners), outputs, ours=is_ours)
 
     def _disassociate(self, action: Action, refs: Refs) -> Reply:
+        self.facts.check_release(refs.scope)
         gone = tuple(step.key for step in action.steps)
-        return self._delete(plan.RELEASE, refs.scope[ADDRESS].outputs["id"], Outputs(gone=gone))
+        return self._delete(calls.RELEASE, refs.scope[ADDRESS].outputs["id"], Outputs(gone=gone))
 
     # -- tags -------------------------------------------------------------------------------------------------------
 
@@ -125,45 +131,49 @@ class Writer:
         kind = "PublicIpAddress" if is_address else "LoadBalancer"
         tags = self._address_tags(refs) if is_address else owner_tags(self.cluster, _owner(action.steps[0]))
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
-        reply = self.api.write(plan.TAG, resourceids=ids, resourcetype=kind, tags=pairs)
+        reply = self.api.write(calls.TAG, resourceids=ids, resourcetype=kind, tags=pairs)
         seen = tuple(_with(refs.scope[key], "tagged", value=True) for key in keys)
         marked = tuple(replace(s, outputs={**s.outputs, "tags": "true"}) for s in seen) if is_address else seen
-        return self.jobs.accepted(plan.TAG, reply, lambda _: Outputs(marked))
+        return self.jobs.accepted(calls.TAG, reply, lambda _: Outputs(marked))
 
     def _address_tags(self, refs: Refs) -> dict[str, str]:
         """In a shared scope the address is nobody's in particular: only who took it is noted."""
         identity = min(refs.world.services)
         if is_own(refs.scope.scope):
-            return {**owner_tags(self.cluster, identity), OWNER_TAG: identity.uid}
+            half = {HALF_TAG: UDP_HALF} if is_udp_half(refs.scope.scope) else {}
+            return {**owner_tags(self.cluster, identity), **half, OWNER_TAG: identity.uid}
         return {CLUSTER_TAG: self.cluster, OWNER_TAG: identity.uid}
 
     def _untag(self, action: Action, refs: Refs) -> Reply:
         step = action.steps[0]
         keys = [SERVICE_TAG, UID_TAG]
-        if step.verb is Verb.RELEASE:
+        if step.verb in (Verb.RELEASE, Verb.DELETE) or _is_given_up(step):
             keys += [CLUSTER_TAG, OWNER_TAG]
+        keys += [HALF_TAG] if is_udp_half(refs.scope.scope) else []
         reply = self.api.write(
-            plan.UNTAG,
+            calls.UNTAG,
             resourceids=[refs.scope[ADDRESS].outputs["id"]],
             resourcetype="PublicIpAddress",
             tags=[{"key": key} for key in keys],
         )
-        return self.jobs.accepted(plan.UNTAG, reply, lambda _: Outputs(gone=(ADDRESS,)))
+        gone = tuple(refs.scope.resources) if _is_given_up(step) else (ADDRESS,)
+        return self.jobs.accepted(calls.UNTAG, reply, lambda _: Outputs(gone=gone))
 
-    def _let_go(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
+    def _let_go(self, action: Action, refs: Refs) -> Reply:
         """No call: nothing in the cloud says that the address is ours."""
+        if _is_given_up(action.steps[0]):
+            return Outputs(gone=tuple(refs.scope.resources))
         return Outputs(gone=tuple(step.key for step in action.steps))
 
     # -- rules ------------------------------------------------------------------------------------------------------
 
     def _create_rule(self, action: Action, refs: Refs) -> Reply:
-        step, part = action.steps[0], _part(action)
+        step, part = action.steps[0], part_of(action)
         assert step.desired is not None
         fields = step.desired.fields
-        opens = {"openfirewall": part.opens_firewall}
-        cidrs = {} if fields["cidrs"] == EVERYBODY else {"cidrlist": sorted(_texts(fields["cidrs"]))}
+        mark = self._mark(step, refs, opened=part.with_firewall)
         reply = self.api.write(
-            plan.CREATE_RULE,
+            calls.CREATE_RULE,
             name=step.desired.name,
             publicipid=refs.get(Ref(ADDRESS)),
             networkid=fields["network"],
@@ -171,59 +181,78 @@ class Writer:
             privateport=fields["private_port"],
             protocol=fields["protocol"],
             algorithm=fields["algorithm"],
-            description=write_mark(self.cluster, _owner(step)),
-            **opens,
-            **cidrs,
+            description=write_mark(mark),
+            openfirewall=part.with_firewall,
+            **self._sources(fields["cidrs"]),
+            **({"idletimeout": _milliseconds(fields["timeout"])} if fields["timeout"] else {}),
         )
         made: dict[str, Hashable] = {**fields, "address": refs.get(Ref(ADDRESS))}
         if "tagged" in made:
             made["tagged"] = False
-        seen = [Seen(replace(step.desired, fields=made), {"id": str(reply["id"])})]
-        seen += [Seen(s.desired) for s in action.steps[1:] if s.desired is not None]
+        outputs = {"id": str(reply["id"])} | ({"opened": "true"} if part.with_firewall else {})
+        seen = [Seen(replace(step.desired, fields=made), outputs)]
+        opened = (s.desired for s in action.steps[1:] if s.desired is not None)
+        seen += [Seen(replace(firewall, fields={**firewall.fields, "bond": Bond.BORN})) for firewall in opened]
         return Outputs(tuple(seen))
+
+    def _sources(self, cidrs: Hashable) -> Mapping[str, object]:
+        """An empty list admits everybody, too, but upstream takes such a rule for one that was changed."""
+        if cidrs == EVERYBODY and not self.facts.features().creates_cidrs:
+            return {}
+        return {"cidrlist": sorted(_texts(cidrs))}
+
+    def _mark(self, step: Step, refs: Refs, *, ip: str = "", opened: bool = False) -> Mark:
+        return Mark(self.cluster, min(step.owners), ip, is_udp_half(refs.scope.scope), opened)
 
     def _update_rule(self, action: Action, refs: Refs) -> Reply:
         step = action.steps[0]
         if step.verb is Verb.RELEASE:
             return self._release_rule(action, refs)
-        assert step.desired is not None
-        changed = {change.field for change in step.changes}
         parameters: dict[str, object] = {"id": refs.get(Ref(step.key))}
-        if "algorithm" in changed:
-            parameters["algorithm"] = step.desired.fields["algorithm"]
-        if "cidrs" in changed:
-            parameters["cidrlist"] = sorted(_texts(step.desired.fields["cidrs"]))
-        reply = self.api.write(plan.UPDATE_RULE, **parameters)
         seen = refs.scope[step.key]
-        for field in ("algorithm", "cidrs"):
-            seen = _with(seen, field, value=step.desired.fields[field])
-        return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs((seen,)))
+        for change in step.changes:
+            if change.field == "algorithm":
+                parameters["algorithm"] = change.new
+            elif change.field == "cidrs":
+                parameters["cidrlist"] = sorted(_texts(change.new))
+            elif change.field == "timeout":
+                parameters["idletimeout"] = _milliseconds(change.new)
+            elif change.field == "opened":
+                parameters["description"] = write_mark(self._mark(step, refs))
+                seen = replace(seen, outputs={"id": seen.outputs["id"]})
+                continue
+            else:
+                continue
+            seen = _with(seen, change.field, value=change.new)
+        reply = self.api.write(calls.UPDATE_RULE, **parameters)
+        return self.jobs.accepted(calls.UPDATE_RULE, reply, lambda _: Outputs((seen,)))
 
     def _release_rule(self, action: Action, refs: Refs) -> Reply:
         rule = part_key("rule", action.steps[0].key)
-        reply = self.api.write(plan.UPDATE_RULE, id=refs.get(Ref(rule)), description=RELEASED)
+        reply = self.api.write(calls.UPDATE_RULE, id=refs.get(Ref(rule)), description=RELEASED)
         gone = tuple(step.key for step in action.steps)
-        return self.jobs.accepted(plan.UPDATE_RULE, reply, lambda _: Outputs(gone=gone))
+        return self.jobs.accepted(calls.UPDATE_RULE, reply, lambda _: Outputs(gone=gone))
 
     def _delete_rule(self, action: Action, refs: Refs) -> Reply:
-        """The firewall rule that the rule's creation opened goes with it; all others went before."""
+        """The firewall rule that the rule's creation opened goes with it."""
         key = action.steps[0].key
-        parts = tuple(part_key(kind, key) for kind in ("members", "firewall", *plan.POLICIES))
-        return self._delete(plan.DELETE_RULE, refs.get(Ref(key)), Outputs(gone=(key, *parts)))
+        kinds = ("members", *calls.POLICIES, *(("firewall",) if part_of(action).with_firewall else ()))
+        parts = tuple(part_key(kind, key) for kind in kinds)
+        return self._delete(calls.DELETE_RULE, refs.get(Ref(key)), Outputs(gone=(key, *parts)))
 
     # -- members ----------------------------------------------------------------------------------------------------
 
     def _assign(self, action: Action, refs: Refs) -> Reply:
-        step, machines = action.steps[0], _part(action).machines
-        reply = self._map(plan.ASSIGN, step, machines, refs)
-        return self.jobs.accepted(plan.ASSIGN, reply, lambda _: _members(step, _present(step) | machines))
+        step, machines = action.steps[0], part_of(action).machines
+        reply = self._map(calls.ASSIGN, step, machines, refs)
+        return self.jobs.accepted(calls.ASSIGN, reply, lambda _: _members(step, _present(step) | machines))
 
     def _remove(self, action: Action, refs: Refs) -> Reply:
-        step, machines = action.steps[0], _part(action).machines
-        reply = self._map(plan.REMOVE, step, machines, refs)
+        step, machines = action.steps[0], part_of(action).machines
+        reply = self._map(calls.REMOVE, step, machines, refs)
         known = refs.scope.get(step.key)
         present = frozenset(_texts(known.resource.fields["machines"])) if known is not None else _present(step)
-        return self.jobs.accepted(plan.REMOVE, reply, lambda _: _members(step, present - machines))
+        return self.jobs.accepted(calls.REMOVE, reply, lambda _: _members(step, present - machines))
 
     def _map(self, command: str, step: Step, machines: frozenset[str], refs: Refs) -> Row:
         rule_id = refs.get(Ref(part_key("rule", step.key)))
@@ -232,34 +261,36 @@ class Writer:
     # -- filters ----------------------------------------------------------------------------------------------------
 
     def _open(self, action: Action, refs: Refs) -> Reply:
-        step, cidrs = action.steps[0], _part(action).cidrs
+        step, cidrs = action.steps[0], part_of(action).cidrs
         assert step.desired is not None
         reply = self.api.write(
-            plan.OPEN,
+            calls.OPEN,
             ipaddressid=refs.get(Ref(ADDRESS)),
             protocol=step.desired.fields["protocol"],
             startport=port_of(step.key),
             endport=port_of(step.key),
             cidrlist=sorted(cidrs),
         )
-        return self.jobs.accepted(plan.OPEN, reply, self._filter(refs, step, str(reply["id"]), cidrs))
+        return self.jobs.accepted(calls.OPEN, reply, self._filter(refs, step, str(reply["id"]), cidrs))
 
     def _filter(self, refs: Refs, step: Step, new_id: str, cidrs: frozenset[str]) -> Callable[[Row], Outputs]:
         assert step.desired is not None
         known = refs.scope.get(step.key)
         outputs = {**(known.outputs if known else {}), new_id: ",".join(sorted(cidrs))}
         fields = {**step.desired.fields, "cidrs": _union(known, cidrs)}
+        if step.key.kind == "firewall":
+            fields["bond"] = Bond.APART
         seen = Seen(replace(step.desired, fields=fields), outputs)
         return lambda _: Outputs((seen,))
 
     def _close(self, action: Action, refs: Refs) -> Reply:
-        return self._drop(plan.CLOSE, action, refs)
+        return self._drop(calls.CLOSE, action, refs)
 
     def _allow(self, action: Action, refs: Refs) -> Reply:
-        step, cidrs = action.steps[0], _part(action).cidrs
+        step, cidrs = action.steps[0], part_of(action).cidrs
         assert step.desired is not None
         reply = self.api.write(
-            plan.ALLOW,
+            calls.ALLOW,
             aclid=step.desired.fields["acl"],
             protocol=step.desired.fields["protocol"],
             startport=port_of(step.key),
@@ -267,16 +298,16 @@ class Writer:
             cidrlist=sorted(cidrs),
             action="Allow",
             traffictype="Ingress",
-            reason=write_mark(self.cluster, _owner(step), ip=refs.get(Ref(ADDRESS, "ip"))),
+            reason=write_mark(self._mark(step, refs, ip=refs.get(Ref(ADDRESS, "ip")))),
         )
-        return self.jobs.accepted(plan.ALLOW, reply, self._filter(refs, step, str(reply["id"]), cidrs))
+        return self.jobs.accepted(calls.ALLOW, reply, self._filter(refs, step, str(reply["id"]), cidrs))
 
     def _disallow(self, action: Action, refs: Refs) -> Reply:
-        return self._drop(plan.DISALLOW, action, refs)
+        return self._drop(calls.DISALLOW, action, refs)
 
     def _drop(self, command: str, action: Action, refs: Refs) -> Reply:
         """Delete one object of a filter; what is left of the filter stays known."""
-        step, part = action.steps[0], _part(action)
+        step, part = action.steps[0], part_of(action)
         if not part.id:
             raise Conflict(f"{command}: the id of the firewall rule on port {port_of(step.key)} is not known yet")
         known = refs.scope.get(step.key)
@@ -285,6 +316,8 @@ class Writer:
             return self._delete(command, part.id, Outputs(gone=(step.key,)))
         cidrs = frozenset(cidr for text in left.values() for cidr in text.split(","))
         fields = {**known.resource.fields, "cidrs": cidrs}
+        if step.key.kind == "acl":
+            fields["spare"] = spare_entries(left)
         rest = Seen(replace(known.resource, fields=fields), left)
         return self._delete(command, part.id, Outputs((rest,)))
 
@@ -299,7 +332,7 @@ class Writer:
         return self.jobs.accepted(action.call, reply, lambda _: Outputs((seen,)))
 
     def _detach(self, action: Action, refs: Refs) -> Reply:  # noqa: ARG002 - one signature for all calls
-        return self._delete(action.call, _part(action).id, Outputs(gone=(action.steps[0].key,)))
+        return self._delete(action.call, part_of(action).id, Outputs(gone=(action.steps[0].key,)))
 
     # -- all deletes ------------------------------------------------------------------------------------------------
 
@@ -327,11 +360,6 @@ def _owner(step: Step) -> Identity:
     return min(step.desired.owners)
 
 
-def _part(action: Action) -> Part:
-    assert isinstance(action.payload, Part)
-    return action.payload
-
-
 def _with(seen: Seen, field: str, *, value: Hashable) -> Seen:
     return replace(seen, resource=replace(seen.resource, fields={**seen.resource.fields, field: value}))
 
@@ -348,6 +376,15 @@ def _present(step: Step) -> frozenset[str]:
 
 def _union(known: Seen | None, cidrs: frozenset[str]) -> frozenset[str]:
     return cidrs | (frozenset(_texts(known.resource.fields["cidrs"])) if known else frozenset())
+
+
+def _is_given_up(step: Step) -> bool:
+    """True for an address that is left with all that others have on it."""
+    return any(change.field == "given_up" for change in step.changes)
+
+
+def _milliseconds(seconds: Hashable) -> int:
+    return 1000 * int(str(seconds))
 
 
 def _texts(value: Hashable) -> Iterable[str]:

@@ -6,6 +6,7 @@ a failed GET holds key and signature. Writes are never sent twice.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import tenacity
 
 from lbctl.clock import Clock
 from lbctl.driver import Setup
-from lbctl.errors import CloudBug, CloudError, NotAuthenticated, Throttled, Unreachable
+from lbctl.errors import CloudBug, CloudError, MissingFact, NotAuthenticated, Throttled, Unreachable
 from lbctl_cloudstack.errors import error_for
 from lbctl_cloudstack.settings import CloudStackSettings
 
@@ -29,6 +30,7 @@ LONGEST_PACE = 10.0
 ROUNDING = 0.001
 POOL_SIZE = 8
 TOLERATED_SKEW_SECONDS = 60.0
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Api:
         self._clock = setup.clock
         self._record = setup.record
         self._lock = threading.Lock()
+        self._project_id = settings.project_id
         self.pace = Pace(setup.clock)
         if settings.max_calls_per_second:
             self.pace.limit(settings.max_calls_per_second, 1.0)
@@ -114,8 +117,20 @@ class Api:
 
     def scoped(self) -> Row:
         """Parameters that show everything of the account or of the project."""
-        project = {"projectid": self._settings.project_id} if self._settings.project_id else {}
-        return {"listall": True, **project}
+        return {"listall": True, **self.project()}
+
+    def project(self) -> Row:
+        """The parameter that names the project, if any; the id of one that is given by name is asked for once."""
+        with self._lock:
+            project_id = self._project_id
+        if project_id and not UUID.fullmatch(project_id):
+            named = self.rows("listProjects", "project", name=project_id, listall=True)
+            if len(named) != 1:
+                raise MissingFact(f"{len(named)} projects have the name {project_id}", hint="give the id in project-id")
+            project_id = str(named[0]["id"])
+            with self._lock:
+                self._project_id = project_id
+        return {"projectid": project_id} if project_id else {}
 
     def close(self) -> None:
         """Let go of the connections."""

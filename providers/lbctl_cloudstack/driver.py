@@ -21,21 +21,23 @@ from lbctl_cloudstack.observe import observe_all
 from lbctl_cloudstack.parse import parse_service
 from lbctl_cloudstack.plan import build_actions, release_actions
 from lbctl_cloudstack.reading import Reader
-from lbctl_cloudstack.settings import CloudStackSettings, load_settings
-from lbctl_cloudstack.targets import is_served, rules_of, target_of
+from lbctl_cloudstack.settings import load_settings
+from lbctl_cloudstack.targets import is_served, rules_of, scopes_of
 
 
 class CloudStackDriver:
     """One account or project of one CloudStack. Safe for several threads, one scope in each."""
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
-        settings: CloudStackSettings = load_settings(setup.settings)
+        loaded = load_settings(setup.settings)
+        settings = loaded.settings
         self.info = info
+        self._unknown_keys = loaded.unknown
         self._settings = settings
         self._clock = setup.clock
         self._api = Api(settings, setup)
         self._facts = FactReader(self._api, settings, setup.clock)
-        self._jobs = Jobs(self._api, setup.clock, timeout=settings.job_timeout)
+        self._jobs = Jobs(self._api, setup.clock, settings)
         self._reader = Reader(self._api, self._facts, setup.clock)
         self._writer = Writer(self._api, self._jobs, self._facts, settings, setup.cluster.id)
 
@@ -48,8 +50,8 @@ class CloudStackDriver:
         return parse_service(service, self._settings)
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:
-        """The public address that serves the Service."""
-        return (target_of(intent.identity, world),)
+        """The public address that serves the Service, or the two."""
+        return scopes_of(intent, world)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Networks and machines, cached; an address to take or what is on one to release, read now."""
@@ -87,12 +89,13 @@ class CloudStackDriver:
         intent = world.intents.get(identity)
         if intent is None:
             return Status(waiting_for="a valid Service")
-        target = world.observed.get(target_of(identity, world))
-        if is_served(intent, target):
-            return Status(_ingress(target, intent))
-        former = (o for o in world.observed.values() if o is not target and next(rules_of(identity, o), None))
-        serving = next(iter(former), None)
-        return Status(_ingress(serving, intent), waiting_for="the rules of its ports and their members")
+        hostname = str((intent.options or {}).get("hostname") or "")
+        scopes = scopes_of(intent, world)
+        if is_served(intent, world):
+            return Status(_ingress(map(world.observed.get, scopes), hostname))
+        former = (o for scope, o in world.observed.items() if scope not in scopes)
+        serving = next((o for o in former if next(rules_of(identity, o), None) is not None), None)
+        return Status(_ingress((serving,), hostname), waiting_for="the rules of its ports and their members")
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Calls that take our marks off."""
@@ -100,16 +103,14 @@ class CloudStackDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._api, self._facts, self._settings).run()
+        return Checks(self._api, self._facts, self._settings, self._unknown_keys).run()
 
     def close(self) -> None:
         """Let go of the connections."""
         self._api.close()
 
 
-def _ingress(observed: Observed | None, intent: Intent) -> tuple[Ingress, ...]:
-    seen = observed.get(ADDRESS) if observed is not None else None
-    if seen is None:
-        return ()
-    hostname = str((intent.options or {}).get("hostname") or "")
-    return (Ingress(hostname=hostname),) if hostname else (Ingress(ip=seen.outputs["ip"]),)
+def _ingress(serving: Iterable[Observed | None], hostname: str) -> tuple[Ingress, ...]:
+    addresses = (observed.get(ADDRESS) for observed in serving if observed is not None)
+    ips = tuple(Ingress(ip=seen.outputs["ip"]) for seen in addresses if seen is not None)
+    return (Ingress(hostname=hostname),) if ips and hostname else ips

@@ -9,41 +9,39 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from lbctl.annotations import DELETION_POLICY
 from lbctl.clock import Clock
 from lbctl.driver import World
-from lbctl.errors import NotReady, PermissionDenied
+from lbctl.errors import Conflict, NotReady, OwnedByOther
 from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, Scope
+from lbctl.model.status import Notice
 from lbctl_cloudstack.client import Api, Row
-from lbctl_cloudstack.model import Candidate, Facts
+from lbctl_cloudstack.features import Features, read_features
+from lbctl_cloudstack.model import Candidate, Facts, blocked_ports
 from lbctl_cloudstack.names import (
     ADDRESS,
-    CHOSEN_ANNOTATION,
+    ID_ANNOTATION,
     KEEP_IP_ANNOTATION,
     OWNER_TAG,
     balancer_name,
+    balancer_of,
+    chosen_annotation,
     is_own,
+    is_udp_half,
     read_rule_name,
 )
 from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
 from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
-from lbctl_cloudstack.targets import moving_away, staying
+from lbctl_cloudstack.targets import moving_away, ports_in, staying
 
 CACHE_SECONDS = 600.0
 CANDIDATE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the server can do: its release, and whether an update may change a rule's sources."""
-
-    version: str = ""
-    updates_cidrs: bool = False
+CLEARED_SECONDS = 30.0
 
 
 class FactReader:
@@ -59,11 +57,13 @@ class FactReader:
         self._machines: tuple[float, tuple[Machine, ...]] = (0.0, ())
         self._matched: tuple[NodeSet, Matched] | None = None
         self._reserved: dict[str, str] = {}
+        self._given_up: dict[Scope, str] = {}
+        self._cleared: dict[str, float] = {}
         self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
 
     def read(self, scope: Scope, world: World) -> Facts:
         """The facts for one scope: no call while caches hold, one more for a new address, four before a release."""
-        self.features()
+        features = self.features()
         observed = world.observed.get(scope) or Observed(scope)
         matched = self._match(world)
         here = staying(scope, world)
@@ -77,13 +77,15 @@ class FactReader:
             notices=matched.notices,
             candidates=self._candidates(scope, world) if is_new else (),
             guests=self._guests(observed, world) if is_over else None,
+            gives_up=self._gives_up(observed, world),
+            has_idle_timeout=features.has_idle_timeout,
         )
 
     def features(self) -> Features:
         """What the server can do, asked once; what it does not tell counts as missing."""
         with self._lock:
             if self._features is None:
-                self._features = self._read_features()
+                self._features = read_features(self._api, self._settings)
             return self._features
 
     def networks(self) -> Mapping[str, Network]:
@@ -108,6 +110,11 @@ class FactReader:
                 self._machines = (self._clock.monotonic(), machines)
             return machines
 
+    def unmatched(self) -> tuple[Notice, ...]:
+        """Why nodes have no machine, as of the last match; makes no call."""
+        with self._lock:
+            return self._matched[1].notices if self._matched is not None else ()
+
     def forget_choice(self, ip: str) -> None:
         """Never choose this address again: somebody else was faster."""
         with self._lock:
@@ -125,25 +132,17 @@ class FactReader:
                 self._matched = (world.nodes, matched)
             return self._matched[1]
 
-    def _read_features(self) -> Features:
-        limit: Row = {}
-        try:
-            limit = self._api.read("listCapabilities").get("capability", {})
-            if limit.get("apilimitmax") and not self._settings.max_calls_per_second:
-                self._api.pace.limit(0.8 * int(limit["apilimitmax"]), float(limit.get("apilimitinterval") or 1))
-        except PermissionDenied:
-            pass
-        version = self._settings.version or str(limit.get("cloudstackversion", ""))
-        return Features(version, self._can_update_cidrs())
-
-    def _can_update_cidrs(self) -> bool:
-        if self._settings.cidr_update != "auto":
-            return self._settings.cidr_update == "inplace"
-        try:
-            (api, *_) = self._api.read("listApis", name="updateLoadBalancerRule").get("api") or [{}]
-        except PermissionDenied:
+    def _gives_up(self, observed: Observed, world: World) -> bool:
+        """True once a scope, when somebody else took a port of the address that we chose and nobody was told of."""
+        seen = observed.get(ADDRESS)
+        is_told = any(service.status.load_balancer.ingress for service in world.services.values())
+        if seen is None or not seen.ours or not is_own(observed.scope) or is_told:
             return False
-        return any(parameter["name"] == "cidrlist" for parameter in api.get("params", ()))
+        wanted = [port for intent in world.intents.values() for port in ports_in(observed.scope, intent, world)]
+        if not blocked_ports(wanted, observed):
+            return False
+        with self._lock:
+            return self._given_up.setdefault(observed.scope, seen.outputs["ip"]) == seen.outputs["ip"]
 
     def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
         """The address that is named or on record, as it is now; else a free one, none when none is shown.
@@ -159,31 +158,36 @@ class FactReader:
 
     def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
         if not is_own(scope):
-            return self._look_up(scope.name)
+            return self._look_up(ipaddress=scope.name, is_asked_for=True)
+        asked_for = _annotated(world, ID_ANNOTATION)
+        if asked_for and not is_udp_half(scope):
+            return self._look_up(id=asked_for, is_asked_for=True)
         with self._lock:
-            chosen = next(
-                (ip for s in world.services.values() if (ip := s.metadata.annotations.get(CHOSEN_ANNOTATION))), ""
-            )
+            chosen = _annotated(world, chosen_annotation(scope))
             if chosen and self._reserved.get(chosen, scope.name) == scope.name:
-                found = self._look_up(chosen)
+                found = self._look_up(ipaddress=chosen)
                 if len(found) == 1 and (found[0].is_free or self._is_unused(found[0], scope)):
                     return found
                 self._reserved[chosen] = "lost"
             return self._choose_free(scope)
 
-    def _look_up(self, ip: str) -> tuple[Candidate, ...]:
+    def _look_up(self, *, is_asked_for: bool = False, **which: str) -> tuple[Candidate, ...]:
         scoped = self._api.scoped()
-        rows = self._api.rows("listPublicIpAddresses", "publicipaddress", ipaddress=ip, allocatedonly=False, **scoped)
+        try:
+            rows = self._api.rows("listPublicIpAddresses", "publicipaddress", **which, allocatedonly=False, **scoped)
+        except Conflict:  # no address has this id
+            return ()
         if any(row.get("state") in CHANGING for row in rows):
+            (ip, *_) = {str(row["ipaddress"]) for row in rows}
             raise NotReady(f"the public address {ip} changes hands", after_seconds=3.0)
-        return tuple(map(read_candidate, rows))
+        return tuple(replace(read_candidate(row), is_asked_for=is_asked_for) for row in rows)
 
     def _is_unused(self, candidate: Candidate, scope: Scope) -> bool:
         """True when nothing but this Service's rules is on the address, so that an earlier attempt of ours took it."""
         rows = self._api.rows(
             "listLoadBalancerRules", "loadbalancerrule", publicipid=candidate.id, **self._api.scoped()
         )
-        return not candidate.is_reserved and all(str(row["name"]).startswith(f"{scope.name}-") for row in rows)
+        return not candidate.is_reserved and all(_balancer_of(row) == balancer_of(scope) for row in rows)
 
     def _choose_free(self, scope: Scope) -> tuple[Candidate, ...]:
         rows = self._api.rows(
@@ -208,14 +212,37 @@ class FactReader:
         seen = observed.get(ADDRESS)
         if seen is None or not seen.ours or any(map(_keeps_address, world.services.values())):
             return None
-        address_id = seen.outputs["id"]
+        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
+        guests = self._look_for_guests(seen.outputs["id"], balancers)
+        if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
+            raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
+        return guests
+
+    def check_release(self, observed: Observed) -> None:
+        """Raise `OwnedByOther` when a release would take along what is not this scope's.
+
+        Costs nothing when that was just looked at to make the plan, else four lists.
+        """
+        seen = observed[ADDRESS]
+        with self._lock:
+            cleared_at = self._cleared.get(seen.outputs["id"])
+        if cleared_at is not None and self._clock.monotonic() - cleared_at <= CLEARED_SECONDS:
+            return
+        guests = self._look_for_guests(seen.outputs["id"], {balancer_name(owner.uid) for owner in observed.owners()})
+        if guests:
+            message = f"{seen.outputs['ip']} is not released: it would take along {', '.join(guests)}"
+            raise OwnedByOther(message, hint="remove those first, or release the address by hand")
+
+    def _look_for_guests(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         rows = self._api.rows("listPublicIpAddresses", "publicipaddress", id=address_id, **self._api.scoped())
-        if not rows:
-            return ()
         if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
             return ("a network's own use",)
-        balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        return self._other_rules(address_id, balancers)
+        guests = self._other_rules(address_id, balancers) if rows else ()
+        with self._lock:
+            self._cleared.pop(address_id, None)
+            if not guests:
+                self._cleared[address_id] = self._clock.monotonic()
+        return guests
 
     def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         """By names, not by what is known of the scope: what is still being made for it is no guest."""
@@ -277,6 +304,11 @@ def read_candidate(row: Row) -> Candidate:
         is_reserved=bool(row.get("isstaticnat") or row.get("issystem")),
         is_taken_by_us=any(tag.get("key") == OWNER_TAG for tag in row.get("tags") or ()),
     )
+
+
+def _annotated(world: World, key: str) -> str:
+    texts = (service.metadata.annotations.get(key, "").strip() for service in world.services.values())
+    return next(filter(None, texts), "")
 
 
 def _keeps_address(service: Any) -> bool:  # noqa: ANN401 - a Service

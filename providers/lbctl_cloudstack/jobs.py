@@ -19,6 +19,7 @@ from lbctl.errors import Conflict, PermissionDenied, Unreachable
 from lbctl.model.resource import Outputs
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.errors import error_for, is_gone
+from lbctl_cloudstack.settings import CloudStackSettings
 
 FIRST_POLL_SECONDS = 2.0
 MANY_JOBS = 3
@@ -42,10 +43,11 @@ class Job:
 class Jobs:
     """The jobs of one account."""
 
-    def __init__(self, api: Api, clock: Clock, *, timeout: float) -> None:
+    def __init__(self, api: Api, clock: Clock, settings: CloudStackSettings) -> None:
         self._api = api
         self._clock = clock
-        self._timeout = timeout
+        self._timeout = settings.job_timeout
+        self._soonest, self._latest = settings.job_poll_min, settings.job_poll_max
         self._lock = threading.Lock()
         self._durations: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
 
@@ -111,4 +113,5 @@ class Jobs:
     def _first_poll(self, command: str) -> float:
         with self._lock:
             known = self._durations[command]
-            return max(0.5, 0.8 * statistics.median(known)) if known else FIRST_POLL_SECONDS
+            usual = 0.8 * statistics.median(known) if known else FIRST_POLL_SECONDS
+            return min(max(usual, self._soonest), self._latest)

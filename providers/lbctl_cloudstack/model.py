@@ -7,7 +7,7 @@ A Service has one `rule` a port, with its `members`, its filter (`firewall` or `
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,17 @@ from lbctl.driver import World
 from lbctl.model.intent import Intent, Port
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource, Scope, Seen, nothing
-from lbctl.model.status import Notice
-from lbctl_cloudstack.names import ADDRESS, balancer_name, is_own, part_key, rule_key, rule_name
+from lbctl.model.status import Notice, Severity
+from lbctl_cloudstack.names import (
+    ADDRESS,
+    ID_ANNOTATION,
+    balancer_name,
+    is_own,
+    is_udp_half,
+    part_key,
+    rule_key,
+    rule_name,
+)
 from lbctl_cloudstack.networks import (
     Machine,
     Network,
@@ -25,10 +34,16 @@ from lbctl_cloudstack.networks import (
     protocol_problems,
 )
 from lbctl_cloudstack.parse import ALL
-from lbctl_cloudstack.targets import moving_away, rules_of, staying
+from lbctl_cloudstack.targets import moving_away, ports_in, rules_of, staying
 
 DNS_PORT = 53
 NOBODY = Problem("spec.loadBalancerSourceRanges", "shares no address with the source-cidrs annotation: nobody may come")
+
+NO_TIMEOUT = Problem(
+    "metadata.annotations[lbctl.io/cloudstack-timeout]",
+    "the server's rules have no idle timeout of their own, only that of all routers (50 s unless it was changed)",
+    "leave the annotation out",
+)
 
 
 def no_checks(network: Network) -> Problem:
@@ -39,7 +54,7 @@ def no_checks(network: Network) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A public address as it was just read, before it belongs to a scope."""
+    """A public address as it was just read, before it belongs to a scope; `is_asked_for` when a Service names it."""
 
     ip: str
     id: str = ""
@@ -49,6 +64,7 @@ class Candidate:
     is_source_nat: bool = False
     is_reserved: bool = False
     is_taken_by_us: bool = False
+    is_asked_for: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -62,7 +78,8 @@ class Facts:
 
     `candidates` are the addresses that may become the scope's; none when it has one, or when no free one is shown.
     `guests` is what a fresh look found on the address that is not this scope's; None when nobody looked, as releasing
-    is out of the question.
+    is out of the question. `gives_up` when somebody was faster on the address that we chose, and another is taken.
+    `has_idle_timeout` tells whether the server's rules have one.
     """
 
     networks: Mapping[str, Network] = field(default_factory=nothing, hash=False)
@@ -70,24 +87,28 @@ class Facts:
     notices: tuple[Notice, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     guests: tuple[str, ...] | None = None
+    gives_up: bool = False
+    has_idle_timeout: bool = False
 
 
 def model_scope(scope: Scope, world: World, facts: Facts, *, tags: bool) -> Desired:
     """Everything that the scope should hold; Services that cannot be served there are rejected with the reason."""
     observed = world.observed.get(scope) or Observed(scope)
+    if facts.gives_up:
+        return Desired.of(scope, [_given_up(observed)])
     kept = dict(_kept(moving_away(scope, world), observed))
     rejected: dict[Identity, tuple[Problem, ...]] = {}
     notices: dict[Identity, tuple[Notice, ...]] = {}
     resources: list[Resource] = []
-    taken = {seen.resource.fields["port"]: name_of(seen) for seen in observed.of_kind("rule") if _in_the_way(seen)}
+    taken = {seen.resource.fields["port"]: name_of(seen) for seen in _foreign(observed)}
     network = None
     for intent in staying(scope, world):
-        view = View(scope, observed, facts, intent, tags=tags)
-        problems = (*view.problems(), *_port_problems(intent, taken, scope))
+        view = View(scope, observed, facts, intent, ports_in(scope, intent, world), tags=tags)
+        problems = (*view.problems(), *_port_problems(view.ports, taken, scope))
         if problems:
             rejected[intent.identity] = problems
             continue
-        taken |= {port.port: f"Service {intent.identity}" for port in intent.ports}
+        taken |= {port.port: f"Service {intent.identity}" for port in view.ports}
         network = network or view.network
         notices[intent.identity] = (*facts.notices, *view.skipped())
         resources += view.resources()
@@ -102,8 +123,9 @@ def name_of(seen: Seen) -> str:
     return f"rule {seen.resource.name}" + (f" of {seen.owner_hint}" if seen.owner_hint else "")
 
 
-def _in_the_way(seen: Seen) -> bool:
-    return not seen.ours and "@" not in seen.key.id
+def _foreign(observed: Observed) -> Iterator[Seen]:
+    """Other people's rules on the address."""
+    return (seen for seen in observed.of_kind("rule") if not seen.ours and "@" not in seen.key.id)
 
 
 def _kept(moving: frozenset[Identity], observed: Observed) -> Iterator[tuple[Key, Resource]]:
@@ -112,10 +134,10 @@ def _kept(moving: frozenset[Identity], observed: Observed) -> Iterator[tuple[Key
             yield key, seen.resource
 
 
-def _port_problems(intent: Intent, taken: Mapping[Hashable, str], scope: Scope) -> list[Problem]:
+def _port_problems(ports: tuple[Port, ...], taken: Mapping[Hashable, str], scope: Scope) -> list[Problem]:
     return [
         Problem(f"spec.ports[{port}]", f"{taken[port.port]} holds port {port.port} of {scope.name}", "use another port")
-        for port in intent.ports
+        for port in ports
         if port.port in taken
     ]
 
@@ -134,7 +156,7 @@ def _address(
         "network": "" if network.vpc_id else network.id,
         "vpc": network.vpc_id,
         "id": "" if candidate.is_free else candidate.id,
-        "is_ours": candidate.is_free or candidate.is_taken_by_us or is_own(scope),
+        "is_ours": candidate.is_free or candidate.is_taken_by_us or not candidate.is_asked_for,
         "source_nat": "true" if candidate.is_source_nat else "",
     }
     return Resource(ADDRESS, candidate.ip, fields)
@@ -152,14 +174,29 @@ def _known_address(seen: Seen, facts: Facts, *, is_needed: bool, is_shared: bool
     return replace(seen.resource, fields=fields | {"let_go": True})
 
 
+def _given_up(observed: Observed) -> Resource:
+    """The address without our marks, once no rule of ours is on it: it has a guest, so that it cannot be released."""
+    seen = observed[ADDRESS]
+    if any(rule.ours for rule in observed.of_kind("rule")):
+        return seen.resource
+    return replace(seen.resource, fields={**seen.resource.fields, "given_up": True})
+
+
+def blocked_ports(ports: Iterable[Port], observed: Observed) -> set[int]:
+    """Ports on which somebody else's rule is in the way."""
+    foreign = {int(str(seen.resource.fields["port"])) for seen in _foreign(observed)}
+    return foreign & {port.port for port in ports}
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """One Service in one scope, seen with its facts."""
+    """One Service in one scope, with the ports that belong there, seen with its facts."""
 
     scope: Scope
     observed: Observed
     facts: Facts
     intent: Intent
+    ports: tuple[Port, ...]
     tags: bool = True
 
     @property
@@ -184,24 +221,27 @@ class View:
         problems += protocol_problems(network, ((port.port, port.protocol) for port in self.intent.ports))
         problems += [] if self._rule_cidrs(network) else [NOBODY]
         problems += [] if network.has_health_checks or not self.options["health_path"] else [no_checks(network)]
+        problems += [NO_TIMEOUT] if self.options["timeout"] and not self.facts.has_idle_timeout else []
         return (*problems, *self._address_problems(network))
 
     def _address_problems(self, network: Network) -> Iterator[Problem]:
         seen = self.observed.get(ADDRESS)
+        candidates = self.facts.candidates if seen is None else ()
         if seen is None and not is_own(self.scope):
-            yield from candidate_problems(self.scope.name, self.facts.candidates, network)
+            yield from candidate_problems("spec.loadBalancerIP", f"the text {self.scope.name}", candidates, network)
+        elif seen is None and self.options["address_id"] and not is_udp_half(self.scope):
+            path, what = f"metadata.annotations[{ID_ANNOTATION}]", f"the id {self.options['address_id']}"
+            yield from candidate_problems(path, what, candidates, network)
         outputs = seen.outputs if seen is not None else {}
         if outputs.get("static_nat"):
             yield Problem("spec.loadBalancerIP", f"{outputs['ip']} is a static NAT address", "use another address")
-        has_dns = "Dns" in network.services and outputs.get("source_nat")
-        if has_dns and any(port.port == DNS_PORT for port in self.intent.ports):
-            message = f"port 53 of the source NAT address {outputs['ip']} belongs to the network's DNS"
+        is_source_nat = outputs.get("source_nat") or any(candidate.is_source_nat for candidate in candidates)
+        if is_source_nat and "Dns" in network.services and any(port.port == DNS_PORT for port in self.ports):
+            message = "port 53 of the network's source NAT address belongs to its DNS"
             yield Problem("spec.ports", message, "use another address")
 
     def skipped(self) -> Iterator[Notice]:
         """A notice for each node whose machine is not in the network."""
-        from lbctl.model.status import Severity  # noqa: PLC0415
-
         network = self.network
         for machine in self.facts.machines:
             if network is not None and network.id not in machine.networks:
@@ -212,7 +252,7 @@ class View:
         """All that belongs to the Service's ports."""
         network = self.network
         assert network is not None
-        for port in self.intent.ports:
+        for port in self.ports:
             rule = self._rule(port, network)
             yield rule
             yield from self._members(rule, network)
@@ -231,6 +271,7 @@ class View:
             "network": network.id,
             "address": Ref(ADDRESS),
             "state": "",
+            "timeout": self.options["timeout"],
         }
         if self.tags:
             fields["tagged"] = True
@@ -259,12 +300,12 @@ class View:
             fields: dict[str, Hashable] = {"cidrs": ranges, "protocol": port.protocol.lower()}
             yield Resource(part_key("firewall", rule.key), rule.name, fields, self._owners, needs)
         if network.has_own_acl and self.options["acl"] == "manage":
-            fields = {"cidrs": ranges, "protocol": port.protocol.lower(), "acl": network.acl_id}
+            fields = {"cidrs": ranges, "protocol": port.protocol.lower(), "acl": network.acl_id, "spare": frozenset()}
             yield Resource(part_key("acl", rule.key), rule.name, fields, self._owners, needs)
 
     def _stickiness(self, rule: Resource, port: Port) -> Iterator[Resource]:
         method = self.options["stickiness"]
-        if method and port.protocol == "TCP":
+        if port.protocol == "TCP" and port.port in self.options["sticky_ports"]:
             fields: dict[str, Hashable] = {"method": method, "params": self.options["stickiness_params"]}
             yield Resource(part_key("stickiness", rule.key), rule.name, fields, self._owners, frozenset({rule.key}))
 
@@ -287,20 +328,21 @@ class View:
         return frozenset({self.intent.identity})
 
 
-def candidate_problems(ip: str, candidates: tuple[Candidate, ...], network: Network) -> Iterator[Problem]:
+def candidate_problems(path: str, what: str, candidates: tuple[Candidate, ...], network: Network) -> Iterator[Problem]:
     """Why the address that a Service names cannot be used; nothing is torn down then."""
-    path = "spec.loadBalancerIP"
     if len(candidates) != 1:
         count = f"{len(candidates)} public addresses have" if candidates else "no public address of the account has"
-        yield Problem(path, f"{count} the text {ip}", "name an address that is free, or allocated to the account")
+        yield Problem(path, f"{count} {what}", "name an address that is free, or allocated to the account")
         return
     (found,) = candidates
     if found.is_reserved:
-        yield Problem(path, f"{ip} is used for static NAT or by the system", "name another address")
+        yield Problem(path, f"{found.ip} is used for static NAT or by the system", "name another address")
     elif not found.is_free and found.network not in ("", network.id):
-        yield Problem(path, f"{ip} is associated with another network than {network.name}", "name another address")
+        yield Problem(
+            path, f"{found.ip} is associated with another network than {network.name}", "name another address"
+        )
     elif not found.is_free and found.vpc != network.vpc_id:
-        yield Problem(path, f"{ip} does not belong to the VPC of network {network.name}", "name another address")
+        yield Problem(path, f"{found.ip} does not belong to the VPC of network {network.name}", "name another address")
 
 
 def intersection(ones: frozenset[str], others: frozenset[str]) -> frozenset[str]:

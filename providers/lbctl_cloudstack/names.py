@@ -7,6 +7,7 @@ names and tags in the cloud yield before and after the address is known. Pure.
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 
@@ -18,14 +19,18 @@ PREFIX = "service.beta.kubernetes.io/cloudstack-load-balancer-"
 ADDRESS_ANNOTATION = f"{PREFIX}address"
 ASSOCIATED_ANNOTATION = f"{PREFIX}ip-associated-by-controller"
 KEEP_IP_ANNOTATION = f"{PREFIX}keep-ip"
+ID_ANNOTATION = f"{PREFIX}id"
 CHOSEN_ANNOTATION = "lbctl.io/cloudstack-address"
+CHOSEN_UDP_ANNOTATION = "lbctl.io/cloudstack-udp-address"
 
-CLUSTER_TAG, SERVICE_TAG, UID_TAG, OWNER_TAG = (
+CLUSTER_TAG, SERVICE_TAG, UID_TAG, OWNER_TAG, HALF_TAG = (
     "lbctl.io/cluster",
     "lbctl.io/service",
     "lbctl.io/uid",
     "lbctl.io/ip-owner",
+    "lbctl.io/half",
 )
+UDP_HALF = "udp"
 
 ADDRESS = Key("address", "")
 PROTOCOLS = ("tcp-proxy", "tcp", "udp")
@@ -33,8 +38,16 @@ PROTOCOLS = ("tcp-proxy", "tcp", "udp")
 RULE_NAME = re.compile(r"(?P<balancer>a[0-9a-f]{1,31})-(?:(?P<protocol>tcp-proxy|tcp|udp)-)?(?P<port>[1-9]\d{0,4})")
 MARK = re.compile(
     r"lbctl\.io cluster=(?P<cluster>\S*) service=(?P<namespace>[^/\s]+)/(?P<name>\S+)"
-    r" uid=(?P<uid>\S+)(?: ip=(?P<ip>\S+))?"
+    r" uid=(?P<uid>\S+)(?: half=(?P<half>udp))?(?: (?P<opened>opened))?(?: ip=(?P<ip>\S+))?"
 )
+
+
+class Bond(enum.StrEnum):
+    """What becomes of a port's firewall rule when the balancer's rule goes."""
+
+    BORN = "born with its rule, and goes with it"
+    APART = "stands by itself"
+    UNKNOWN = "may go with its rule or not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +61,27 @@ class RuleName:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Whose an object is: the cluster's id, the Service, and the address that it is for where it is not on one."""
+    """Whose an object is: the cluster's id, the Service, and the address that it is for where it is not on one.
+
+    `is_udp_half`: it belongs to the Service's second address. `opened`: a firewall rule for everybody was born with the
+    rule and goes with it; no list tells that, and no later change leaves the word standing when it stops being true.
+    """
 
     cluster: str
     owner: Identity
     ip: str = ""
+    is_udp_half: bool = False
+    opened: bool = False
+
+    @property
+    def own_scope(self) -> Scope:
+        """The scope of the Service's own address that the object is for."""
+        return udp_scope(self.owner.uid) if self.is_udp_half else own_scope(self.owner.uid)
+
+
+def upstreams_reason(balancer: str) -> str:
+    """The reason that upstream's releases after 1.2 give to ACL entries."""
+    return f"Managed by the CloudStack Kubernetes Provider for {balancer}"
 
 
 def balancer_name(uid: str) -> str:
@@ -73,10 +102,12 @@ def read_rule_name(name: str) -> RuleName | None:
     return RuleName(found["balancer"], found["protocol"] or "", int(found["port"]))
 
 
-def write_mark(cluster: str, owner: Identity, *, ip: str = "") -> str:
+def write_mark(mark: Mark) -> str:
     """The description that a rule is born with, and the reason of an ACL entry."""
-    mark = f"lbctl.io cluster={cluster} service={owner.key} uid={owner.uid}"
-    return f"{mark} ip={ip}" if ip else mark
+    text = f"lbctl.io cluster={mark.cluster} service={mark.owner.key} uid={mark.owner.uid}"
+    text += f" half={UDP_HALF}" if mark.is_udp_half else ""
+    text += " opened" if mark.opened else ""
+    return text + (f" ip={mark.ip}" if mark.ip else "")
 
 
 def read_mark(text: str) -> Mark | None:
@@ -84,7 +115,13 @@ def read_mark(text: str) -> Mark | None:
     found = MARK.fullmatch(text)
     if found is None:
         return None
-    return Mark(found["cluster"], Identity(found["namespace"], found["name"], found["uid"]), found["ip"] or "")
+    owner = Identity(found["namespace"], found["name"], found["uid"])
+    return Mark(found["cluster"], owner, found["ip"] or "", bool(found["half"]), bool(found["opened"]))
+
+
+def chosen_annotation(scope: Scope) -> str:
+    """Where the address that was chosen for an own scope is written down."""
+    return CHOSEN_UDP_ANNOTATION if is_udp_half(scope) else CHOSEN_ANNOTATION
 
 
 def owner_tags(cluster: str, owner: Identity) -> dict[str, str]:
@@ -99,9 +136,29 @@ def read_owner(tags: dict[str, str]) -> Identity | None:
     return Identity(namespace, name, uid) if namespace and name and uid else None
 
 
+def own_scopes(uid: str) -> tuple[Scope, Scope]:
+    """The scopes of a Service's own addresses, whether it needs a second one or not."""
+    return own_scope(uid), udp_scope(uid)
+
+
 def own_scope(uid: str) -> Scope:
     """The scope of a Service that names no address."""
     return Scope(SCOPE_KIND, balancer_name(uid))
+
+
+def udp_scope(uid: str) -> Scope:
+    """The scope of a Service's second address: that of its UDP ports, where a port number has both protocols."""
+    return Scope(SCOPE_KIND, f"{balancer_name(uid)}-{UDP_HALF}")
+
+
+def is_udp_half(scope: Scope) -> bool:
+    """True for the scope of a second address."""
+    return scope.name.endswith(f"-{UDP_HALF}")
+
+
+def balancer_of(scope: Scope) -> str:
+    """The balancer's name in the name of an own scope."""
+    return scope.name.removesuffix(f"-{UDP_HALF}")
 
 
 def named_scope(ip: str) -> Scope:

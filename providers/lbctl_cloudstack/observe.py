@@ -18,23 +18,38 @@ from lbctl_cloudstack.names import (
     ADDRESS,
     ASSOCIATED_ANNOTATION,
     CHOSEN_ANNOTATION,
+    CHOSEN_UDP_ANNOTATION,
     CLUSTER_TAG,
     OWNER_TAG,
     UID_TAG,
-    Mark,
     balancer_name,
     is_own,
     named_scope,
     own_scope,
+    own_scopes,
     part_key,
     read_mark,
     read_owner,
     read_rule_name,
     rule_key,
+    upstreams_reason,
 )
 from lbctl_cloudstack.parse import ALL, named_address
+from lbctl_cloudstack.rows import (
+    Row,
+    address_outputs,
+    bond_of,
+    cidrs_of,
+    lets_in,
+    mark_of,
+    opens_port,
+    scope_in_tags,
+    spare_entries,
+    tags_of,
+    transport_of,
+    union,
+)
 
-Row = Mapping[str, Any]
 CHANGING = frozenset({"Allocating", "Releasing"})
 
 
@@ -57,16 +72,6 @@ def observe_all(reading: Reading, world: World, *, tags: bool) -> dict[Scope, Ob
     return _Observer(reading, world, tags=tags).scopes()
 
 
-def tags_of(row: Row) -> dict[str, str]:
-    """A row's tags by key."""
-    return {str(tag["key"]): str(tag["value"]) for tag in row.get("tags") or ()}
-
-
-def cidrs_of(text: str | None) -> frozenset[str]:
-    """Sources of a rule: creation stores them with blanks, updates with commas, and nothing means everybody."""
-    return frozenset((text or "").replace(",", " ").split()) or frozenset({ALL})
-
-
 class _Observer:
     def __init__(self, reading: Reading, world: World, *, tags: bool) -> None:
         self._reading = reading
@@ -76,10 +81,13 @@ class _Observer:
         self._by_balancer = {balancer_name(identity.uid): identity for identity in world.services}
         self._by_uid = {identity.uid: identity for identity in world.services}
         self._named = {i: named_address(service) for i, service in world.services.items()}
+        self._by_own_scope = {scope: i for i in world.services for scope in own_scopes(i.uid)}
         self._by_scope: dict[Scope, list[tuple[Identity, Service]]] = defaultdict(list)
         for identity, service in world.services.items():
+            first, second = own_scopes(identity.uid)
             named = self._named[identity]
-            self._by_scope[named_scope(named) if named else own_scope(identity.uid)].append((identity, service))
+            for scope in (named_scope(named) if named else first, second):
+                self._by_scope[scope].append((identity, service))
         self._choosers, self._associated = _records(world.services, self._named)
         self._address_by_ip = {str(row["ipaddress"]): row for row in reading.addresses}
         self._rules_by_ip: dict[str, list[Row]] = defaultdict(list)
@@ -112,11 +120,12 @@ class _Observer:
             named = self._named.get(mark.owner)
             is_named = bool(named) and mark.ip == named
             key = Key("acl", str(item.get("startport", "")))
-            group = found[named_scope(mark.ip) if is_named else own_scope(mark.owner.uid)]
+            group = found[named_scope(mark.ip) if is_named else mark.own_scope]
             before = group[key].outputs if key in group else {}
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
-            fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": _transport(item), "acl": acl}
+            fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": transport_of(item), "acl": acl}
+            fields["spare"] = spare_entries(outputs)
             group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
 
@@ -125,7 +134,7 @@ class _Observer:
         name = read_rule_name(str(row["name"]))
         if name is None:
             return None
-        mark = read_mark(str(row.get("description") or ""))
+        mark = mark_of(row)
         if mark is None:
             return self._by_balancer.get(name.balancer)
         is_same = mark.cluster == self._cluster and balancer_name(mark.owner.uid) == name.balancer
@@ -133,7 +142,10 @@ class _Observer:
 
     def _scope_of(self, row: Row, owner: Identity) -> Scope:
         named = self._named.get(owner)
-        return named_scope(named) if named and row["publicip"] == named else own_scope(owner.uid)
+        if named and row["publicip"] == named:
+            return named_scope(named)
+        mark = mark_of(row)
+        return mark.own_scope if mark is not None else own_scope(owner.uid)
 
     def _addresses(self, rules: Mapping[Scope, list[tuple[Row, Identity]]]) -> dict[Scope, Row]:
         found: dict[Scope, Row] = {}
@@ -153,9 +165,8 @@ class _Observer:
         uid = self._tagged_uid(tags, is_named=ip in self._named.values())
         identity = self._by_uid.get(uid)
         if uid and (identity is None or self._named[identity] != ip):
-            yield own_scope(uid)
-        for chooser in self._choosers.get(ip, ()):
-            yield own_scope(chooser.uid)
+            yield scope_in_tags(uid, tags)
+        yield from self._choosers.get(ip, ())
 
     def _tagged_uid(self, tags: dict[str, str], *, is_named: bool) -> str:
         """The Service in whose own scope an address belongs; the taker's, once nobody names the address any more."""
@@ -184,7 +195,9 @@ class _Observer:
     def _rule(self, key: Key, row: Row, owner: Identity) -> Iterator[Seen]:
         rule_id, owners = str(row["id"]), frozenset({owner})
         name, needs = str(row["name"]), frozenset({key})
-        yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), {"id": rule_id})
+        mark = mark_of(row)
+        outputs = {"id": rule_id} | ({"opened": "true"} if mark is not None and mark.opened else {})
+        yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), outputs)
         parts = {
             "members": self._members(rule_id),
             "firewall": self._firewall(row),
@@ -208,6 +221,7 @@ class _Observer:
             "address": str(row["publicipid"]),
             # A rule that is being revoked still shows up in lists; it serves nothing and can stay so for ever.
             "state": "Revoke" if row.get("state") == "Revoke" else "",
+            "timeout": int(row.get("idletimeout") or 0) // 1000,
         }
         if self._tags:
             fields["tagged"] = not row.get("description") or UID_TAG in tags_of(row)
@@ -218,14 +232,18 @@ class _Observer:
         return ({"machines": machines}, {}) if machines else None
 
     def _firewall(self, row: Row) -> tuple[dict[str, Any], dict[str, str]] | None:
-        port, protocol = int(row["publicport"]), _transport(row)
+        port, protocol = int(row["publicport"]), transport_of(row)
         mine = [
-            f for f in self._firewalls[str(row["publicipid"])] if _opens(f, port, protocol) and not self._is_foreign(f)
+            f
+            for f in self._firewalls[str(row["publicipid"])]
+            if opens_port(f, port, protocol) and not self._is_foreign(f)
         ]
         if not mine:
             return None
         outputs = {str(f["id"]): str(f["cidrlist"]) for f in mine}
-        return {"cidrs": union(outputs.values()), "protocol": protocol}, outputs
+        fields: dict[str, Any] = {"cidrs": union(outputs.values()), "protocol": protocol}
+        fields["bond"] = bond_of(row, list(outputs.values()))
+        return fields, outputs
 
     def _stray_firewalls(self, scope: Scope, address: Row) -> Iterator[Seen]:
         """Openings whose rule somebody took away: a rule that is made again must find them, not clash with them."""
@@ -243,18 +261,22 @@ class _Observer:
         return bool(firewall.get("tags")) or firewall.get("state") == "Revoke"
 
     def _acl(self, row: Row, owner: Identity) -> tuple[dict[str, Any], dict[str, str]] | None:
-        port, protocol = int(row["publicport"]), _transport(row)
-        items = [item for item in self._reading.acl_items if _opens(item, port, protocol) and _admits(item)]
+        port, protocol = int(row["publicport"]), transport_of(row)
+        items = [item for item in self._reading.acl_items if opens_port(item, port, protocol) and lets_in(item)]
         own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
+        spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
         if not own and not row.get("description"):
-            own = [item for item in items if not item.get("reason")]
+            reasons = {"", upstreams_reason(balancer_name(owner.uid))}
+            own = [item for item in items if str(item.get("reason") or "") in reasons]
         if not own:
             return None
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
-        return {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}, outputs
+        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"]), "spare": spare}
+        return fields, outputs
 
     def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
-        return read_mark(str(item.get("reason") or "")) == Mark(self._cluster, owner, ip)
+        mark = read_mark(str(item.get("reason") or ""))
+        return mark is not None and (mark.cluster, mark.owner, mark.ip) == (self._cluster, owner, ip)
 
     def _stickiness(self, rule_id: str) -> tuple[dict[str, Any], dict[str, str]] | None:
         policy = self._reading.stickiness.get(rule_id)
@@ -286,7 +308,7 @@ class _Observer:
         return Seen(Resource(ADDRESS, "", fields, owners), address_outputs(row), state, ours=is_ours)
 
     def _owner_by_scope(self, scope: Scope, row: Row) -> Iterator[Identity]:
-        identity = self._by_balancer.get(scope.name)
+        identity = self._by_own_scope.get(scope)
         if identity is not None:
             yield identity
         elif scope not in {named_scope(named) for named in self._named.values() if named}:
@@ -302,15 +324,15 @@ class _Observer:
         if tags.get(CLUSTER_TAG) == self._cluster and OWNER_TAG in tags:
             return self._is_tagged_for(scope, tags)
         ip = str(row["ipaddress"])
-        recorded = {own_scope(i.uid) for i in self._choosers.get(ip, ())} | self._associated.get(ip, frozenset())
-        return scope in recorded or self._is_upstreams(scope, row, rules)
+        recorded = scope in self._choosers.get(ip, ()) or scope in self._associated.get(ip, frozenset())
+        return recorded or self._is_upstreams(scope, row, rules)
 
     def _is_tagged_for(self, scope: Scope, tags: dict[str, str]) -> bool:
         uid = tags.get(UID_TAG, "")
         if not uid:
             return not is_own(scope) or scope == own_scope(tags[OWNER_TAG])
         owner = self._by_uid.get(uid)
-        return scope == own_scope(uid) or (owner is not None and scope.name == self._named[owner])
+        return scope == scope_in_tags(uid, tags) or (owner is not None and scope.name == self._named[owner])
 
     def _is_upstreams(self, scope: Scope, row: Row, rules: list[Row]) -> bool:
         identity = self._by_balancer.get(scope.name)
@@ -322,43 +344,17 @@ class _Observer:
 
 def _records(
     services: Mapping[Identity, Service], named: Mapping[Identity, str]
-) -> tuple[dict[str, list[Identity]], dict[str, frozenset[Scope]]]:
+) -> tuple[dict[str, list[Scope]], dict[str, frozenset[Scope]]]:
     """What the Services themselves remember, by address: who chose it, and whose name for it was taken freely."""
-    choosers: dict[str, list[Identity]] = defaultdict(list)
+    choosers: dict[str, list[Scope]] = defaultdict(list)
     associated: dict[str, frozenset[Scope]] = {}
     for identity, service in services.items():
         annotations, ip = service.metadata.annotations, named[identity]
+        first, second = own_scopes(identity.uid)
+        if chosen := annotations.get(CHOSEN_UDP_ANNOTATION):
+            choosers[chosen].append(second)
         if not ip and (chosen := annotations.get(CHOSEN_ANNOTATION)):
-            choosers[chosen].append(identity)
+            choosers[chosen].append(first)
         elif ip and annotations.get(ASSOCIATED_ANNOTATION) == "true":
             associated[ip] = frozenset({named_scope(ip)})
     return choosers, associated
-
-
-def address_outputs(row: Row) -> dict[str, str]:
-    """What the cloud says about an address."""
-    outputs = {"id": str(row["id"]), "ip": str(row["ipaddress"])}
-    if OWNER_TAG in tags_of(row):
-        outputs["tags"] = "true"
-    flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
-    return outputs | {name: "true" for name, value in flags.items() if value}
-
-
-def union(texts: Iterable[str]) -> frozenset[str]:
-    """All CIDRs of several lists."""
-    return frozenset(cidr for text in texts for cidr in cidrs_of(text))
-
-
-def _transport(row: Row) -> str:
-    return "udp" if str(row.get("protocol") or "").lower() == "udp" else "tcp"
-
-
-def _opens(entry: Row, port: int, protocol: str) -> bool:
-    """True for exactly this port; ports are text in ACLs and numbers in firewall rules."""
-    ports = (str(entry.get("startport", "")), str(entry.get("endport", entry.get("startport", ""))))
-    return ports == (str(port), str(port)) and str(entry.get("protocol", "")).lower() == protocol
-
-
-def _admits(item: Row) -> bool:
-    is_allow = str(item.get("action", "")).lower() == "allow"
-    return is_allow and str(item.get("traffictype", "")).lower() == "ingress"

@@ -15,7 +15,7 @@ from typing import Any
 
 from lbctl.errors import InvalidService
 from lbctl.model.capabilities import Affinity, Capabilities
-from lbctl.model.intent import Intent, read_intent
+from lbctl.model.intent import Intent, Port, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.model.ranges import family_of, normalise_cidr
@@ -37,6 +37,7 @@ CAPABILITIES = Capabilities(
 ALL = "0.0.0.0/0"
 HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*")
 PORTMAPPER = 111
+COOKIES = ("LbCookie", "AppCookie")
 
 Options = Mapping[str, Any]
 
@@ -49,19 +50,21 @@ def parse_service(service: Service, settings: CloudStackSettings) -> Intent:
     options["source_cidrs"], cidr_problems = read_cidrs(str(options["source_cidrs"]), settings.empty_cidrs)
     problems += [
         *cidr_problems,
-        *_clash_problems(intent),
+        *([] if settings.split_ips else _clash_problems(intent)),
         *_range_problems(intent),
         *_address_problems(intent, options),
         *_affinity_problems(service),
-        *_stickiness_problems(options),
+        *_stickiness_problems(intent, options),
     ]
     if problems:
         raise InvalidService(problems)
-    notices = (*intent.notices, *_notices(intent, options))
+    notices = (*intent.notices, *_notices(intent, options), *_family_notices(service))
     options["proxy_protocol"] = options["proxy_protocol"] == "true"
     options["hostname"] = options["hostname"] if HOSTNAME.fullmatch(options["hostname"]) else ""
     options["network_id"] = options["network_id"] or options["own_network_id"] or settings.network_id
-    options["stickiness_params"] = tuple(sorted((options["stickiness_params"] or {}).items()))
+    options["sticky_ports"] = frozenset(port.port for port in sticky_ports(intent, options))
+    options["stickiness_params"] = tuple(sorted(_either(options, "stickiness_params", {}).items()))
+    options["stickiness"] = _either(options, "stickiness", "")
     return replace(intent, options=options, notices=notices)
 
 
@@ -89,6 +92,19 @@ def read_cidrs(text: str, when_empty: str) -> tuple[frozenset[str], list[Problem
     return frozenset(cidrs), problems
 
 
+def is_split(intent: Intent) -> bool:
+    """True when the Service needs two addresses: the server's check of ports is blind to protocols (issue 4481)."""
+    return len({port.port for port in intent.ports}) < len(intent.ports)
+
+
+def sticky_ports(intent: Intent, options: Options) -> Iterator[Port]:
+    """The ports that get the stickiness policy: cookies need HTTP, which upstream's key takes from the appProtocol."""
+    needs_http = options["stickiness"] in COOKIES
+    for port in intent.ports if _either(options, "stickiness", "") else ():
+        if port.protocol == "TCP" and (port.app_protocol.lower() == "http" or not needs_http):
+            yield port
+
+
 def named_address(service: Service) -> str:
     """The address that a Service names, by annotation before field, canonical; empty when it names none."""
     annotation = service.metadata.annotations.get(f"{PREFIX}address", "")
@@ -100,14 +116,12 @@ def named_address(service: Service) -> str:
 
 
 def _clash_problems(intent: Intent) -> Iterator[Problem]:
-    """The server's port conflict check is blind to protocols (cloudstack issue 4481)."""
     counts = Counter(port.port for port in intent.ports)
     for number, count in sorted(counts.items()):
         if count > 1:
             ports = " and ".join(str(port) for port in intent.ports if port.port == number)
-            yield Problem(
-                "spec.ports", f"{ports} cannot share one address: a port carries one rule", "make a second Service"
-            )
+            hint = "make a second Service, or set split_ips for a second address"
+            yield Problem("spec.ports", f"{ports} cannot share one address: a port carries one rule", hint)
 
 
 def _range_problems(intent: Intent) -> Iterator[Problem]:
@@ -133,10 +147,22 @@ def _affinity_problems(service: Service) -> Iterator[Problem]:
         yield Problem("spec.sessionAffinity", f"{service.spec.session_affinity} is not supported here", "use ClientIP")
 
 
-def _stickiness_problems(options: Options) -> Iterator[Problem]:
-    if options["stickiness_params"] and not options["stickiness"]:
-        key = "metadata.annotations[lbctl.io/cloudstack-stickiness-params]"
-        yield Problem(key, "has no effect without a stickiness method", "set lbctl.io/cloudstack-stickiness")
+def _stickiness_problems(intent: Intent, options: Options) -> Iterator[Problem]:
+    method = _either(options, "stickiness", "")
+    if options["stickiness_params"] and not method:
+        path = f"metadata.annotations[{PREFIX}stickiness-method-param]"
+        yield Problem(path, "has no effect without a stickiness method", f"set {PREFIX}stickiness-method-name")
+    if options["own_stickiness_params"] and not method:
+        path = "metadata.annotations[lbctl.io/cloudstack-stickiness-params]"
+        yield Problem(path, "has no effect without a stickiness method", "set lbctl.io/cloudstack-stickiness")
+    if options["stickiness"] in COOKIES and not any(sticky_ports(intent, options)):
+        path = f"metadata.annotations[{PREFIX}stickiness-method-name]"
+        yield Problem(path, f"{method} needs a TCP port whose appProtocol is http", "set appProtocol: http on it")
+
+
+def _either(options: Options, name: str, default: Any) -> Any:  # noqa: ANN401 - the option's own type
+    """Upstream's key wins over ours."""
+    return options[name] or options[f"own_{name}"] or default
 
 
 def _notices(intent: Intent, options: Options) -> Iterator[Notice]:
@@ -152,6 +178,11 @@ def _notices(intent: Intent, options: Options) -> Iterator[Notice]:
         yield _limit("the router is a proxy: targets see the client's address only with the PROXY protocol")
     if any(port.port == PORTMAPPER for port in intent.ports):
         yield _limit("the router's own services may use port 111, and then no rule of it works")
+
+
+def _family_notices(service: Service) -> Iterator[Notice]:
+    if "IPv6" in service.spec.ip_families:
+        yield _limit("load balancer rules are IPv4: the Service is not served on IPv6")
 
 
 def _ignored(message: str) -> Notice:

@@ -35,7 +35,7 @@ def identity(node: Node) -> object:
     return machine_of(node)
 
 
-def config_maps(settings: GceSettings) -> tuple[str, ...]:
+def documents(settings: GceSettings) -> tuple[str, ...]:
     """Where upstream keeps the id in legacy names, unless the settings name it."""
     return () if settings.ingress_uid is not None else (INGRESS_UID,)
 
@@ -74,5 +74,5 @@ DRIVER = DriverInfo(
         RULE: "by the hour, the first five of a project together as one",
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
-    config_maps=config_maps,
+    documents=documents,
 )

@@ -198,7 +198,7 @@ def _ingress_uid(setup: Setup) -> str:
     given: str | None = setup.settings.ingress_uid
     if given is not None:
         return given
-    return cluster_id(setup.config_maps.get(INGRESS_UID), kube_system_uid=setup.cluster.id)
+    return cluster_id(setup.read_document(INGRESS_UID), kube_system_uid=setup.cluster.id)
 
 
 def existing_mode(points_at: str, scheme: str) -> Mode:

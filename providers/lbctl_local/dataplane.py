@@ -23,7 +23,7 @@ from lbctl_local.state import Entries, StateDir
 
 ANSWER_SECONDS = 15.0
 # A new pool serves once its targets were checked; with dead ones among them that takes a check's time-out.
-WARM_SECONDS = 3.0
+WARM_SECONDS = 10.0
 # Envoy spends about 0.05 ms an entry on a write: this space between two writes leaves it idle most of the time.
 SPACE_SECONDS_AN_ENTRY = 0.000_3
 Patch = Mapping[str, Json | None]

@@ -8,22 +8,25 @@ from typing import Any
 
 from moto_fixtures.server import CREDENTIALS, REGION, AwsServer
 from moto_fixtures.world import AwsWorld
-from tests.aws.cluster import MODES, Cluster, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, PODS, Cluster, service
 from tests.world import change
 
 FIRST_NODE_PORT = 30000
+MODES = {"clb": CLASSIC, "nlb-legacy": NLB, "nlb-instance": EXTERNAL, "nlb-ip": PODS}
 
 
-def services(cluster: Cluster, number: int, *, ports: tuple[int, ...], **spec: Any) -> None:
+def services(
+    cluster: Cluster, number: int, annotations: dict[str, str], *, ports: tuple[int, ...], **spec: Any
+) -> None:
     """Create or change this many Services at once."""
     for index in range(number):
         node_ports = {port: FIRST_NODE_PORT + 3 * index + place for place, port in enumerate(ports)}
-        wanted = service(f"s{index}", ports=ports, annotations=cluster.annotations, node_ports=node_ports, **spec)
+        wanted = service(f"s{index}", ports=ports, annotations=annotations, node_ports=node_ports, **spec)
         live = cluster.kube.services.get(wanted.key)
         cluster.kube.put(wanted if live is None else change(live, spec=wanted.spec))
 
 
-def operations(cluster: Cluster, number: int) -> Iterator[tuple[str, Callable[[], None]]]:
+def operations(cluster: Cluster, number: int, annotations: dict[str, str]) -> Iterator[tuple[str, Callable[[], None]]]:
     """The life of the Services, step by step."""
     node = next(iter(cluster.kube.nodes.values()))
     ranges = ("10.0.0.0/8",)
@@ -36,14 +39,14 @@ def operations(cluster: Cluster, number: int) -> Iterator[tuple[str, Callable[[]
         for key in list(cluster.kube.services):
             cluster.kube.delete(key)
 
-    yield "create", lambda: services(cluster, number, ports=(80, 443))
+    yield "create", lambda: services(cluster, number, annotations, ports=(80, 443))
     yield "unchanged", resync
-    yield "port-added", lambda: services(cluster, number, ports=(80, 443, 8080))
+    yield "port-added", lambda: services(cluster, number, annotations, ports=(80, 443, 8080))
     yield "node-leaves", lambda: cluster.see_node(None, node.metadata.name)
     yield "node-joins", lambda: cluster.see_node(node)
     yield (
         "source-ranges",
-        lambda: services(cluster, number, ports=(80, 443, 8080), load_balancer_source_ranges=ranges),
+        lambda: services(cluster, number, annotations, ports=(80, 443, 8080), load_balancer_source_ranges=ranges),
     )
     yield "restart", cluster.crash
     yield "delete", delete
@@ -54,8 +57,7 @@ def rows(aws: AwsWorld, number: int) -> Iterator[dict[str, Any]]:
     for mode, marks in MODES.items():
         cluster = Cluster.begin(aws)
         aws.quotas.update({"network-load-balancers": 1000, "classic-load-balancers": 1000})
-        cluster.annotations = marks
-        for operation, act in operations(cluster, number):
+        for operation, act in operations(cluster, number, marks):
             aws.calls.clear()
             act()
             cluster.settle(60)

@@ -12,17 +12,32 @@ import msgspec
 import lbctl_aws
 from lbctl.clock import ManualClock, SystemClock
 from lbctl.driver import Cluster as Ours
-from lbctl.model.objects import Node, ObjectMeta, Service, ServicePort, ServiceSpec
+from lbctl.model.objects import (
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    Node,
+    ObjectMeta,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    TargetRef,
+)
 from lbctl.plan.policy import Policy
 from lbctl_aws.annotations import AWS
 from lbctl_aws.settings import AwsSettings
 from moto_fixtures.world import AwsWorld, Scene
-from tests.world import World, change
+from tests.world import MemoryKube, World
 
 NLB = {AWS + "type": "nlb"}
 EXTERNAL = {AWS + "type": "external", AWS + "nlb-target-type": "instance", AWS + "scheme": "internet-facing"}
 CLASSIC: dict[str, str] = {}
+PODS = {**EXTERNAL, AWS + "nlb-target-type": "ip"}
+# With instances as targets; then all, with pods as targets too.
 MODES = {"classic": CLASSIC, "nlb": NLB, "external": EXTERNAL}
+EVERY_MODE = {**MODES, "pods": PODS}
+POD_ADDRESSES = ("10.0.10.101", "10.0.11.102")
 
 
 class Cluster(World):
@@ -31,28 +46,41 @@ class Cluster(World):
     def __init__(self, aws: AwsWorld, scene: Scene, *, policy: Policy | None = None, **settings: Any) -> None:
         self.aws = aws
         self.scene = scene
-        self.annotations: dict[str, str] = {}
-        endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "sts"), aws.endpoint)
-        chosen = AwsSettings(region=aws.region, vpc_id=scene["main"], endpoints=endpoints, **settings)
-        super().__init__(lbctl_aws.DRIVER, settings=chosen, nodes=(), cluster=Ours("demo", "demo"), policy=policy)
+        endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "iam", "sts"), aws.endpoint)
+        usual = {"region": aws.region, "vpc_id": scene["main"], "endpoints": endpoints}
+        chosen = AwsSettings(**{**usual, **settings})
+        kube = MemoryKube()
+        kube.nodes = {node.metadata.name: node for node in (msgspec.convert(raw, Node) for raw in scene.nodes)}
         # The cloud stamps what it makes with the machine's time, and the driver compares stamps with its own clock.
-        self.clock = ManualClock(SystemClock().now())
-        aws.follow(self.clock.monotonic)
-        for raw in scene.nodes:
-            node = msgspec.convert(raw, Node)
-            self.kube.nodes[node.metadata.name] = node
+        clock = ManualClock(SystemClock().now())
+        aws.follow(clock.monotonic)
+        super().__init__(
+            lbctl_aws.DRIVER,
+            kube=kube,
+            settings=chosen,
+            nodes=(),
+            cluster=Ours("demo", "demo"),
+            policy=policy,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        """Start a process; each Service that sends to pods has two of them."""
+        super().start()
+        self.kube.listeners.append(self._back_with_pods)
+        for one in self.kube.list_services():
+            self._back_with_pods(None, one)
+
+    def _back_with_pods(self, _old: Service | None, new: Service | None) -> None:
+        if new is not None and new.metadata.annotations.get(AWS + "nlb-target-type") == "ip":
+            self.controller.see_slice(None, ready_pods(new))
 
     @classmethod
     def begin(cls, aws: AwsWorld, topology: Any = "basic", **settings: Any) -> Cluster:
         """Seed the topology and start, without any Service."""
         cluster = cls(aws, aws.seed(topology), **settings)
-        cluster.start()
         cluster.settle()
         return cluster
-
-    def put_as(self, uid: str, wanted: Service) -> None:
-        """Store a Service with a given uid, as the API server has one that is older than we are."""
-        self.kube.overwrite(change(wanted, metadata=change(wanted.metadata, uid=uid)))
 
     def write_calls(self) -> list[str]:
         """The writing calls since the log was cleared."""
@@ -104,6 +132,25 @@ class Cluster(World):
             for name, one in state["subnets"].items()
         }
         return state
+
+
+def ready_pods(backed: Service, addresses: tuple[str, ...] = POD_ADDRESSES) -> EndpointSlice:
+    """The EndpointSlice of a Service with pods at these addresses, which listen on its target ports."""
+    meta = ObjectMeta(
+        name=f"{backed.metadata.name}-1",
+        namespace=backed.metadata.namespace,
+        labels={"kubernetes.io/service-name": backed.metadata.name},
+    )
+    endpoints = tuple(
+        Endpoint(
+            addresses=(address,),
+            conditions=EndpointConditions(ready=True),
+            target_ref=TargetRef(kind="Pod", name=f"pod-{address}", namespace=backed.metadata.namespace),
+        )
+        for address in addresses
+    )
+    ports = tuple(EndpointPort(name=port.name, port=int(port.target_port)) for port in backed.spec.ports)
+    return EndpointSlice(metadata=meta, endpoints=endpoints, ports=ports)
 
 
 def service(

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from lbctl.model.objects import NodeAddress
 from lbctl_azure import DRIVER
 from lbctl_azure.azure_json import read_cloud_config
-from lbctl_azure.connect import build
+from lbctl_azure.connect import Sovereign, connection
+from lbctl_azure.driver import AzureDriver
 from lbctl_azure.settings import Settings
+from lbctl_azure.sources import Source
 from tests.clouds.azure.client import StaticCredential
 from tests.clouds.azure.cloud import SUBSCRIPTION
 from tests.clouds.azure.limits import UNLIMITED, Limits
@@ -22,6 +24,7 @@ from tests.world import World, change, node
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from lbctl.driver import Setup
     from tests.clouds.azure.world import Node as Machine
 
 AZURE_JSON: Mapping[str, Any] = {
@@ -58,14 +61,18 @@ class Cluster(World):
         self.server = server
         self.azure = azure
         config = {**AZURE_JSON, **options.pop("config", {}), "resourceManagerEndpoint": server.url}
-        self.config, faults, _ = read_cloud_config(str(config))
+        self.config, faults, unknown = read_cloud_config(str(config))
         assert not faults, faults
         options.setdefault("settings", Settings())
         verify = options.pop("verify", True)
         options.setdefault("nodes", ())
-        info = replace(
-            DRIVER, connect=lambda setup: build(DRIVER, setup, self.config, StaticCredential(TOKEN), verify=verify)
-        )
+        source, cloud = Source(self.config, unknown), Sovereign(server.url, server.url)
+
+        def connect(setup: Setup) -> AzureDriver:
+            made = connection(setup, source, StaticCredential(TOKEN), cloud=cloud, verify=verify)
+            return AzureDriver(DRIVER, setup, made)
+
+        info = replace(DRIVER, connect=connect)
         super().__init__(info, **options)
 
     crashed = False

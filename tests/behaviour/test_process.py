@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
 import pytest
 
 from lbctl.clock import SystemClock
+from lbctl.driver import DriverInfo
 from lbctl.engine.process import Process
+from lbctl.kube.lease import micro_time
 from lbctl.sandbox.api import ApiServer
 from lbctl.settings import load
 from tests.bench.free_cloud import INFO
@@ -17,7 +20,7 @@ from tests.bench.free_cloud import INFO
 class Running:
     """A process in a thread."""
 
-    def __init__(self, api: ApiServer, folder: Path) -> None:
+    def __init__(self, api: ApiServer, folder: Path, info: DriverInfo = INFO) -> None:
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig())
         flags = {
@@ -27,7 +30,7 @@ class Running:
             "accounts.free.settings.file": str(folder / "state"),
         }
         settings = load(file=None, environ={}, flags=flags).settings
-        self.process = Process(settings, clock=SystemClock(), find=lambda _name: INFO)
+        self.process = Process(settings, clock=SystemClock(), find=lambda _name: info)
         self.thread = threading.Thread(target=self.process.run)
         self.thread.start()
 
@@ -111,7 +114,72 @@ def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
             assert b"lbctl_build_info" in reply.read()
     finally:
         running.stop()
-    (lease,) = [
-        one for one in api.store.objects("coordination.k8s.io/v1", "Lease") if one["metadata"]["name"] == "lbctl"
-    ]
-    assert lease["spec"].get("holderIdentity", "") == ""
+    assert lease_named(api, "lbctl")["spec"].get("holderIdentity", "") == ""
+
+
+def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
+    """As client-go tells them, with the identity, so that `kubectl describe lease` shows who led and until when."""
+    running = Running(api, tmp_path)
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+    finally:
+        running.stop()
+    events = [e for e in api.store.objects("v1", "Event", "kube-system") if e["reason"] == "LeaderElection"]
+    assert {event["involvedObject"]["name"] for event in events} == {"lbctl"}
+    said = sorted(event["message"].partition(" ")[2] for event in events)
+    assert said == ["became leader", "stopped leading"]
+
+
+def locker(holder: str) -> dict:
+    """The Lease by which the writers of the cloud's shared objects take turns."""
+    spec = {"leaseDurationSeconds": 900, "holderIdentity": holder, "renewTime": micro_time(SystemClock().now())}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "locker", "namespace": "kube-system"},
+        "spec": spec,
+    }
+
+
+@pytest.mark.spec("AZ-092")
+def test_the_cloud_is_written_only_in_our_turn(api, tmp_path):
+    """The Lease is taken before the first write and free again when the Service is served."""
+    api.store.seed([locker("")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, write_lease="kube-system/locker"))
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+        running.until(lambda: lease_named(api, "locker")["spec"].get("holderIdentity", "") == "")
+        assert lease_named(api, "locker")["spec"]["acquireTime"]
+    finally:
+        running.stop()
+
+
+@pytest.mark.spec("AZ-092")
+def test_out_of_turn_a_service_waits_and_says_for_whom(api, tmp_path):
+    """Nothing is written in the cloud, and the condition names the holder."""
+    api.store.seed([locker("resource-provider")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, write_lease="kube-system/locker"))
+    try:
+        running.until(lambda: "resource-provider" in str(web(api)["status"].get("conditions")))
+        assert running.writes == 0
+    finally:
+        running.stop()
+
+
+def test_another_controller_that_runs_is_warned_of(api, tmp_path, caplog):
+    """A live Lease of the cloud's own controller: the log names its holder and what to turn off, and work goes on."""
+    api.store.seed([locker("its-pod_1")])
+    running = Running(api, tmp_path, dataclasses.replace(INFO, controller_leases=("kube-system/locker",)))
+    try:
+        running.until(lambda: web(api)["status"]["loadBalancer"].get("ingress"))
+    finally:
+        running.stop()
+    (warning,) = [record.message for record in caplog.records if "another controller" in record.message]
+    assert "its-pod_1 holds the Lease kube-system/locker" in warning
+    assert "-service-lb-controller" in warning
+
+
+def lease_named(api: ApiServer, name: str) -> dict:
+    """A Lease as it is stored."""
+    leases = api.store.objects("coordination.k8s.io/v1", "Lease")
+    return next(one for one in leases if one["metadata"]["name"] == name)

@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.server import CloudStackServer
-from tests.clouds.cloudstack.topology import add_machine, add_network, add_pool, add_tier
+from tests.clouds.cloudstack.topology import add_machine, add_network, add_pool, add_shared, add_tier
 from tests.cloudstack.stage import Stage
 from tests.world import change, node, service
 
-MODES = {"isolated": add_network, "vpc": add_tier}
+MODES = {"isolated": add_network, "vpc": add_tier, "shared": add_shared}
 JOB_SECONDS = 0.1
 LONG = 120.0
 

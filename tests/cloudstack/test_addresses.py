@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
-from tests.clouds.cloudstack.topology import add_address, picture, served
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, picture, served
 from tests.cloudstack.stage import Stage
-from tests.world import service
+from tests.world import change, service
 
 ADDRESS = "service.beta.kubernetes.io/cloudstack-load-balancer-address"
+ID = "service.beta.kubernetes.io/cloudstack-load-balancer-id"
 KEEP = "service.beta.kubernetes.io/cloudstack-load-balancer-keep-ip"
 ASSOCIATED = "service.beta.kubernetes.io/cloudstack-load-balancer-ip-associated-by-controller"
 
@@ -61,17 +62,17 @@ def test_an_unknown_address_is_refused_and_nothing_is_torn_down(stage: Stage):
 
 @pytest.mark.spec("CS-026")
 def test_a_new_address_serves_before_the_old_one_goes(stage: Stage):
-    """While a Service moves to the address that it names, one of the two always serves; then the old one is free."""
+    """While a Service moves to the address that it names, the published one always serves; then the old one is free."""
     stage.apply(service())
     (old,) = stage.addresses()
-    calls = stage.cloud.faults.calls
-    stage.edit("web", load_balancer_ip="203.0.113.16")
-    stage.settle(60)
+    live = stage.live()
+    stage.kube.put(change(live, spec=change(live.spec, load_balancer_ip="203.0.113.16")))
+    for _ in range(60):
+        stage.settle(1)
+        assert served(stage.cloud, old) or served(stage.cloud, "203.0.113.16")
+        assert served(stage.cloud, stage.addresses()[0]).keys() == {80}
     assert stage.addresses() == ["203.0.113.16"]
     assert state(stage, old) == "Free"
-    names = [name for name, _ in calls]
-    last_assign = len(names) - 1 - names[::-1].index("assignToLoadBalancerRule")
-    assert names.index("disassociateIpAddress") > last_assign
     assert stage.plans() == []
 
 
@@ -124,6 +125,67 @@ def test_a_foreign_rule_in_the_way_is_named_and_left_alone(stage: Stage):
     assert stage.condition().reason == "InvalidService"
     assert "shop-frontend" in stage.condition().message
     assert picture(stage.cloud)["rules"] == before["rules"]
+
+
+def overtake(stage: Stage, address_id: str, *ports: int) -> None:
+    """Somebody makes rules on an address of ours."""
+    for port in ports:
+        rule = Rule(stage.cloud.new_id(), f"theirs-{port}", address_id, stage.network.id, port, 1, "source", "tcp")
+        stage.cloud.rules[rule.id] = rule
+
+
+@pytest.mark.spec("CS-066")
+@pytest.mark.parametrize("tags", [True, False], ids=["tags", "no-tags"])
+def test_a_chosen_address_on_which_somebody_is_faster_is_given_up_once(serve, tags):
+    """Another address is taken, once; what somebody has on the first one stays, and nothing of ours is left there."""
+    stage = Stage(serve(), options={"tags": tags})
+    taken: list[str] = []
+    associated = stage.cloud.jobs.submit
+
+    def submit(job_id, command, **job):
+        done = associated(job_id, command, **job)
+        fresh = [a for a in stage.cloud.addresses.values() if a.state == "Allocating" and a.id not in taken]
+        for address in fresh if len(taken) < stolen else ():
+            taken.append(address.id)
+            overtake(stage, address.id, 80)
+        return done
+
+    stage.cloud.jobs.submit = submit
+    stolen = 1
+    stage.apply(service(ports=(80, 443)))
+    stage.settle(120)
+    (ip,) = stage.addresses()
+    assert served(stage.cloud, ip).keys() == {80, 443}
+    (first,) = (stage.cloud.addresses[key] for key in taken)
+    assert first.ip != ip
+    assert (first.state, first.tags) == ("Allocated", {})
+    assert [r.name for r in stage.cloud.rules_of(first.id)] == ["theirs-80"]
+    stage.crash()
+    stage.settle(60)
+    assert stage.addresses() == [ip]
+    assert stage.plans() == []
+    stolen = 3
+    stage.apply(service("unlucky", ports=(80,)))
+    stage.settle(120)
+    assert stage.condition("unlucky").reason == "InvalidService"
+    assert "theirs-80" in stage.condition("unlucky").message
+    assert len(taken) == 3
+    assert not stage.bugs
+
+
+def test_an_address_may_be_named_by_its_id(stage: Stage):
+    """The public address with the id of upstream's proposed annotation serves, and stays allocated in the end."""
+    mine = add_address(stage.cloud, "203.0.113.60", state="Allocated", network_id=stage.network.id)
+    stage.apply(service(annotations={ID: mine.id}))
+    assert stage.addresses() == ["203.0.113.60"]
+    stage.crash()
+    stage.settle()
+    assert stage.plans() == []
+    stage.delete("web")
+    assert not stage.exists()
+    assert (mine.state, stage.cloud.rules_of(mine.id)) == ("Allocated", [])
+    stage.apply(service("lost", annotations={ID: "00000000-0000-4000-8000-00000000dead"}))
+    assert "no public address of the account has the id" in stage.condition("lost").message
 
 
 def _foreign_rule(stage: Stage, address: str) -> None:
@@ -182,7 +244,11 @@ def test_source_nat_is_served_and_never_released_and_static_nat_is_refused(stage
 
 @pytest.mark.spec("CS-022")
 def test_port_53_of_a_source_nat_address_is_refused(stage: Stage):
-    """Port 53 of the address where the network's DNS listens is refused before any write."""
+    """Port 53 of the address where the network's DNS listens is refused before any write, to the first Service too."""
+    stage.apply(service("first", ports=(53,), load_balancer_ip="203.0.113.2"))
+    assert "53" in stage.condition("first").message
+    assert stage.cloud.faults.writes == 0
+    stage.delete("first")
     stage.apply(service(ports=(80,), load_balancer_ip="203.0.113.2"))
     writes = stage.cloud.faults.writes
     stage.apply(service("dns", ports=(53,), load_balancer_ip="203.0.113.2"))
@@ -208,10 +274,26 @@ def test_a_users_address_stays_after_its_name_was_cleared(stage: Stage):
 @pytest.mark.spec("CS-065")
 def test_an_exhausted_limit_is_named(stage: Stage):
     """At the account's limit of addresses the Service says so, and is served once there is room."""
-    stage.cloud.address_limit = 2
+    stage.cloud.address_limit = BYSTANDING_ADDRESSES
     stage.apply(service())
     assert stage.condition().reason == "QuotaExceeded"
     stage.cloud.address_limit = 10
+    stage.settle(700)
+    assert stage.condition().reason == "Ready"
+
+
+@pytest.mark.spec("CS-065")
+def test_a_zone_without_free_addresses_is_named(stage: Stage):
+    """When nothing is free the Service says so once, and is served once something is."""
+    for address in stage.cloud.addresses.values():
+        address.account = "somebody" if address.state == "Free" else address.account
+        address.state = "Allocated"
+    stage.apply(service())
+    assert stage.condition().reason == "QuotaExceeded"
+    assert "free public IP" in stage.condition().message
+    stage.settle(200)
+    assert stage.cloud.faults.counts()["associateIpAddress"] == 1
+    next(a for a in stage.cloud.addresses.values() if a.ip == "203.0.113.11").state = "Free"
     stage.settle(700)
     assert stage.condition().reason == "Ready"
 

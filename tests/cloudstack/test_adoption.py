@@ -6,9 +6,17 @@ import pytest
 
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.objects import Rule
-from tests.clouds.cloudstack.topology import add_network, add_tier, picture, served
-from tests.clouds.cloudstack.upstream import provision
+from tests.clouds.cloudstack.topology import (
+    BYSTANDING_REASONS,
+    BYSTANDING_RULES,
+    add_network,
+    add_tier,
+    picture,
+    served,
+)
+from tests.clouds.cloudstack.upstream import Wish, mutations, provision
 from tests.cloudstack.stage import Stage
+from tests.cloudstack.test_wishes import PROXY, SOURCES
 from tests.world import change, service
 
 UID = "00000001-0000-4000-8000-000000000000"
@@ -33,7 +41,7 @@ def adopt(serve, release="4.22", make=add_network, wanted=None, **options):
     return stage, before
 
 
-@pytest.mark.spec("CS-003", "CS-074", "CS-013")
+@pytest.mark.spec("CS-003", "CS-074", "CS-013", "CS-058")
 @pytest.mark.parametrize("release", ["4.18", "4.22"])
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("cidrs", ["", "0.0.0.0/0"], ids=["made-by-1.1", "made-by-1.2"])
@@ -68,7 +76,7 @@ def test_a_rule_that_only_mentions_the_balancer_is_not_taken(serve):
     stage.settle(700)
     stage.delete("web")
     assert not stage.exists()
-    assert {r.name for r in stage.cloud.rules.values()} == {"shop-frontend", f"copy-of-{balancer}-tcp-80", "mentions"}
+    assert {r.name for r in stage.cloud.rules.values()} == BYSTANDING_RULES | {f"copy-of-{balancer}-tcp-80", "mentions"}
 
 
 @pytest.mark.spec("CS-041")
@@ -78,9 +86,9 @@ def test_an_adopted_balancer_leaves_nothing(serve, make):
     stage, _ = adopt(serve, make=make)
     stage.delete("web")
     assert not stage.exists()
-    assert {r.name for r in stage.cloud.rules.values()} == {"shop-frontend"}
+    assert {r.name for r in stage.cloud.rules.values()} == BYSTANDING_RULES
     assert [a.state for a in stage.cloud.addresses.values() if a.ip == "203.0.113.50"] == ["Free"]
-    assert {i.reason for i in stage.cloud.acl_items.values()} <= {"ssh"}
+    assert {i.reason for i in stage.cloud.acl_items.values()} <= BYSTANDING_REASONS
 
 
 @pytest.mark.spec("CS-018")
@@ -124,3 +132,74 @@ def test_an_adopted_rule_changes_its_protocol_and_sources_at_once(serve):
         assert served(stage.cloud, "203.0.113.50")[port]["protocol"] == "tcp-proxy"
         assert served(stage.cloud, "203.0.113.50")[port]["admits"] == ["192.0.2.0/24"]
     assert stage.plans() == []
+
+
+def upstream_would_do(stage, **wish):
+    """The writes of upstream's controller, were it to take over now."""
+    hosts = frozenset(stage.machine_ids("n1", "n2"))
+    return mutations(stage.cloud, stage.network, Wish(UID, ((80, 30080), (443, 30443)), hosts, **wish))
+
+
+def test_upstreams_own_balancer_is_left_alone_by_itself(serve):
+    """The emulator changes nothing of what it made, and notices each thing that is not as it would make it."""
+    stage, _ = adopt(serve)
+    assert upstream_would_do(stage) == []
+    assert upstream_would_do(stage, algorithm="source") == ["updateLoadBalancerRule"] * 2
+    assert upstream_would_do(stage, protocol="tcp-proxy").count("createLoadBalancerRule") == 2
+    assert upstream_would_do(stage, ranges=("10.0.0.0/8",)) == ["createFirewallRule", "deleteFirewallRule"] * 2
+    assert set(mutations(stage.cloud, stage.network, Wish(UID, ((80, 30080),), frozenset()))) == {
+        "deleteLoadBalancerRule",
+        "removeFromLoadBalancerRule",
+    }
+
+
+WISHES = {
+    "plain": ({}, {}, {}),
+    "affinity": ({"session_affinity": "ClientIP"}, {}, {"algorithm": "source"}),
+    "proxy": ({}, {PROXY: "true"}, {"protocol": "tcp-proxy"}),
+    "one-source": ({}, {SOURCES: "10.0.0.0/8"}, {"cidrs": ("10.0.0.0/8",)}),
+    "two-sources": ({}, {SOURCES: "10.0.0.0/8,192.0.2.0/24"}, {"cidrs": ("10.0.0.0/8", "192.0.2.0/24")}),
+    "ranges": (
+        {"load_balancer_source_ranges": ("10.0.0.0/8", "192.0.2.0/24")},
+        {},
+        {"ranges": ("10.0.0.0/8", "192.0.2.0/24")},
+    ),
+    "named": ({"load_balancer_ip": "203.0.113.14"}, {}, {}),
+}
+
+
+@pytest.mark.spec("CS-075")
+@pytest.mark.parametrize("name", WISHES)
+@pytest.mark.parametrize(
+    ("release", "make"),
+    [("4.22", add_network), *(("4.18", make) for make in NETWORKS.values())],
+    ids=["4.22-isolated", *(f"4.18-{name}" for name in NETWORKS)],
+)
+def test_going_back_to_upstream_changes_nothing(serve, release, name, make):
+    """Upstream's controller finds every balancer of ours as it would have made it, on old servers and new."""
+    if name == "ranges" and make is NETWORKS["vpc-default"]:
+        make = add_tier  # behind default_allow the ranges are the rule's own, which upstream would drop
+    cloud = Cloud(release)
+    stage = Stage(serve(cloud), make(cloud))
+    spec, annotations, wish = WISHES[name]
+    stage.apply(service(ports=(80, 443), annotations=annotations, **spec))
+    assert stage.condition().reason == "Ready"
+    assert upstream_would_do(stage, **wish) == []
+
+
+@pytest.mark.spec("CS-075")
+def test_going_back_after_changes_costs_only_what_was_widened_without_a_gap(serve):
+    """Updates and toggles leave what upstream keeps; of ranges that were added later it makes one firewall rule."""
+    stage = Stage(serve())
+    stage.apply(service(ports=(80, 443), annotations={SOURCES: "10.0.0.0/8"}))
+    stage.annotate("web", stage.live().metadata.annotations | {SOURCES: "10.0.0.0/9", PROXY: "true"})
+    stage.edit("web", session_affinity="ClientIP")
+    stage.settle(120)
+    wish = {"cidrs": ("10.0.0.0/9",), "protocol": "tcp-proxy", "algorithm": "source"}
+    assert upstream_would_do(stage, **wish) == []
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8",))
+    stage.settle(120)
+    assert upstream_would_do(stage, **wish, ranges=("10.0.0.0/8",)) == []
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
+    folded = ["createFirewallRule", "deleteFirewallRule", "deleteFirewallRule"]
+    assert upstream_would_do(stage, **wish, ranges=("10.0.0.0/8", "192.0.2.0/24")) == folded * 2

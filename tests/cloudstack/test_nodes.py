@@ -78,7 +78,7 @@ def test_no_node_at_all_removes_no_member(stage: Stage):
 def test_members_that_somebody_took_out_are_put_back(stage: Stage):
     """A member removed by hand is back after the drift repair, without a conflict."""
     stage.apply(service())
-    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
+    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
     rule.members.pop()
     stage.settle(4000)
     assert sorted(rule.members) == stage.machine_ids("n1", "n2")
@@ -89,7 +89,7 @@ def test_members_that_somebody_took_out_are_put_back(stage: Stage):
 def test_a_member_that_is_mapped_already_is_a_success(stage: Stage):
     """Assigning what somebody has just assigned fails on the server; a new look finds all as wanted."""
     stage.apply(service())
-    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
+    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
     machine = add_machine(stage.cloud, "n3", stage.network)
     rule.members.append(machine.id)
     stage.see_node(node("n3"))

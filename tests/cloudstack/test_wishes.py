@@ -6,7 +6,7 @@ import pytest
 
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.objects import Firewall
-from tests.clouds.cloudstack.topology import ISOLATED, add_network, add_tier, picture, served
+from tests.clouds.cloudstack.topology import BYSTANDING_REASONS, ISOLATED, add_network, add_tier, picture, served
 from tests.cloudstack.stage import Stage
 from tests.world import change, service
 
@@ -14,6 +14,9 @@ UPSTREAM = "service.beta.kubernetes.io/cloudstack-load-balancer-"
 PROXY, HOSTNAME, SOURCES = f"{UPSTREAM}proxy-protocol", f"{UPSTREAM}hostname", f"{UPSTREAM}source-cidrs"
 STICKINESS = "lbctl.io/cloudstack-stickiness"
 HEALTH = "lbctl.io/cloudstack-health-check-path"
+TIMEOUT = "lbctl.io/cloudstack-timeout"
+METHOD, PARAMETERS = f"{UPSTREAM}stickiness-method-name", f"{UPSTREAM}stickiness-method-param"
+BOTH = ("TCP", "UDP")
 
 
 def with_udp(port: int = 80):
@@ -25,7 +28,8 @@ def with_udp(port: int = 80):
 
 def annotate(stage: Stage, **changes: str | None) -> None:
     """Change annotations, keeping what the controller wrote."""
-    names = {"proxy": PROXY, "hostname": HOSTNAME, "sources": SOURCES, "stickiness": STICKINESS}
+    names = {"proxy": PROXY, "hostname": HOSTNAME, "sources": SOURCES, "stickiness": STICKINESS, "timeout": TIMEOUT}
+    names |= {"method": METHOD, "parameters": PARAMETERS}
     merged = stage.live().metadata.annotations | {names[name]: value for name, value in changes.items()}
     stage.annotate("web", {key: value for key, value in merged.items() if value is not None})
     stage.settle(120)
@@ -33,7 +37,7 @@ def annotate(stage: Stage, **changes: str | None) -> None:
 
 @pytest.mark.spec("CS-006", "CS-017")
 def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
-    """ClientIP means `source`, by one update of the living rule."""
+    """ClientIP means `source`, by one update of the living rule; an affinity that is unknown is refused."""
     stage.apply(service())
     stage.cloud.faults.clear()
     stage.edit("web", session_affinity="ClientIP")
@@ -41,24 +45,53 @@ def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
     assert stage.cloud.faults.counts() == {"updateLoadBalancerRule": 1}
     stage.edit("web", session_affinity="None")
     assert stage.served()[80]["algorithm"] == "roundrobin"
+    stage.edit("web", session_affinity="Cookie")
+    assert "sessionAffinity" in stage.condition().message
+    assert stage.served()[80]["algorithm"] == "roundrobin"
 
 
 @pytest.mark.spec("CS-007", "CS-008", "CS-009", "CS-002")
-def test_the_proxy_protocol_is_toggled_without_wedging(stage: Stage):
-    """Both ways the new protocol is served without a conflict, under upstream's name.
-
-    At most 4 writes; one more once the firewall rule's id is known, as whether it goes with its rule then is not.
-    """
+def test_the_proxy_protocol_is_toggled_without_wedging(serve):
+    """Again and again the new protocol is served under upstream's name, by at most 4 writes and without a conflict."""
+    codes: list[str] = []
+    stage = Stage(serve(), record=lambda _command, code, _seconds: codes.append(code))
     stage.apply(service())
-    for value, protocol, most in (("true", "tcp-proxy", 4), ("false", "tcp", 5)):
+    for value, protocol in (("true", "tcp-proxy"), ("false", "tcp"), ("true", "tcp-proxy")):
+        stage.settle(1300)
         stage.cloud.faults.clear()
         annotate(stage, proxy=value)
         assert stage.served()[80]["protocol"] == protocol
         assert stage.served()[80]["admits"] == ["0.0.0.0/0"]
-        assert stage.cloud.faults.writes <= most, stage.cloud.faults.counts()
-        (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a0"))
+        assert stage.cloud.faults.writes <= 4, stage.cloud.faults.counts()
+        (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
         assert rule.name == f"a0000000100004000800000000000000-{protocol}-80"
         assert stage.plans() == []
+    assert set(codes) == {"ok"}
+    assert not stage.bugs
+
+
+@pytest.mark.spec("CS-008")
+@pytest.mark.parametrize("ranges", [("10.0.0.0/8",), ()], ids=["narrow", "narrow-and-wide-again"])
+def test_a_toggle_leaves_a_firewall_rule_alone_that_stands_by_itself(serve, ranges):
+    """Where the sources were changed since, the firewall rule outlives the toggle: 4 writes, and no conflict."""
+    codes: list[str] = []
+    stage = Stage(serve(), record=lambda _command, code, _seconds: codes.append(code))
+    stage.apply(service())
+    stage.settle(1300)
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8",))
+    stage.edit("web", load_balancer_source_ranges=ranges)
+    stage.settle(1300)
+    kept = {f.id for f in stage.cloud.firewalls.values() if f.start == 80}
+    stage.crash()
+    stage.settle()
+    stage.cloud.faults.clear()
+    annotate(stage, proxy="true")
+    assert stage.served()[80]["protocol"] == "tcp-proxy"
+    assert stage.served()[80]["admits"] == list(ranges or ("0.0.0.0/0",))
+    assert {f.id for f in stage.cloud.firewalls.values() if f.start == 80} == kept
+    assert stage.cloud.faults.writes <= 4, stage.cloud.faults.counts()
+    assert stage.plans() == []
+    assert set(codes) == {"ok"}
 
 
 @pytest.mark.spec("CS-007")
@@ -92,7 +125,7 @@ def test_sources_that_are_none_are_refused_before_any_write(stage: Stage, text):
     assert stage.cloud.faults.writes == 0
 
 
-@pytest.mark.spec("CS-015", "CS-014", "CS-016")
+@pytest.mark.spec("CS-015", "CS-014")
 @pytest.mark.parametrize(
     ("release", "changed"), [("4.22", "updateLoadBalancerRule"), ("4.18", "createLoadBalancerRule")]
 )
@@ -100,13 +133,28 @@ def test_the_rules_own_sources_change_as_the_server_can(serve, release, changed)
     """One CIDR is updated in place by 4.22 and takes a new rule before; a second pass changes nothing."""
     stage = Stage(serve(Cloud(release)))
     stage.apply(service())
-    assert "cidrlist" not in next(p for name, p in stage.cloud.faults.calls if name == "createLoadBalancerRule")
     stage.cloud.faults.clear()
     annotate(stage, sources="10.0.0.0/8")
     assert stage.served()[80]["sources"] == "10.0.0.0/8"
     assert stage.cloud.faults.counts()[changed] == 1
     annotate(stage, sources="10.0.0.0/8,192.0.2.0/24")
     assert stage.served()[80]["sources"] == "10.0.0.0/8 192.0.2.0/24"
+    assert stage.plans() == []
+    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
+    rule.cidrs = "192.0.2.0/24,10.0.0.0/8"
+    assert stage.plans() == []
+    assert not stage.bugs
+
+
+@pytest.mark.spec("CS-016")
+@pytest.mark.parametrize(("release", "sent"), [("4.17", None), ("4.18", "0.0.0.0/0")])
+def test_everybody_is_written_down_only_where_rules_have_sources(serve, release, sent):
+    """Before 4.18, whose rules have none, no sources are sent; from then on the explicit list that upstream wants."""
+    stage = Stage(serve(Cloud(release)))
+    stage.apply(service())
+    (made,) = (parameters for name, parameters in stage.cloud.faults.calls if name == "createLoadBalancerRule")
+    assert made.get("cidrlist") == sent
+    assert stage.served()[80]["admits"] == ["0.0.0.0/0"]
     assert stage.plans() == []
     assert not stage.bugs
 
@@ -117,7 +165,11 @@ def test_source_ranges_are_firewall_rules_and_widen_without_a_gap(stage: Stage):
     stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",)))
     assert stage.served()[80]["admits"] == ["10.0.0.0/8"]
     stage.cloud.faults.clear()
-    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
+    live = stage.live()
+    stage.kube.put(change(live, spec=change(live.spec, load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))))
+    for _ in range(20):
+        stage.settle(1)
+        assert "10.0.0.0/8" in stage.served()[80]["admits"]
     assert stage.served()[80]["admits"] == ["10.0.0.0/8", "192.0.2.0/24"]
     assert stage.cloud.faults.counts() == {"createFirewallRule": 1}
     stage.edit("web", load_balancer_source_ranges=("192.0.2.0/24",))
@@ -155,7 +207,7 @@ def test_a_tier_gets_narrow_acl_entries(serve):
     assert stage.served()[80]["admits"] == ["10.0.0.0/8", "192.0.2.0/24"]
     assert stage.plans() == []
     stage.delete("web")
-    assert {i.reason for i in cloud.acl_items.values()} == {"ssh"}
+    assert {i.reason for i in cloud.acl_items.values()} == BYSTANDING_REASONS
     assert not stage.bugs
 
 
@@ -219,13 +271,68 @@ def test_udp_is_served_where_the_provider_can(serve):
     assert stage.plans() == []
 
 
+def with_both(*numbers: int, name: str = "web", **spec):
+    """A Service with TCP and UDP on each of these ports."""
+    wanted = service(name, ports=numbers, **spec)
+    both = [change(p, protocol=protocol, name=f"{p.name}-{protocol}") for p in wanted.spec.ports for protocol in BOTH]
+    return change(wanted, spec=change(wanted.spec, ports=tuple(both)))
+
+
 @pytest.mark.spec("CS-020")
 def test_tcp_and_udp_on_one_port_are_refused(stage: Stage):
     """One port carries one rule: two protocols on it are refused with both named, without a call."""
-    wanted = service(ports=(53,))
-    both = (*wanted.spec.ports, change(wanted.spec.ports[0], protocol="UDP", name="u"))
-    stage.apply(change(wanted, spec=change(wanted.spec, ports=both)))
+    stage.apply(with_both(53))
     assert "53/TCP and 53/UDP" in stage.condition().message
+    assert stage.cloud.faults.writes == 0
+
+
+@pytest.mark.spec("CS-020")
+def test_with_split_ips_the_udp_ports_get_a_second_address(serve):
+    """Two addresses are published, each serves its half, both survive a restart, and both are free in the end."""
+    cloud = Cloud()
+    network = add_network(cloud, services=ISOLATED | {"Lb": "Netscaler"})
+    stage = Stage(serve(cloud), network, options={"split_ips": True})
+    before = picture(cloud)
+    stage.apply(with_both(53, 5000))
+    stage.settle(60)
+    addresses = stage.addresses()
+    halves = [{port: s["protocol"] for port, s in served(cloud, ip).items()} for ip in addresses]
+    assert sorted(halves, key=str) == [{53: "tcp", 5000: "tcp"}, {53: "udp", 5000: "udp"}]
+    cloud.faults.clear()
+    stage.crash()
+    stage.settle(60)
+    assert stage.addresses() == addresses
+    assert stage.plans() == []
+    assert cloud.faults.writes == 0
+    stage.delete("web")
+    stage.settle(60)
+    assert not stage.exists()
+    assert picture(cloud) == before
+    assert not stage.bugs
+
+
+def test_a_second_address_goes_when_it_is_not_needed_any_more(serve):
+    """Without the TCP port the UDP port moves to the one address: the old one serves until then, and is free after."""
+    cloud = Cloud()
+    network = add_network(cloud, services=ISOLATED | {"Lb": "Netscaler"})
+    stage = Stage(serve(cloud), network, options={"split_ips": True})
+    stage.apply(with_both(53))
+    stage.settle(60)
+    tcp, udp = sorted(stage.addresses(), key=lambda ip: served(cloud, ip)[53]["protocol"])
+    stage.edit("web", ports=with_udp(53).spec.ports)
+    stage.settle(120)
+    assert stage.addresses() == [tcp]
+    assert served(cloud, tcp)[53]["protocol"] == "udp"
+    assert [a.state for a in cloud.addresses.values() if a.ip == udp] == ["Free"]
+    assert stage.plans() == []
+    assert not stage.bugs
+
+
+def test_split_ips_do_not_help_where_the_router_refuses_udp(serve):
+    """On a virtual router neither half is made."""
+    stage = Stage(serve(), options={"split_ips": True})
+    stage.apply(with_both(53))
+    assert "balances no UDP" in stage.condition().message
     assert stage.cloud.faults.writes == 0
 
 
@@ -253,6 +360,42 @@ def test_stickiness_comes_changes_and_goes(stage: Stage):
     annotate(stage, stickiness=None)
     assert stage.served()[80]["stickiness"] is None
     assert stage.plans() == []
+
+
+def test_upstreams_stickiness_keys_mean_what_they_mean_there(stage: Stage):
+    """A cookie goes on ports of HTTP alone, whatever the case of its name; sources on every TCP port."""
+    wanted = service(ports=(80, 443))
+    http = tuple(change(p, app_protocol="http" if p.port == 80 else "https") for p in wanted.spec.ports)
+    given = {METHOD: "lbcookie", PARAMETERS: "cookie-name=SERVERID,nocache=true"}
+    stage.apply(change(service(ports=(80, 443), annotations=given), spec=change(wanted.spec, ports=http)))
+    assert {port: s["stickiness"] for port, s in stage.served().items()} == {80: "LbCookie", 443: None}
+    policies = [rule.stickiness["params"] for rule in stage.cloud.rules.values() if rule.stickiness]
+    assert policies == [{"cookie-name": "SERVERID", "nocache": "true"}]
+    annotate(stage, method="SourceBased", parameters="tablesize=200k,expire=30m")
+    assert {port: s["stickiness"] for port, s in stage.served().items()} == {80: "SourceBased", 443: "SourceBased"}
+    annotate(stage, method="LbCookie", parameters=None)
+    stage.edit("web", ports=wanted.spec.ports)
+    assert "appProtocol" in stage.condition().message
+    assert stage.served().keys() == {80, 443}
+    assert stage.plans() == []
+
+
+def test_idle_timeouts_where_the_servers_rules_have_them(serve):
+    """Seconds come, change in place and go with a new rule; without such a parameter the wish is refused."""
+    stage = Stage(serve(Cloud("next")))
+    stage.apply(service(annotations={TIMEOUT: "90"}))
+    assert stage.served()[80]["timeout"] == 90_000
+    stage.cloud.faults.clear()
+    annotate(stage, timeout="120")
+    assert stage.served()[80]["timeout"] == 120_000
+    assert stage.cloud.faults.counts() == {"updateLoadBalancerRule": 1}
+    annotate(stage, timeout=None)
+    assert stage.served()[80]["timeout"] == 0
+    assert stage.plans() == []
+    old = Stage(serve(Cloud("4.22")))
+    old.apply(service(annotations={TIMEOUT: "90"}))
+    assert "idle timeout" in old.condition().message
+    assert old.cloud.faults.writes == 0
 
 
 def test_health_check_paths_where_the_provider_has_them(serve):
@@ -293,6 +436,7 @@ def test_ipv6_is_refused_and_dual_stack_served_on_ipv4(stage: Stage):
     assert stage.condition("six").reason == "InvalidService"
     assert stage.condition("both").reason == "InvalidService"
     assert stage.condition("any").reason == "Ready"
+    assert "LimitedByDriver" in stage.reasons("any")
 
 
 @pytest.mark.spec("CS-078")

@@ -15,8 +15,10 @@ import pytest
 
 from lbctl.annotations import Annotation
 from lbctl.driver import DriverInfo
+from lbctl.engine.assembly import claim_rules
 from lbctl.model.capabilities import Capabilities
 from lbctl.registry import find_provider, known_providers
+from lbctl.settings import AccountSettings, Settings
 from tests.clouds.memory import MemoryCloud
 from tests.clouds.memory import info as memory
 
@@ -51,11 +53,26 @@ def test_importing_a_driver_loads_no_sdk(name):
     assert loaded == set()
 
 
+def test_a_driver_serves_its_classes_alone_and_beside_all_others():
+    """No class is claimed twice: not by one driver, and not by two."""
+    infos = {name: find_provider(name) for name in known_providers()}
+    for chosen in (*({name: info} for name, info in infos.items()), infos):
+        settings = Settings(accounts={name: AccountSettings(provider=name) for name in chosen})
+        classes = claim_rules(settings, chosen).classes
+        assert {f"lbctl.io/{name}": name for name in chosen}.items() <= classes.items()
+
+
 def test_scope_kinds_are_ranked_and_those_with_nodes_are_among_them(info):
     """The rank is the place in the list, so no kind may be there twice."""
     assert info.scope_kinds
     assert len(set(info.scope_kinds)) == len(info.scope_kinds)
     assert info.node_kinds <= set(info.scope_kinds)
+
+
+def test_the_classes_are_upstreams_own(info):
+    """The class `lbctl.io/NAME` is every driver's already, and one that is listed twice cannot be served."""
+    assert f"lbctl.io/{info.name}" not in info.classes
+    assert len(set(info.classes)) == len(info.classes)
 
 
 def test_every_annotation_describes_itself(info):
@@ -105,3 +122,12 @@ def test_settings_can_be_made_from_nothing_or_say_what_is_missing(info):
         assert isinstance(decode({}, info.settings, where="settings"), info.settings)
     with pytest.raises(InvalidSettings, match="nonsense"):
         decode({"nonsense": 1}, info.settings, where="settings")
+
+
+def test_config_faults_are_none_where_there_is_no_file(info):
+    """A driver whose settings name no file that exists finds nothing wrong with it."""
+    from lbctl.errors import InvalidSettings
+    from lbctl.settings import decode
+
+    with contextlib.suppress(InvalidSettings):
+        assert list(info.config_faults(decode({}, info.settings, where="settings"))) == []

@@ -7,7 +7,7 @@ import pytest
 from tests.gce.conftest import Build
 from tests.world import service
 
-INGRESS_UID = "kube-system/ingress-uid"
+INGRESS_UID = "configmaps/kube-system/ingress-uid"
 SAME = "extremely-long-name-that-has-a-different-ending-that-gets-"
 DUAL = {"ip_families": ("IPv4", "IPv6"), "ip_family_policy": "PreferDualStack"}
 LOCAL = {"external_traffic_policy": "Local"}
@@ -24,7 +24,7 @@ LOCAL = {"external_traffic_policy": "Local"}
 )
 def test_the_config_map_of_the_cluster_names_the_instance_group(build: Build, data: dict[str, str], group: str) -> None:
     """As upstream's controllers, which share the group with Ingress, have named it."""
-    world = build(ingress_uid=None, config_maps={INGRESS_UID: data})
+    world = build(ingress_uid=None, documents={INGRESS_UID: data})
     world.apply(service())
     assert set(world.objects("instanceGroups")) == {group}
 

@@ -25,7 +25,7 @@ def watching(*, version: str = "7", now: float = 1000.0) -> WatchProtocol:
     loaded.ask(now)
     loaded.on_open(now)
     assert loaded.on_bookmark(now, version, ends_list=True)
-    loaded.on_loaded()
+    loaded.on_loaded(now)
     return loaded
 
 
@@ -60,7 +60,7 @@ def test_a_refused_streamed_list_becomes_pages_for_good(code):
     assert asked.wait_seconds(2.0) == 0.0
     assert asked.ask(2.0).phase is Phase.LIST
     assert asked.on_page("5", "")
-    asked.on_loaded()
+    asked.on_loaded(0.0)
     asked.ask(3.0)
     asked.on_failure(3.0, EXPIRED)
     assert asked.ask(9.0).phase is Phase.LIST
@@ -127,7 +127,7 @@ def test_pages_follow_each_other():
     assert dict(asked.ask(0.0).query) == {"limit": "500", "continue": "next"}
     assert not asked.synced
     assert asked.on_page("9", "")
-    asked.on_loaded()
+    asked.on_loaded(0.0)
     assert asked.synced
     assert asked.ask(0.0).query["resourceVersion"] == "9"
 
@@ -142,7 +142,7 @@ def test_an_expired_continue_token_leads_to_one_full_list():
     asked.on_failure(0.0, EXPIRED)
     assert dict(asked.ask(5.0).query) == {}
     asked.on_page("12", "")
-    asked.on_loaded()
+    asked.on_loaded(0.0)
     asked.ask(6.0)
     asked.on_failure(6.0, EXPIRED)
     assert dict(asked.ask(20.0).query) == {"limit": "500"}
@@ -195,7 +195,7 @@ def test_silence_is_bounded_by_what_the_server_has_shown():
     by_pages = listing()
     by_pages.ask(0.0)
     by_pages.on_page("9", "")
-    by_pages.on_loaded()
+    by_pages.on_loaded(0.0)
     ask = by_pages.ask(0.0)
     assert ask.read_seconds == int(ask.query["timeoutSeconds"]) + 10
     streamed = watching()
@@ -292,3 +292,25 @@ def test_a_server_in_trouble_is_left_alone(error, seed):
         asked.on_failure(now, error)
         now += asked.wait_seconds(now)
     assert requests <= 18
+
+
+def test_the_servers_count_is_asked_for_once_an_hour():
+    """Where no selector keeps the server from counting; a difference makes the next request a new load."""
+    asked = watching(now=1000.0)
+    assert not asked.is_count_due(4599.0)
+    assert asked.is_count_due(4600.0)
+    asked.on_count(4600.0, differs=False)
+    assert not asked.is_count_due(4601.0)
+    assert asked.ask(4601.0).phase is Phase.WATCH
+    asked.on_count(8200.0, differs=True)
+    assert asked.ask(8201.0).phase is Phase.STREAM_LIST
+
+
+def test_a_narrowed_watch_is_never_counted():
+    """The server counts only what no selector narrows."""
+    asked = protocol(field_selector="spec.type=LoadBalancer")
+    asked.ask(0.0)
+    asked.on_open(0.0)
+    assert asked.on_bookmark(0.0, "7", ends_list=True)
+    asked.on_loaded(0.0)
+    assert not asked.is_count_due(10_000.0)

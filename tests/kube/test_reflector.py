@@ -98,6 +98,31 @@ def test_heartbeats_end_in_the_reflector(own, api):
         assert mirror.reflector.stats.unchanged == 5
 
 
+def test_news_that_gather_are_all_told_in_their_order(own, api):
+    """While the first of them is let lie for a moment, others come; none is lost and none overtakes another."""
+    nodes(api, "a")
+    with Mirror(own, NODE_RESOURCE) as mirror:
+        seen = mirror.sync()
+        seen.next()
+        for zone in range(20):
+            body = {"metadata": {"labels": {"zone": str(zone)}}}
+            own.send("patch", NODES.one("a"), body=body, content_type=MERGE_PATCH)
+        assert [seen.next()[1].metadata.labels["zone"] for _ in range(20)] == [str(zone) for zone in range(20)]
+
+
+def test_an_object_that_was_lost_is_found_by_the_servers_count(own, api):
+    """Whatever lost it: a store that holds fewer objects than the server counts is loaded again."""
+    nodes(api, "a", "b")
+    with Mirror(own, NODE_RESOURCE, figures=dataclasses.replace(QUICK, count_pause=0.0)) as mirror:
+        seen = mirror.sync()
+        assert {seen.next()[1].key, seen.next()[1].key} == {"a", "b"}
+        mirror.reflector.store.remove("b")
+        api.faults.drop_connections()
+        old, new = seen.next()
+        assert (old, new.key) == (None, "b")
+        assert mirror.reflector.stats.miscounts == 1
+
+
 @pytest.mark.spec("SC-082")
 def test_deletions_behind_an_expired_version_are_noticed(own, api):
     """Who was deleted while the watch was blind and the history was lost is told as gone."""

@@ -11,7 +11,7 @@ from lbctl.errors import InvalidSettings, KubeConflict, KubeDenied, KubeGone, Ku
 from lbctl.kube.access import Access
 from lbctl.kube.reads import Cluster
 from lbctl.kube.rest import Rest
-from lbctl.kube.target import NAMESPACES, NODES, SERVICES
+from lbctl.kube.target import NAMESPACES, NODES, SERVICES, Target
 from tests.kube.conftest import FINALIZER, connect, create_service, patch_service
 
 SECRET = "not-a-token-anybody-should-read"
@@ -39,12 +39,13 @@ def test_a_service_is_read_live(rest, namespace):
     assert Cluster(rest).get_service(namespace, "other") is None
 
 
-def test_a_config_map_is_read_live(own, api):
-    """Its data when it exists, None when it does not."""
-    seeded = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ids", "namespace": "kube-system"}}
-    api.store.seed([{**seeded, "data": {"uid": "abc"}}])
-    assert Cluster(own).get_config_map("kube-system/ids") == {"uid": "abc"}
-    assert Cluster(own).get_config_map("kube-system/other") is None
+@pytest.mark.parametrize(("resource", "stored"), [("secrets", "dmFsdWU="), ("configmaps", "value")])
+def test_a_document_is_read_as_text(rest, namespace, resource, stored):
+    """The entries of a Secret are decoded, those of a ConfigMap are as they are; a missing one is None."""
+    target = Target(resource=resource, namespace=namespace)
+    rest.send("create", target, body={"metadata": {"name": "cloud"}, "data": {"key": stored}})
+    assert Cluster(rest).get_document(f"{resource}/{namespace}/cloud") == {"key": "value"}
+    assert Cluster(rest).get_document(f"{resource}/{namespace}/other") is None
 
 
 def test_all_services_are_listed_whatever_their_type(own, api):

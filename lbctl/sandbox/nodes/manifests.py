@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "sandbox.lbctl.io"
 POD_LABEL = "sandbox.lbctl.io/workload"
+CONTAINER = "echo"
+IMAGE = "sandbox.lbctl.io/echo"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 Manifest = dict[str, Any]
 
@@ -91,7 +93,7 @@ def pod_manifest(pod: PodState) -> Manifest:
             "name": pod.name,
             "labels": {**dict(sorted(pod.labels)), POD_LABEL: pod.workload},
         },
-        "spec": {"nodeName": pod.node, "containers": [{"name": "echo", "image": "sandbox.lbctl.io/echo"}]},
+        "spec": {"nodeName": pod.node, "containers": [{"name": CONTAINER, "image": IMAGE}]},
         "status": pod_status(pod),
     }
 
@@ -104,6 +106,9 @@ def pod_status(pod: PodState) -> Manifest:
         "podIP": pod.address,
         "podIPs": [{"ip": pod.address}],
         "conditions": [{"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")],
+        "containerStatuses": [
+            {"name": CONTAINER, "image": IMAGE, "imageID": "", "ready": pod.ready, "restartCount": 0},
+        ],
     }
 
 

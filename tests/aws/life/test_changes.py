@@ -337,3 +337,24 @@ def test_a_health_check_changes_in_place(aws, mode):
     assert annotate(cluster, **values) == ["elbv2.ModifyTargetGroup"]
     assert set(cluster.target_groups()) == before
     assert not cluster.plans()
+
+
+@pytest.mark.parametrize("mode", ["nlb", "external"])
+def test_a_listener_never_forwards_to_a_group_without_its_targets(aws, mode):
+    """A port that needs a new target group has every node in it before the listener moves; the old group goes after."""
+    cluster = begin(aws, MODES[mode])
+    held = []
+
+    def look():
+        (balancer,) = cluster.balancers()
+        listener = cluster.listeners(balancer)[80]
+        arn = listener["DefaultActions"][0]["TargetGroupArn"]
+        (name,) = (name for name, one in cluster.target_groups().items() if one["TargetGroupArn"] == arn)
+        held.append((name, len(cluster.targets(name))))
+
+    aws.faults.look_around_writes(look)
+    cluster.edit("web", ports=service(node_ports={80: 31555}).spec.ports)
+    assert len({name for name, _ in held}) == 2
+    assert {count for _, count in held} == {len(cluster.kube.nodes)}
+    assert set(cluster.target_groups()) == {held[-1][0]}
+    assert not cluster.plans()

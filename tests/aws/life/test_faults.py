@@ -27,6 +27,18 @@ def test_a_lost_answer_makes_no_duplicate(aws, mode, operation):
     assert not cluster.bugs
 
 
+def test_an_answer_that_is_no_answer_of_aws_makes_no_duplicate(aws):
+    """A proxy's error page in place of a create's answer counts as a lost one, and the balancer is found."""
+    cluster = Cluster.begin(aws)
+    aws.faults.garble("elbv2:CreateLoadBalancer")
+    cluster.apply(service(annotations=NLB))
+    cluster.settle(300)
+    assert not aws.faults.pending()
+    assert not cluster.bugs
+    assert len(cluster.balancers()) == 1
+    assert not cluster.plans()
+
+
 THROTTLES = ["Throttling", "RequestLimitExceeded", "DependencyThrottle", "TooManyRequestsException", "SlowDown"]
 
 

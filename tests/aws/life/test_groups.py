@@ -3,7 +3,7 @@
 import pytest
 
 from lbctl_aws.annotations import AWS
-from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, Cluster, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, service
 
 CLASSIC_GROUP = "k8s-elb-"
 
@@ -106,6 +106,21 @@ def test_a_full_group_is_not_touched_and_told(aws):
     assert "61 rules" in told
 
 
+def test_one_service_too_many_does_not_hold_up_the_others(aws):
+    """The one without room is told alone, the others' rules still change, and it gets its rule when one goes."""
+    cluster = Cluster.begin(aws, "crowded")
+    cluster.apply(service("one"))
+    cluster.apply(service("two", node_ports={80: 31500}))
+    assert cluster.condition("one").status == "True"
+    assert cluster.condition("two").status == "False"
+    cluster.delete("one")
+    cluster.settle(900)
+    groups = {name: one["GroupId"] for name, one in cluster.groups().items() if name.startswith(CLASSIC_GROUP)}
+    assert len(groups) == 1
+    assert {source for *_, source in rules(cluster.groups()["demo-nodes"])} >= set(groups.values())
+    assert cluster.condition("two").status == "True"
+
+
 @pytest.mark.spec("AWS-045")
 def test_old_rules_go_first_when_there_is_no_room_for_both(aws):
     """A change of ranges that fits only once the old rules are gone revokes first and converges."""
@@ -178,3 +193,33 @@ def test_an_nlb_without_groups_never_gets_one(aws):
     cluster.annotate("web", {**EXTERNAL, AWS + "security-groups": cluster.scene["user-group"]})
     assert "elbv2.SetSecurityGroups" not in cluster.write_calls()
     assert "PlanHeld" in cluster.reasons()
+
+
+def test_a_group_that_only_pods_have_gets_the_rules_of_their_services(aws):
+    """Pods with interfaces of their own are reached on their ports, others' rules stay off, and all go in the end."""
+    cluster = Cluster.begin(aws)
+    pods_own_group(cluster, "for-pods", POD_ADDRESSES[0])
+    cluster.apply(service(annotations=PODS))
+    cluster.apply(service("other", annotations=EXTERNAL, node_ports={80: 31999}))
+    backend = next(one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic"))
+    assert rules(cluster.groups()["for-pods"]) == {("tcp", 80, 80, backend)}
+    assert not cluster.plans()
+    cluster.delete("web")
+    assert rules(cluster.groups()["for-pods"]) == set()
+
+
+def test_a_pods_interface_that_the_cloud_shows_late_is_found(aws):
+    """An address that no interface had is looked for again with a later sweep, and its group is opened then."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations=PODS))
+    pods_own_group(cluster, "late", POD_ADDRESSES[0])
+    cluster.settle(1500)
+    assert len(rules(cluster.groups()["late"])) == 1
+
+
+def pods_own_group(cluster, name, address):
+    """A security group on an interface of its own at this address."""
+    ec2 = cluster.aws.backstage("ec2")
+    made = ec2.create_security_group(GroupName=name, Description="theirs", VpcId=cluster.scene["main"])
+    private = cluster.scene["private-a"]
+    ec2.create_network_interface(SubnetId=private, PrivateIpAddress=address, Groups=[made["GroupId"]])

@@ -1,41 +1,58 @@
 """What must not happen: metadata requests, calls for Services of others, workers that wait."""
 
-import http.server
-import threading
-
 import pytest
 
+from lbctl.errors import InvalidSettings
 from lbctl_aws.annotations import AWS
+from moto_fixtures.metadata import Metadata
 from tests.aws.cluster import EXTERNAL, MODES, Cluster, service
 from tests.world import change
+
+SERVICES = ("ec2", "elasticloadbalancing")
 
 
 @pytest.mark.spec("AWS-041")
 def test_nothing_asks_the_instance_metadata(aws, monkeypatch):
     """With region, VPC and cluster given and credentials in the environment, no metadata request is made."""
-    asked = []
-
-    class Metadata(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-        def do_PUT(self):
-            self.do_GET()
-
-        def log_message(self, *_):
-            """The list is the record."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
-    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
-    cluster = Cluster.begin(aws)
-    cluster.apply(service())
-    server.shutdown()
-    server.server_close()
+    with Metadata().serving() as metadata:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.endpoint)
+        cluster = Cluster.begin(aws)
+        cluster.apply(service())
     assert cluster.addresses()
-    assert not asked
+    assert not metadata.asked
+
+
+def test_region_and_vpc_that_nobody_gives_are_those_of_the_instance(aws, monkeypatch):
+    """Without them in settings and environment, the instance metadata service is asked at the endpoint given."""
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    monkeypatch.delenv("AWS_REGION")
+    scene = aws.seed("basic")
+    with Metadata(region=aws.region, vpc=scene["main"]).serving() as metadata:
+        cluster = Cluster(aws, scene, region="", vpc_id="", metadata_endpoint=metadata.endpoint)
+        cluster.apply(service())
+    assert cluster.addresses()
+    assert len(cluster.classics()) == 1
+
+
+def test_everything_that_upstreams_file_says_is_enough(aws, monkeypatch, tmp_path):
+    """With region, VPC, cluster and endpoints in cloud.conf alone, a Service gets its balancer in that place."""
+    monkeypatch.delenv("AWS_REGION")
+    scene = aws.seed("basic")
+    overrides = (f'[ServiceOverride "{n}"]\nService = {s}\nURL = {aws.endpoint}\n' for n, s in enumerate(SERVICES))
+    head = f"[Global]\nRegion = {aws.region}\nVPC = {scene['main']}\nKubernetesClusterID = demo\n"
+    (tmp_path / "cloud.conf").write_text(head + "".join(overrides))
+    cluster = Cluster(aws, scene, region="", vpc_id="", endpoints={}, cloud_config=str(tmp_path / "cloud.conf"))
+    cluster.apply(service())
+    assert cluster.addresses()
+    assert len(cluster.classics()) == 1
+
+
+def test_without_any_region_the_driver_says_what_to_set(aws, monkeypatch):
+    """No settings, no environment, no instance: the error names the setting, and nothing waits for an answer."""
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(InvalidSettings, match="region is not known"):
+        Cluster(aws, aws.seed("basic"), region="")
 
 
 @pytest.mark.spec("AWS-009")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import listings, polling
-from tests.clouds.azure.access import Access, Principal, check_action
-from tests.clouds.azure.errors import ArmError, bad_request
+from tests.clouds.azure.access import Access, Principal, check_action, check_tenant, permissions
+from tests.clouds.azure.directory import Directory
+from tests.clouds.azure.errors import ArmError
 from tests.clouds.azure.paths import Asked, Counted
 from tests.clouds.azure.requests import Reply, Request, check_api_version
 from tests.clouds.azure.resources import Resources
@@ -29,6 +30,7 @@ class Arm:
     def __init__(self, cloud: Cloud, access: Access, throttle: Throttle) -> None:
         self.cloud: Final = cloud
         self.access: Final = access
+        self.directory: Final = Directory()
         self.throttle: Final = throttle
         self.views: Final = Views(cloud)
         self._resources: Final = Resources(self.views)
@@ -39,7 +41,7 @@ class Arm:
         headers = {"x-ms-request-id": self.cloud.new_guid(), "x-ms-correlation-request-id": self.cloud.new_guid()}
         try:
             if request.counted is Counted.TOKEN:
-                return self._token(request) if request.route.asked is Asked.TOKEN else _authority(request)
+                return self._sign_in(request)
             principal = self.access.principal(request.headers)
             headers |= self.throttle.admit(principal.name, request.counted, self.cloud.now())
             reply = self._answer_admitted(request, principal)
@@ -55,7 +57,11 @@ class Arm:
         check_api_version(request)
         if not self.cloud.knows(route.subscription):
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{route.subscription}' could not be found.")
+        check_tenant(principal, self.cloud.tenant_of(route.subscription))
         check_action(principal, request.action, request.path)
+        if route.asked is Asked.PERMISSIONS:
+            listings.check_group(self.cloud, route.subscription, route.group)
+            return Reply(200, permissions(principal))
         if route.asked is Asked.RESOURCE:
             return self._resources.answer(request, principal)
         if request.method not in _METHODS.get(route.asked, _GET):
@@ -64,24 +70,16 @@ class Arm:
             return _POLLS[route.asked](self.cloud, request)
         return _READS[route.asked](self.views, request)
 
-    def _token(self, request: Request) -> Reply:
-        """A token for the first principal: from the token endpoint, or as a machine's own identity gets one."""
-        if request.method == "GET" and request.headers.get("metadata", "").lower() != "true":
-            raise bad_request("invalid_request", "Required metadata header not specified")
-        # The authority answers with numbers, a machine's own endpoint with texts.
-        seconds: int | str = 86400 if request.method == "POST" else "86400"
-        token = next(iter(self.access.principals))
-        return Reply(
-            200,
-            {
-                "access_token": token,
-                "token_type": "Bearer",
-                "expires_in": seconds,
-                "ext_expires_in": seconds,
-                "expires_on": "4102444800",
-                "resource": request.query.get("resource", ""),
-            },
-        )
+    def _sign_in(self, request: Request) -> Reply:
+        """What authorities and machines answer to those who have no token yet."""
+        asked = request.route.asked
+        if asked is Asked.ENDPOINTS:
+            return self.directory.describe(request)
+        if asked is Asked.AUTHORITY:
+            return _authority(request)
+        if request.method == "POST":
+            return self.directory.sign_in(request, self.access)
+        return self.directory.machine_token(request, self.access)
 
 
 def _authority(request: Request) -> Reply:
@@ -110,6 +108,7 @@ _POLLS: Final[Mapping[Asked, Callable[[Cloud, Request], Reply]]] = {
 _READS: Final[Mapping[Asked, Callable[[Views, Request], Reply]]] = {
     Asked.COLLECTION: listings.list_collection,
     Asked.SERVICE_TAGS: listings.list_service_tags,
+    Asked.USAGES: listings.list_usages,
     Asked.PROVIDER: listings.show_provider,
     Asked.REGISTER: listings.register,
     Asked.GROUP: listings.show_group,

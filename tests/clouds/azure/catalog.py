@@ -56,6 +56,29 @@ def service_tags(cloud: Cloud) -> Body:
     }
 
 
+def network_usages(cloud: Cloud) -> list[Body]:
+    """The usages of `Microsoft.Network` in the region, those of public addresses as limited as `quotas` says."""
+    addresses = sum(1 for _ in cloud.of_type("Microsoft.Network/publicIPAddresses"))
+    balancers = sum(1 for _ in cloud.of_type("Microsoft.Network/loadBalancers"))
+    counts = {
+        "VirtualNetworks": (1, 1000),
+        "PublicIPAddresses": (addresses, cloud.quotas.public_ips),
+        "StandardSkuPublicIpAddresses": (addresses, cloud.quotas.public_ips),
+        "StandardSkuLoadBalancers": (balancers, 1000),
+    }
+    where = f"/subscriptions/{cloud.subscription}/providers/Microsoft.Network/locations/{cloud.region}/usages"
+    return [
+        {
+            "id": f"{where}/{name}",
+            "unit": "Count",
+            "currentValue": used,
+            "limit": limit,
+            "name": {"value": name, "localizedValue": name},
+        }
+        for name, (used, limit) in counts.items()
+    ]
+
+
 def compute_provider(cloud: Cloud) -> Body:
     """The metadata of Microsoft.Compute; the zones of the region stand under `virtualMachines`."""
     mappings = [{"location": cloud.region, "zones": list(cloud.zones)}] if cloud.zones else []

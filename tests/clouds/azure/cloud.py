@@ -161,6 +161,7 @@ class Cloud:
         self.region: Final = region
         self.zones: tuple[str, ...] = ("1", "2", "3")
         self._groups: dict[tuple[str, str], str] = {}
+        self.tenants: dict[str, str] = {}
         self.registered: set[str] = {"microsoft.network", "microsoft.compute"}
         self.timing = Timing()
         self.quotas = Quotas()
@@ -232,6 +233,10 @@ class Cloud:
     def knows(self, subscription: str) -> bool:
         """Whether there is such a subscription."""
         return subscription.lower() in {self.subscription.lower(), *(owner for owner, _ in self._groups)}
+
+    def tenant_of(self, subscription: str) -> str:
+        """The tenant of a subscription; empty where tenants do not matter."""
+        return self.tenants.get(subscription.lower(), "")
 
     # Changing
 

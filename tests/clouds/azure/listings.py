@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import compute
-from tests.clouds.azure.catalog import compute_provider, service_tags
+from tests.clouds.azure.catalog import compute_provider, network_usages, service_tags
 from tests.clouds.azure.errors import ArmError, not_found
 from tests.clouds.azure.ids import ResourceId, key_of
 from tests.clouds.azure.kinds import KINDS
@@ -66,6 +66,11 @@ def _existing(cloud: Cloud, target: ResourceId) -> Resource:
 def list_service_tags(views: Views, _request: Request) -> Reply:
     """The service tags of the region."""
     return Reply(200, service_tags(views.cloud))
+
+
+def list_usages(views: Views, _request: Request) -> Reply:
+    """How much of its limits the subscription uses in the region."""
+    return Reply(200, {"value": network_usages(views.cloud)})
 
 
 def show_provider(views: Views, request: Request) -> Reply:

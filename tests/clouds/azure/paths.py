@@ -24,12 +24,15 @@ class Asked(Enum):
     OPERATION = "operation"
     OPERATION_RESULT = "operation result"
     SERVICE_TAGS = "service tags"
+    USAGES = "usages"
+    PERMISSIONS = "permissions"
     PROVIDER = "provider"
     REGISTER = "register"
     GROUP = "resource group"
     GROUPS = "resource groups"
     TOKEN = "token"
     AUTHORITY = "authority"
+    ENDPOINTS = "endpoints"
     UNKNOWN = "unknown"
 
 
@@ -62,12 +65,19 @@ _LOCATION: Final = _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)/locations/[
 _PATTERNS: Final = tuple(
     (asked, re.compile(pattern, re.IGNORECASE))
     for asked, pattern in (
+        (Asked.ENDPOINTS, r"^/metadata/endpoints$"),
         (Asked.TOKEN, r"^/metadata/identity/oauth2/token$"),
         (Asked.TOKEN, r"^/(?P<name>[^/]+)/oauth2/v2\.0/token$"),
         (Asked.AUTHORITY, r"^/(?P<name>[^/]+)/v2\.0/\.well-known/openid-configuration$"),
         (Asked.OPERATION, _LOCATION + r"/operations/(?P<name>[^/]+)$"),
         (Asked.OPERATION_RESULT, _LOCATION + r"/operationResults/(?P<name>[^/]+)$"),
         (Asked.SERVICE_TAGS, _LOCATION + r"/serviceTags$"),
+        (Asked.USAGES, _LOCATION + r"/usages$"),
+        (
+            Asked.PERMISSIONS,
+            _SUBSCRIPTION
+            + r"/resourceGroups/(?P<group>[^/]+)/providers/(?P<namespace>Microsoft\.Authorization)/permissions$",
+        ),
         (Asked.REGISTER, _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)/register$"),
         (Asked.PROVIDER, _SUBSCRIPTION + r"/providers/(?P<namespace>[^/]+)$"),
         (Asked.GROUPS, _SUBSCRIPTION + r"/resourceGroups$"),
@@ -120,7 +130,7 @@ def counted_as(method: str, route: Route) -> Counted:
     """What the call counts as."""
     if route.asked in (Asked.OPERATION, Asked.OPERATION_RESULT):
         return Counted.POLL
-    if route.asked in (Asked.TOKEN, Asked.AUTHORITY):
+    if route.asked in (Asked.TOKEN, Asked.AUTHORITY, Asked.ENDPOINTS):
         return Counted.TOKEN
     return _CATEGORY.get(method, Counted.WRITE)
 
@@ -141,6 +151,8 @@ _OTHER_ACTIONS: Final = {
     Asked.OPERATION: "{namespace}/locations/operations/read",
     Asked.OPERATION_RESULT: "{namespace}/locations/operationResults/read",
     Asked.SERVICE_TAGS: "{namespace}/locations/serviceTags/read",
+    Asked.USAGES: "{namespace}/locations/usages/read",
+    Asked.PERMISSIONS: "{namespace}/permissions/read",
     Asked.PROVIDER: "Microsoft.Resources/subscriptions/providers/read",
     Asked.REGISTER: "{namespace}/register/action",
     Asked.GROUP: "Microsoft.Resources/subscriptions/resourceGroups/{verb}",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.clouds.azure import compute
-from tests.clouds.azure.access import Principal, check_links
+from tests.clouds.azure.access import Principal, check_linked_tenant, check_links
 from tests.clouds.azure.cloud import Body, Change, Cloud, Resource
 from tests.clouds.azure.errors import ArmError, busy, not_found
 from tests.clouds.azure.ids import ResourceId
@@ -133,7 +133,11 @@ class Resources:
         if change.before is not None:
             self._check_not_busy(request, change.before)
         body = kind.admit(change)
-        check_links(principal, request.action, request.path, kind.uses(change.id, body))
+        uses = tuple(kind.uses(change.id, body))
+        subscriptions = {ResourceId.parse(use.target).subscription for use in uses}
+        linked = [(subscription, self.cloud.tenant_of(subscription)) for subscription in sorted(subscriptions)]
+        check_linked_tenant(principal, request.action, request.path, linked)
+        check_links(principal, request.action, request.path, uses)
         self.views.keep(change.id.key)
         created = change.before is None
         resource = self.cloud.store(change, kind, body)

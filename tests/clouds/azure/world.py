@@ -38,12 +38,16 @@ class Node:
 class World:
     """A cluster's part of a cloud; made empty but for its groups, network and security group."""
 
-    def __init__(self, cloud: Cloud, *, cluster: str = "kubernetes", group: str = GROUP) -> None:
+    def __init__(
+        self, cloud: Cloud, *, cluster: str = "kubernetes", group: str = GROUP, machines_subscription: str = ""
+    ) -> None:
         self.cloud: Final = cloud
+        self.machines_subscription: Final = machines_subscription or cloud.subscription
         self.cluster: Final = cluster
         self.group: Final = group
         for name in (group, USER_GROUP):
             cloud.add_group(name)
+        cloud.add_group(group, subscription=self.machines_subscription)
         self.security_group: Final = self.put("networkSecurityGroups", "nodes-nsg", {"properties": {}})
         self.network: Final = self.put("virtualNetworks", "cluster-vnet", _network(self.security_group))
         self.subnet: Final = f"{self.network}/subnets/nodes"
@@ -53,7 +57,9 @@ class World:
     def id(self, kind: str, name: str, *, group: str = "") -> str:
         """The id of a top-level resource."""
         namespace = "Microsoft.Compute" if kind in _COMPUTE else "Microsoft.Network"
-        scope = f"/subscriptions/{self.cloud.subscription}/resourceGroups/{group or self.group}"
+        is_machine = kind in _COMPUTE or kind == "networkInterfaces"
+        subscription = self.machines_subscription if is_machine else self.cloud.subscription
+        scope = f"/subscriptions/{subscription}/resourceGroups/{group or self.group}"
         return f"{scope}/providers/{namespace}/{kind}/{name}"
 
     def put(self, kind: str, name: str, body: Mapping[str, Any], *, group: str = "") -> str:

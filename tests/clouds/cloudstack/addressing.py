@@ -51,7 +51,17 @@ def associate(cloud: Cloud, args: Arguments) -> Row:
         address.state = "Allocated"
         return {"ipaddress": answer_address(address)}
 
-    return cloud.accept("associateIpAddress", effect, queue=address.network_id or vpc_id, entity=address.id)
+    def undo() -> None:
+        _free(address)
+
+    queue = address.network_id or vpc_id
+    return cloud.accept("associateIpAddress", effect, queue=queue, entity=address.id, undo=undo)
+
+
+def _free(address: Address) -> None:
+    address.state, address.network_id, address.vpc_id = "Free", "", ""
+    address.tags, address.project_id, address.allocated = {}, "", 0.0
+    address.is_static_nat = False
 
 
 def _take(cloud: Cloud, ip: str) -> Address:
@@ -80,12 +90,13 @@ def disassociate(cloud: Cloud, args: Arguments) -> Row:
         for things in (cloud.rules, cloud.firewalls, cloud.forwardings):
             for key in [key for key, thing in things.items() if thing.address_id == address.id]:  # type: ignore[attr-defined]  # all have it
                 del things[key]  # type: ignore[attr-defined]  # a dict of each kind
-        address.state, address.network_id, address.vpc_id = "Free", "", ""
-        address.tags, address.project_id, address.allocated = {}, "", 0.0
-        address.is_static_nat = False
+        _free(address)
         return {"success": True}
 
-    return cloud.accept("disassociateIpAddress", effect, queue=address.network_id or address.vpc_id)
+    def undo() -> None:
+        address.state = "Allocated"
+
+    return cloud.accept("disassociateIpAddress", effect, queue=address.network_id or address.vpc_id, undo=undo)
 
 
 TAGGED = {

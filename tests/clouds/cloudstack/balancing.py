@@ -8,6 +8,7 @@ the router only when algorithm or sources changed; create joins sources by blank
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.clouds.cloudstack.cloud import Arguments, Cloud, Row, has_tags, need, visible
@@ -64,6 +65,7 @@ def create_rule(cloud: Cloud, args: Arguments) -> Row:
         protocol=protocol,
         cidrs=" ".join(args.get("cidrlist") or ()),
         description=str(args.get("description") or ""),
+        idle_timeout=int(args.get("idletimeout") or 0),
         project_id=address.project_id,
     )
     if opens or (opens is None and not address.vpc_id):
@@ -142,27 +144,36 @@ def _check_port(cloud: Cloud, network: Network, address: Address, port: int) -> 
 
 
 def update_rule(cloud: Cloud, args: Arguments) -> Row:
-    """Change a rule in place; the router hears of it only when algorithm or sources changed."""
+    """Change a rule in place; the router hears of it only when algorithm, sources or timeout changed.
+
+    When the router cannot be told, everything is as it was before.
+    """
     rule = cloud.find(cloud.rules, "id", str(args["id"]))
     if rule.state == "Revoke":
         raise invalid(f"Unable to update load balancer rule {rule.id} in state Revoke")
     if args.get("protocol"):
         _check_protocol(cloud.networks[rule.network_id], str(args["protocol"]))
-    before = (rule.algorithm, rule.cidrs)
+    backup = replace(rule)
+    rule.idle_timeout = int(args.get("idletimeout") or rule.idle_timeout)
     rule.algorithm = str(args.get("algorithm") or rule.algorithm)
     rule.protocol = str(args.get("protocol") or rule.protocol)
     rule.name = str(args.get("name") or rule.name)
     rule.description = str(args.get("description") or rule.description)
     if args.get("cidrlist"):
         rule.cidrs = ",".join(args["cidrlist"])
-    applies = (rule.algorithm, rule.cidrs) != before
+    before = (backup.algorithm, backup.cidrs, backup.idle_timeout)
+    applies = (rule.algorithm, rule.cidrs, rule.idle_timeout) != before
 
     def effect() -> Row:
         if applies:
             tell_router(cloud, rule)
         return {"loadbalancer": answer_rule(rule, cloud.addresses[rule.address_id])}
 
-    return cloud.accept("updateLoadBalancerRule", effect, queue=rule.network_id)
+    def undo() -> None:
+        rule.name, rule.description, rule.protocol = backup.name, backup.description, backup.protocol
+        rule.algorithm, rule.cidrs, rule.idle_timeout = before
+
+    return cloud.accept("updateLoadBalancerRule", effect, queue=rule.network_id, undo=undo)
 
 
 def delete_rule(cloud: Cloud, args: Arguments) -> Row:
@@ -255,6 +266,7 @@ def tell_router(cloud: Cloud, rule: Rule) -> None:
             "algorithm": rule.algorithm,
             "private_port": rule.private_port,
             "sources": rule.cidrs,
+            "timeout": rule.idle_timeout,
             "members": sorted(rule.members),
             "stickiness": rule.stickiness and rule.stickiness["methodname"],
             "health": rule.health and rule.health.get("pingpath"),

@@ -30,11 +30,25 @@ def published() -> dict[str, Any]:
     return commands
 
 
+RELEASES = ("4.17", "4.18", "4.22", "next")
+# What pull request 14131 adds to rules; no release has it yet.
+NEXT = {"idletimeout": {"t": "long", "r": False, "src": "next"}}
+
+
+def _first_release(parameter: dict[str, Any]) -> str:
+    if parameter.get("src") == "next":
+        return "next"
+    if parameter.get("src") == "sdk":
+        return "4.22"
+    return "4.18" if parameter.get("since", "").startswith("4.18") else "4.17"
+
+
 class Catalog:
-    """The commands of one release, `4.18` or `4.22`; `forbidden` are those that the account's role lacks."""
+    """The commands of one of the `RELEASES`; `forbidden` are those that the account's role lacks."""
 
     def __init__(self, release: str = "4.22") -> None:
         self.release = release
+        self._age = RELEASES.index(release)
         self.forbidden: set[str] = {"listManagementServersMetrics", "listManagementServers"}
         self._by_lower = {name.lower(): name for name in published()}
 
@@ -51,8 +65,13 @@ class Catalog:
 
     def parameters(self, command: str) -> dict[str, Any]:
         """The parameters that this release knows."""
-        known = published()[command]["params"]
-        return {n: p for n, p in known.items() if self.release != "4.18" or p.get("src") != "sdk"}
+        more = NEXT if command in {"createLoadBalancerRule", "updateLoadBalancerRule"} else {}
+        known = published()[command]["params"] | more
+        return {n: p for n, p in known.items() if RELEASES.index(_first_release(p)) <= self._age}
+
+    def allowed(self) -> list[str]:
+        """Every command that the account's role has."""
+        return sorted(set(published()) - self.forbidden)
 
     def describe(self, command: str) -> dict[str, Any]:
         """One entry of the `listApis` answer."""
@@ -93,7 +112,7 @@ def _typed(name: str, text: str, parameter: dict[str, Any]) -> Any:
     kind = parameter["t"]
     if len(text) > int(parameter.get("len", 255)) and kind == "string":
         raise invalid(f"Value greater than max allowed length {parameter.get('len', 255)} for param: {name}")
-    if kind == "integer":
+    if kind in {"integer", "long"}:
         return int(_matching(INTEGER, name, text))
     if kind == "boolean":
         return _matching(BOOLEAN, name, text.lower()) == "true"

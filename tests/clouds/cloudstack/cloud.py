@@ -80,10 +80,22 @@ class Cloud:
         start = (int(args.get("page") or 1) - 1) * size
         return {"count": len(every), key: every[start : start + size]}
 
-    def accept(self, command: str, effect: Effect, *, queue: str = "", entity: str = "") -> Row:
+    def accept(
+        self,
+        command: str,
+        effect: Effect,
+        *,
+        queue: str = "",
+        entity: str = "",
+        undo: Callable[[], None] = lambda: None,
+    ) -> Row:
         """Answer with a job; `entity` is the id of what a create has made already."""
-        job = self.jobs.submit(self.new_id(), command, queue=queue or self.new_id(), effect=effect)
+        job = self.jobs.submit(self.new_id(), command, queue=queue or self.new_id(), effect=effect, undo=undo)
         return {"jobid": job.id} | ({"id": entity} if entity else {})
+
+    def used_addresses(self, project_id: str) -> int:
+        """How many public addresses the account, or one of its projects, has."""
+        return sum(1 for a in self.addresses.values() if a.state != "Free" and a.project_id == project_id)
 
     def rules_of(self, address_id: str) -> list[Rule]:
         """The load balancer rules of an address."""

@@ -26,6 +26,8 @@ class How(enum.Enum):
     HTML = "a proxy's 503"
     THROTTLE = "429"
     ERROR = "530"
+    JOB = "the job is accepted and fails"
+    LATE = "connection reset, and the request arrives when the server is told to let it in"
 
 
 @dataclass
@@ -37,6 +39,11 @@ class Fault:
     matches: Callable[[str], bool]
     at: int = 1
     seen: int = 0
+
+    @classmethod
+    def of_writes(cls, how: How, moment: Moment, at: int) -> Fault:
+        """A fault at the n-th write from now on."""
+        return cls(how, moment, is_write, at)
 
     def strikes(self, command: str) -> bool:
         """True when this call is the one."""

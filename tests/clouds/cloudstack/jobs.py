@@ -23,6 +23,7 @@ class Job:
     queue: str
     effect: Effect
     created: float
+    undo: Callable[[], None] = lambda: None
     ends: float = 0.0
     status: int = 0
     result: dict[str, Any] = field(default_factory=dict)
@@ -49,10 +50,12 @@ class Jobs:
         self.by_id: dict[str, Job] = {}
         self.fail: dict[str, Refusal] = {}
 
-    def submit(self, job_id: str, command: str, *, queue: str, effect: Effect) -> Job:
-        """Queue a job behind those of the same queue."""
+    def submit(
+        self, job_id: str, command: str, *, queue: str, effect: Effect, undo: Callable[[], None] = lambda: None
+    ) -> Job:
+        """Queue a job behind those of the same queue; `undo` takes back what was begun, if it fails."""
         now = self._now()
-        job = Job(job_id, command, queue, effect, created=now)
+        job = Job(job_id, command, queue, effect, created=now, undo=undo)
         job.ends = max(now, self._free_at.get(queue, 0.0)) + self.seconds
         self._free_at[queue] = job.ends
         self.by_id[job_id] = job
@@ -77,4 +80,5 @@ class Jobs:
                 raise planned
             job.result, job.status = job.effect(), 1
         except Refusal as refusal:
+            job.undo()
             job.result, job.status = {"errorcode": refusal.code, "errortext": refusal.text}, 2

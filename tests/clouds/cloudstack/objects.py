@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Tags = dict[str, str]
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Rule:
     protocol: str
     cidrs: str = ""
     description: str = ""
+    idle_timeout: int = 0
     state: str = "Add"
     project_id: str = ""
     members: list[str] = field(default_factory=list)
@@ -152,9 +155,7 @@ def answer_address(address: Address) -> dict[str, Any]:
     }
     optional = {"associatednetworkid": address.network_id, "vpcid": address.vpc_id, "projectid": address.project_id}
     if address.allocated:
-        row["allocated"] = (
-            f"2026-01-01T00:{int(address.allocated) // 60 % 60:02d}:{int(address.allocated) % 60:02d}+0000"
-        )
+        row["allocated"] = (BEGINNING + timedelta(seconds=address.allocated)).strftime("%Y-%m-%dT%H:%M:%S%z")
     return row | {name: value for name, value in optional.items() if value}
 
 
@@ -175,6 +176,7 @@ def answer_rule(rule: Rule, address: Address) -> dict[str, Any]:
         "state": rule.state,
         "tags": answer_tags(rule.tags, "LoadBalancer"),
     }
+    row |= {"idletimeout": rule.idle_timeout} if rule.idle_timeout else {}
     return row | ({"projectid": rule.project_id} if rule.project_id else {})
 
 

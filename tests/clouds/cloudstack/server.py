@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -17,6 +18,8 @@ from tests.clouds.cloudstack.objects import answer_machine, answer_network
 from tests.clouds.cloudstack.refusals import Refusal, invalid
 from tests.clouds.cloudstack.signing import verify
 
+ACCOUNT_ID = "0000000d-0000-4000-8000-000000000001"
+UNLIMITED = 1000
 API_KEY, SECRET_KEY = "key+/=~Alice".replace("~", ""), "s3cret/+=of Alice"
 
 
@@ -39,7 +42,8 @@ def list_machines(cloud: Cloud, args: Arguments) -> Row:
 
 def list_capabilities(cloud: Cloud, _args: Arguments) -> Row:
     """Release and API limits."""
-    capability: Row = {"cloudstackversion": "4.18.0.0" if cloud.release == "4.18" else "4.22.1.0"}
+    versions = {"4.17": "4.17.2.0", "4.18": "4.18.0.0", "4.22": "4.22.1.0", "next": "4.23.0.0"}
+    capability: Row = {"cloudstackversion": versions[cloud.release]}
     most, interval = cloud.api_limit
     if most:
         capability |= {"apilimitmax": most, "apilimitinterval": interval}
@@ -47,9 +51,28 @@ def list_capabilities(cloud: Cloud, _args: Arguments) -> Row:
 
 
 def list_apis(cloud: Cloud, args: Arguments) -> Row:
-    """The description of one command, as far as the role has it."""
-    name = cloud.catalog.name_of(str(args.get("name") or ""))
-    return {"count": 1, "api": [cloud.catalog.describe(name)]}
+    """The description of one command, as far as the role has it, or of all that it has."""
+    asked = str(args.get("name") or "")
+    names = [cloud.catalog.name_of(asked)] if asked else cloud.catalog.allowed()
+    return {"count": len(names), "api": [cloud.catalog.describe(name) for name in names]}
+
+
+def list_accounts(cloud: Cloud, args: Arguments) -> Row:
+    """The caller's own account: limits are text, and what projects own does not count."""
+    limit = "Unlimited" if cloud.address_limit >= UNLIMITED else str(cloud.address_limit)
+    row = {"id": ACCOUNT_ID, "name": "lbctl", "domain": "ROOT/shop", "rolename": "lbctl", "roletype": "User"}
+    return cloud.listed("account", [row | {"iplimit": limit, "iptotal": cloud.used_addresses("")}], args)
+
+
+def list_projects(cloud: Cloud, args: Arguments) -> Row:
+    """The projects that the account is a member of: here those that own networks, each called `team`."""
+    owners = sorted({network.project_id for network in cloud.networks.values()} - {""})
+    rows = [
+        {"id": project, "name": "team", "iplimit": "20", "iptotal": cloud.used_addresses(project)}
+        for project in owners
+        if args.get("id") in (None, "", project) and args.get("name") in (None, "", "team")
+    ]
+    return cloud.listed("project", rows, args)
 
 
 def query_job(cloud: Cloud, args: Arguments) -> Row:
@@ -65,6 +88,8 @@ def list_jobs(cloud: Cloud, args: Arguments) -> Row:
 HANDLERS: dict[str, Callable[[Cloud, Arguments], Row]] = {
     "listCapabilities": list_capabilities,
     "listApis": list_apis,
+    "listAccounts": list_accounts,
+    "listProjects": list_projects,
     "listNetworks": list_networks,
     "listVirtualMachines": list_machines,
     "queryAsyncJobResult": query_job,
@@ -107,6 +132,7 @@ class CloudStackServer:
         self.skew_seconds = 0.0
         self.only_post = False
         self.methods: list[str] = []
+        self.late: list[tuple[str, dict[str, str]]] = []
         server = self
 
         class Handler(_Handler):
@@ -129,6 +155,13 @@ class CloudStackServer:
     def url(self) -> str:
         """The endpoint."""
         return f"http://127.0.0.1:{self._http.server_port}/client/api"
+
+    def let_in(self) -> None:
+        """Carry out the requests that were held up on their way; nobody waits for their answers."""
+        while self.late:
+            _, raw = self.late.pop(0)
+            with suppress(Refusal):
+                self.answer(raw)
 
     def wall_clock(self) -> datetime:
         """The server's idea of the time."""
@@ -169,6 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.front.methods.append(self.command)
         with self.front.cloud.lock:
             fault = self.front.cloud.faults.note(command, raw)
+        if fault is not None and fault.how is How.JOB:
+            text = "Internal error executing command, please contact your administrator"
+            self.front.cloud.jobs.fail[command] = Refusal(530, text)
+            fault = None
+        if fault is not None and fault.how is How.LATE:
+            self.front.late.append((command, raw))
         if fault is not None and fault.moment is Moment.BEFORE:
             self._fail(command, fault)
             return
@@ -190,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, command: str, fault: Fault) -> None:
         envelope = f"{command.lower()}response"
-        if fault.how is How.RESET:
+        if fault.how in (How.RESET, How.LATE):
             self.close_connection = True
             self.connection.close()
         elif fault.how is How.HTML:

@@ -21,6 +21,12 @@ def add_network(cloud: Cloud, name: str = "k8s", *, services: dict[str, str] = I
     return network
 
 
+def add_shared(cloud: Cloud, name: str = "lan") -> Network:
+    """A shared network, whose balancer is an appliance and which has no filter."""
+    services = {"Dhcp": "VirtualRouter", "Dns": "VirtualRouter", "Lb": "Netscaler"}
+    return add_network(cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb")
+
+
 def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services: dict[str, str] = TIER) -> Network:
     """A tier of the VPC with an ACL list of this name; `default_allow` and `default_deny` are the built in ones."""
     entry = AclList(cloud.new_id(), acl, "" if acl.startswith("default_") else VPC_ID)
@@ -52,6 +58,28 @@ def add_pool(cloud: Cloud, count: int = 8) -> None:
         add_address(cloud, f"203.0.113.{10 + number}" if is_near else f"198.18.{number // 200}.{number % 200 + 1}")
 
 
+OTHER_UID = "0000000f-0000-4000-8000-000000000002"
+OTHER_MARK = f"lbctl.io cluster=another service=shop/web uid={OTHER_UID}"
+ABANDONED_RULE = "a0000000f000040008000000000000003-tcp-80"
+BYSTANDING_ADDRESSES = 5
+BYSTANDING_RULES = frozenset({"shop-frontend", "a0000000f000040008000000000000002-tcp-80", ABANDONED_RULE})
+BYSTANDING_REASONS = frozenset({"ssh", OTHER_MARK})
+
+
+def _add_other_cluster(cloud: Cloud, network: Network) -> None:
+    """A balancer with the marks of another cluster, and one of upstream's whose Service nobody here knows."""
+    names = sorted(BYSTANDING_RULES - {"shop-frontend"})
+    tags = {"lbctl.io/cluster": "another", "lbctl.io/uid": OTHER_UID, "lbctl.io/ip-owner": OTHER_UID}
+    marked = ((names[0], "203.0.113.4", OTHER_MARK, tags), (names[1], "203.0.113.6", "", {}))
+    for name, ip, description, marks in marked:
+        address = add_address(
+            cloud, ip, state="Allocated", network_id=network.id, vpc_id=network.vpc_id, tags=dict(marks)
+        )
+        rule = Rule(cloud.new_id(), name, address.id, network.id, 80, 30080, "roundrobin", "tcp")
+        rule.description = description
+        cloud.rules[rule.id] = rule
+
+
 def add_bystanders(cloud: Cloud, network: Network) -> None:
     """One foreign object of each kind, on addresses of their own and in the shared lists."""
     source_nat = add_address(
@@ -66,11 +94,16 @@ def add_bystanders(cloud: Cloud, network: Network) -> None:
     rule = Rule(cloud.new_id(), "shop-frontend", other.id, network.id, 80, 8080, "roundrobin", "tcp")
     cloud.rules[rule.id] = rule
     cloud.forwardings[f"{rule.id[:-1]}f"] = Forwarding(f"{rule.id[:-1]}f", source_nat.id, 2222)
+    _add_other_cluster(cloud, network)
+    where = {"network_id": "" if network.vpc_id else network.id, "vpc_id": network.vpc_id}
+    add_address(cloud, "203.0.113.5", state="Allocated", is_static_nat=True, **where)
     if network.acl_id:
-        item = AclItem(
-            cloud.new_id(), network.acl_id, 7, "tcp", 22, 22, "Allow", "Ingress", ("198.51.100.0/24",), "ssh"
-        )
-        cloud.acl_items[item.id] = item
+        for number, port, reason in ((7, 22, "ssh"), (8, 8081, OTHER_MARK)):
+            sources = ("198.51.100.0/24",)
+            item = AclItem(
+                cloud.new_id(), network.acl_id, number, "tcp", port, port, "Allow", "Ingress", sources, reason
+            )
+            cloud.acl_items[item.id] = item
     else:
         firewall = Firewall(cloud.new_id(), other.id, "tcp", 80, 80, ("0.0.0.0/0",))
         cloud.firewalls[firewall.id] = firewall

@@ -67,7 +67,7 @@ class Google(World):
         network_project: str = PROJECT,
         nodes: Iterable[str] = ("n1", "n2"),
         uid: str = UID,
-        config_maps: Mapping[str, Mapping[str, str]] = {},
+        documents: Mapping[str, Mapping[str, str]] = {},
         clock: ManualClock | None = None,
         **settings: Any,
     ) -> None:
@@ -93,7 +93,7 @@ class Google(World):
         }
 
         def connect(setup: Setup) -> Driver:
-            return cast("Driver", Mortal(DRIVER.connect(replace(setup, config_maps=config_maps)), self))
+            return cast("Driver", Mortal(DRIVER.connect(replace(setup, read_document=documents.get)), self))
 
         info = replace(DRIVER, connect=connect)
         super().__init__(info, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid), clock=clock)

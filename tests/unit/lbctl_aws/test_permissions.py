@@ -11,6 +11,9 @@ from lbctl_aws.annotations import CLB, INSTANCE
 from lbctl_aws.apply import WRITES
 from lbctl_aws.errors import IAM_PREFIXES
 from lbctl_aws.permissions import ALL_MODES, PERMISSIONS, build_policy
+from lbctl_aws.settings import AwsSettings
+from tests.unit.lbctl_aws import shapes
+from tests.unit.lbctl_aws.shapes import CLASSED, MODES
 
 ROOT = Path(__file__).parents[3]
 SOURCES = Path(lbctl_aws.__file__).parent
@@ -57,3 +60,50 @@ def test_the_shipped_policy_is_the_generated_one(partition):
     path = ROOT / "manifests" / "policies" / f"{partition}-iam-policy.json"
     policy = build_policy(ALL_MODES, cluster="CLUSTER", partition=partition)
     assert path.read_text() == json.dumps(policy, indent=2) + "\n"
+
+
+SETTINGS = AwsSettings(cluster_id="demo")
+LONGEST_MANAGED_POLICY = 6144
+
+
+def permitted(*services, settings=SETTINGS):
+    """Every action of the policy for these Services."""
+    policy = lbctl_aws.DRIVER.permissions(settings, services)
+    return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
+def test_the_policy_follows_the_annotations_and_classes_of_the_services():
+    """A Service's own mode decides, whether an annotation or its class chose it; two modes need what each needs."""
+    classic = permitted(shapes.service())
+    assert "elasticloadbalancing:ConfigureHealthCheck" in classic
+    assert "elasticloadbalancing:CreateTargetGroup" not in classic
+    for network in (
+        shapes.service(MODES["nlb-legacy"]),
+        shapes.service(MODES["nlb-ip"]),
+        shapes.service(load_balancer_class=CLASSED),
+    ):
+        assert "elasticloadbalancing:CreateTargetGroup" in permitted(network)
+        assert "elasticloadbalancing:ConfigureHealthCheck" not in permitted(network)
+    assert permitted(shapes.service(), shapes.service(load_balancer_class=CLASSED)) == classic | permitted(
+        shapes.service(load_balancer_class=CLASSED)
+    )
+
+
+def test_without_a_balancer_to_make_nothing_may_be_written():
+    """A cluster whose Services are of other types or of other controllers needs the reads of a snapshot only."""
+    nothing = permitted(shapes.service(type="ClusterIP"), shapes.service(load_balancer_class="example.com/other"))
+    assert nothing
+    assert all(":Describe" in action for action in nothing)
+    assert nothing == permitted()
+
+
+def test_with_no_services_given_the_policy_is_that_of_every_mode():
+    """None means everything that the driver can do, for the partition of the settings' region."""
+    policy = lbctl_aws.DRIVER.permissions(AwsSettings(cluster_id="demo", region="cn-north-1"), None)
+    assert policy == build_policy(ALL_MODES, cluster="demo", partition="aws-cn")
+
+
+def test_every_policy_fits_into_one_managed_policy():
+    """IAM takes at most 6,144 characters without white space, the longest cluster name included."""
+    policy = build_policy(ALL_MODES, cluster="c" * 100, partition="aws-us-gov")
+    assert len(json.dumps(policy, separators=(",", ":"))) <= LONGEST_MANAGED_POLICY

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from lbctl.errors import InvalidSettings
-from lbctl_aws.settings import AwsSettings, read_cloud_config, region_of_zone
+from lbctl_aws.settings import AwsSettings, file_faults, read_cloud_config, region_of_zone, with_cloud_config
 
 CLOUD_CONF = """
 [Global]
@@ -91,3 +91,29 @@ def test_importing_the_package_loads_no_sdk():
     """`import lbctl_aws` leaves boto3 and botocore unloaded."""
     code = "import sys, lbctl_aws; sys.exit(any(n in sys.modules for n in ('boto3', 'botocore', 'tenacity')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_file_decides_what_the_settings_leave_open(tmp_path):
+    """What stands in our own settings wins over upstream's file, key by key and endpoint by endpoint."""
+    path = tmp_path / "cloud.conf"
+    path.write_text(CLOUD_CONF)
+    given = AwsSettings(cloud_config=str(path), vpc_id="vpc-ours", endpoints={"ec2": "https://ours.example.com"})
+    settings = with_cloud_config(given)
+    assert settings.vpc_id == "vpc-ours"
+    assert settings.zone == "eu-west-1a"
+    assert settings.disable_security_group_ingress is True
+    assert settings.endpoints["ec2"] == "https://ours.example.com"
+    assert settings.endpoints["elbv2"] == "https://elb.example.com"
+    assert file_faults(settings) == []
+
+
+def test_what_is_wrong_with_the_file_is_told(tmp_path):
+    """An unknown key is a sentence for `config show`; a file that is not there stops the start, and says which."""
+    path = tmp_path / "cloud.conf"
+    path.write_text("[Global]\nVPCs = vpc-1\n")
+    (fault,) = file_faults(AwsSettings(cloud_config=str(path)))
+    assert "did you mean vpc?" in fault
+    missing = AwsSettings(cloud_config=str(tmp_path / "none"))
+    assert "cannot read" in file_faults(missing)[0]
+    with pytest.raises(InvalidSettings, match="cannot read"):
+        with_cloud_config(missing)

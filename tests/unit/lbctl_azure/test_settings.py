@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from lbctl.errors import InvalidSettings
-from lbctl_azure.azure_json import load_cloud_config, read_cloud_config, with_environment
-from lbctl_azure.connect import cloud_of, credential_of
-from lbctl_azure.settings import CloudConfig
+from lbctl_azure.azure_json import read_cloud_config
+from lbctl_azure.connect import credential_of, find_cloud
+from lbctl_azure.settings import CloudConfig, Settings, balancer_faults
+from lbctl_azure.sources import load, with_environment
 
 WHOLE = """
 {"cloud": "AzurePublicCloud", "TenantID": "t", "SubscriptionId": "s", "resourceGroup": "rg", "location": "westeurope",
@@ -42,7 +44,7 @@ def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
     path.write_text('{"loadBalancerSku": "basic", "serviceGatewayEnabled": true, "maximumLoadBalancerRuleCount": "x",'
                     ' "loadBalancerBackendPoolConfigurationType": "podIP"}')  # fmt: skip
     with pytest.raises(InvalidSettings) as caught:
-        load_cloud_config(str(path), cluster="kubernetes")
+        load(Settings(str(path)), cluster="kubernetes", read=lambda _key: None, environment={})
     for key in ("tenantId", "subscriptionId", "loadBalancerSku", "serviceGatewayEnabled", "maximumLoadBalancerRule"):
         assert key in str(caught.value)
     assert "podIP" in str(caught.value)
@@ -51,7 +53,7 @@ def test_missing_and_wrong_values_are_all_named(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_an_error_with_its_path() -> None:
     """The operator learns which file was looked for."""
     with pytest.raises(InvalidSettings, match=r"/nowhere/azure\.json"):
-        load_cloud_config("/nowhere/azure.json", cluster="kubernetes")
+        load(Settings("/nowhere/azure.json"), cluster="kubernetes", read=lambda _key: None, environment={})
 
 
 def test_secrets_do_not_show() -> None:
@@ -71,7 +73,7 @@ def test_secrets_do_not_show() -> None:
 )  # fmt: skip
 def test_credentials_are_tried_in_upstreams_order(config: CloudConfig, kind: str) -> None:
     """Workload identity wins over managed identity, and that over a secret."""
-    assert type(credential_of(config)).__name__.startswith(kind)
+    assert type(credential_of(config, find_cloud(config))).__name__.startswith(kind)
 
 
 @pytest.mark.spec("AZ-090")
@@ -87,11 +89,30 @@ def test_the_environment_overrides_the_file() -> None:
 def test_no_way_to_authenticate_is_said() -> None:
     """Without any credential the operator is told what to set."""
     with pytest.raises(InvalidSettings, match="authenticate"):
-        credential_of(CloudConfig("t"))
+        credential_of(CloudConfig("t"), find_cloud(CloudConfig()))
 
 
 def test_sovereign_clouds_have_their_own_endpoints() -> None:
     """Each of Microsoft's clouds is reached at its own manager; a cloud of one's own names it."""
-    assert cloud_of(CloudConfig(cloud="AzureChinaCloud")).manager.endswith(".cn")
+    found = {cloud: find_cloud(CloudConfig(cloud=cloud)) for cloud in ("AzureChinaCloud", "AzureUSGovernmentCloud")}
+    assert [cloud.manager.rpartition(".")[2] for cloud in found.values()] == ["cn", "net"]
+    assert [cloud.authority.rpartition(".")[2] for cloud in found.values()] == ["cn", "us"]
     with pytest.raises(InvalidSettings, match="resourceManagerEndpoint"):
-        cloud_of(CloudConfig(cloud="AZURESTACKCLOUD"))
+        find_cloud(CloudConfig(cloud="AZURESTACKCLOUD"))
+
+
+def test_two_tenants_need_an_identity_that_can_be_in_both() -> None:
+    """A managed identity, or a network tenant without its subscription, cannot work and is said so by key."""
+    text = WHOLE.replace('"vmType"', '"networkResourceTenantID": "other", "vmType"')
+    _, faults, _ = read_cloud_config(text)
+    assert [fault.path for fault in faults] == ["azure.json[networkResourceSubscriptionID]"]
+    _, faults, _ = read_cloud_config(text.replace('IdentityExtension": false', 'IdentityExtension": true'))
+    assert "azure.json[networkResourceTenantID]" in [fault.path for fault in faults]
+
+
+def test_a_selector_of_namespaces_names_the_one_label_that_is_known() -> None:
+    """Other labels of namespaces would need them to be read: such a selector is refused with what works."""
+    selector = {"matchLabels": {"team": "edge"}}
+    entries = [{"name": "kubernetes"}, {"name": "second", "serviceNamespaceSelector": selector}]
+    config, _, _ = read_cloud_config(json.dumps({"multipleStandardLoadBalancerConfigurations": entries}))
+    assert any("kubernetes.io/metadata.name" in fault.hint for fault in balancer_faults(config, "kubernetes"))

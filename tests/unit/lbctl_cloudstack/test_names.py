@@ -65,7 +65,13 @@ def test_other_names_are_nobodys(text):
 def test_marks_are_read_back():
     """What a rule is born with tells cluster and Service; any other description tells nothing."""
     owner = Identity("shop", "web", UID)
-    assert read_mark(write_mark("cluster-1", owner)) == Mark("cluster-1", owner)
+    for mark in (
+        Mark("cluster-1", owner),
+        Mark("cluster-1", owner, opened=True),
+        Mark("cluster-1", owner, "203.0.113.7", is_udp_half=True),
+        Mark("cluster-1", owner, "203.0.113.7", is_udp_half=True, opened=True),
+    ):
+        assert read_mark(write_mark(mark)) == mark
     assert read_mark("made by hand") is None
     assert read_mark("") is None
 
