@@ -47,7 +47,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
@@ -206,6 +206,25 @@ class Figure(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """How many of a Service's targets the cloud finds healthy; a target counts once for each port that it serves."""
+
+    healthy: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.healthy}/{self.total}"
+
+
+@runtime_checkable
+class TellsHealth(Protocol):
+    """What a driver offers besides `Driver` when its cloud tells the health of single targets."""
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """Read: the health of the targets of those Services for which the cloud tells it; in bulk where it can be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What the core hands to a driver when it connects.
 
@@ -241,7 +260,8 @@ class DriverInfo:
     served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses.
+    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
+    an object is: writing them takes a balancer over and changes nothing else.
 
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
@@ -273,6 +293,7 @@ class DriverInfo:
     controller_leases: tuple[str, ...] = ()
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
+    mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

@@ -84,20 +84,10 @@ def assemble(
     reads = ClusterReads(rest)
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
-    accounts = {
-        name: _connect(
-            name,
-            info,
-            settings.accounts[name],
-            cluster=cluster,
-            rest=rest,
-            clock=clock,
-            source=source,
-            measures=measures,
-        )
-        for name, info in infos.items()
-    }
+    accounts = connect_accounts(
+        settings, cluster=cluster, rest=rest, clock=clock, source=source, find=find, measures=measures
+    )
+    infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
         writer=ServiceWriter(rest),
         reads=reads,
@@ -121,6 +111,36 @@ def assemble(
     )
     own = frozenset(name for info in infos.values() for name in info.own_finalizers)
     return Assembly(settings, clock, reads, controller, cluster, own | {SHARED_FINALIZER, OWN_FINALIZER})
+
+
+def connect_accounts(
+    settings: Settings,
+    *,
+    cluster: Cluster,
+    rest: Rest | None,
+    clock: Clock,
+    source: random.Random,
+    find: FindProvider = find_provider,
+    measures: Measures | None = None,
+) -> dict[str, Account]:
+    """Every driver account of the settings, connected, by name.
+
+    Without `rest` there is no cluster any more: no document of it is read, and there is nobody to take turns with.
+    """
+    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
+    return {
+        name: _connect(
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            rest=rest,
+            clock=clock,
+            source=source,
+            measures=measures,
+        )
+        for name, info in infos.items()
+    }
 
 
 def read_policy(settings: Settings) -> Policy:
@@ -171,7 +191,7 @@ def _connect(
     account: AccountSettings,
     *,
     cluster: Cluster,
-    rest: Rest,
+    rest: Rest | None,
     clock: Clock,
     source: random.Random,
     measures: Measures | None,
@@ -182,12 +202,16 @@ def _connect(
         settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
-        read_document=ClusterReads(rest).get_document,
+        read_document=ClusterReads(rest).get_document if rest is not None else _no_document,
     )
     if measures is not None:
         setup = replace(setup, record=partial(measures.record_call, info.name), show=partial(measures.show, info.name))
-    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
+    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
     driver = connect(info, setup)
     if measures is not None:
         driver = timed(info.name, driver, clock, measures)
     return Account(name, info, driver, write_lease=lease)
+
+
+def _no_document(_key: str) -> None:
+    """Nothing is left of a cluster that is gone."""

@@ -39,14 +39,15 @@ KLOG_LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", log
 _known_secrets: list[str] = []
 
 
-def set_up(*, form: str, verbosity: int, secrets: Iterable[str] = (), stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream`; `form` is `json`, `text` or `auto`, which is text on a terminal only.
+def set_up(*, form: str, verbosity: int, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send all logs to `stream`, by default standard error; `form` `auto` is `text` on a terminal and else `json`.
 
     `secrets` are never written, whatever is written around them. `InvalidSettings` for another form.
     """
     if form not in FORMS:
         raise InvalidSettings(f"the log format {form!r} is unknown", hint=f"use one of {', '.join(FORMS)}")
     hide(secrets)
+    stream = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(KlogFormatter() if as_text else JsonFormatter())

@@ -7,12 +7,13 @@ written on condition of its ETag. What ARM accepts but has not finished is follo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lbctl.driver import Pending, Refs
-from lbctl.errors import MissingFact
+from lbctl.errors import MissingFact, NotReady
 from lbctl.model.resource import Key, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_azure import public_ips
@@ -23,11 +24,17 @@ from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, write_fields
 from lbctl_azure.groups import Evidence, next_group, read_group
 from lbctl_azure.ids import parent_of
 from lbctl_azure.joining import Joiner
+from lbctl_azure.membership import scale_set_key
 from lbctl_azure.operations import Following, Operations
 from lbctl_azure.owners import Owners
 from lbctl_azure.reading import Document, read_balancer, read_public_ip
 from lbctl_azure.releasing import FORGET, forgotten
 
+SCALE_SET = re.compile(
+    r"/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Compute/virtualMachineScaleSets/[\w-]+",
+    re.IGNORECASE,
+)
+"""What a refusal names that says who still holds a pool; a set without nodes is known in no other way."""
 PIP_SECONDS = 1.0
 WRITE_SECONDS = 2.0
 
@@ -42,7 +49,7 @@ class Writer:
         self._account = account
         self._client = client
         self._operations = operations
-        joiner = Joiner(account, client, operations)
+        self._joiner = joiner = Joiner(account, client, operations)
         self._calls: Mapping[str, Callable[[Action, Refs], Outputs | Pending]] = {
             "loadBalancers/write": self._put_balancer,
             "loadBalancers/delete": self._delete_balancer,
@@ -89,7 +96,20 @@ class Writer:
         path = self._account.balancer_id(refs.scope.scope)
         more = tuple(_touched_addresses(action, refs))
         following = Following(path, action.steps, self._reader(refs), gone=True, before=_elements_of(refs), more=more)
-        return self._operations.outcome(self._client.delete(path), following, WRITE_SECONDS)
+        try:
+            reply = self._client.delete(path)
+        except NotReady as error:
+            for scale_set in SCALE_SET.findall(error.message):
+                if not self._is_member(scale_set, refs):
+                    self._joiner.detach_model(scale_set)
+            raise
+        return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def _is_member(self, scale_set: str, refs: Refs) -> bool:
+        """True for a set that the scope of the members knows in a pool and detaches in its own order."""
+        members = refs.world.observed.get(self._account.membership)
+        seen = members.get(scale_set_key(scale_set)) if members is not None else None
+        return seen is not None and bool(seen.resource.fields.get("pools"))
 
     def _put_pool(self, action: Action, refs: Refs) -> Outputs | Pending:
         """Members alone: the pool is written as a child; the balancer is read back because the two share an ETag."""

@@ -79,12 +79,21 @@ class Joiner:
         (step,) = action.steps
         path = step.key.id
         document = self._client.get(path)
-        profile = self._profile(document, step)
+        profile = self._profile(document, membership.wanted_pools(step))
         following = Following(path, (step,), lambda found: [membership.read_scale_set(found, self._account)])
         if membership.pools_in(document) == membership.pools_in(profile):
             return outputs_of(following, document)
         reply = self._client.patch(path, profile, etag=document.get("etag", ""))
         return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def detach_model(self, scale_set: str) -> None:
+        """Take a scale set's model out of every pool of ours: one that no node stands for keeps a balancer alive."""
+        document = self._client.find(scale_set)
+        if document is None:
+            return
+        profile = self._profile(document, frozenset())
+        if membership.pools_in(document) != membership.pools_in(profile):
+            self._client.patch(scale_set, profile, etag=document.get("etag", ""))
 
     def put_instance(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
         """Bring an instance into the pools; one that was born from a joined model is there already."""
@@ -94,7 +103,7 @@ class Joiner:
         following = Following(path, (step,), self._read_instance)
         if document is None:
             return Outputs(gone=(step.key,))
-        profile = self._profile(document, step)
+        profile = self._profile(document, membership.wanted_pools(step))
         if membership.pools_in(document) == membership.pools_in(profile):
             # Born from a model that is in the pool already.
             return outputs_of(following, document)
@@ -106,13 +115,12 @@ class Joiner:
         seen = membership.read_instance(document, self._account)
         return [seen] if seen else []
 
-    def _profile(self, document: Document, step: Step) -> dict[str, Any]:
+    def _profile(self, document: Document, wanted: membership.Pools) -> dict[str, Any]:
         """The interfaces of a model or an instance with the wanted pools, and nothing else of the document."""
         profile = copy.deepcopy(dict(membership.network_profile(document)))
         listed = profile.get("networkInterfaceConfigurations") or []
         primary = next((item for item in listed if item["properties"].get("primary")), listed[0])
         configurations = primary["properties"].get("ipConfigurations") or []
-        wanted = membership.wanted_pools(step)
         primary["properties"]["ipConfigurations"] = membership.with_pools(configurations, wanted, self._account)
         if "virtualMachineProfile" in document["properties"]:
             return {"properties": {"virtualMachineProfile": {"networkProfile": profile}}}

@@ -1,7 +1,8 @@
 """Private link services as resources. Pure.
 
 One in front of the Service's IPv4 frontend. It is made after the frontend and removed before it; without the
-annotation an existing one stays until its frontend goes (cloud-provider-azure, documentation of private link).
+annotation an existing one stays as it is until its frontend goes, because others may be connected to it
+(cloud-provider-azure, documentation of private link).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 
 from lbctl.model.problem import Problem
-from lbctl.model.resource import Identity, Observed, Resource
+from lbctl.model.resource import Identity, Observed, Resource, Seen
 from lbctl_azure import names
 from lbctl_azure.account import Account, element_key
 from lbctl_azure.elements import FRONTEND
@@ -19,10 +20,13 @@ from lbctl_azure.wish import PrivateLink
 LINK = "private-link"
 
 
-def link_resources(seat: Seat, account: Account) -> Iterator[Resource]:
-    """The private link service of this seat, if it has one."""
+def link_resources(seat: Seat, observed: Observed, account: Account) -> Iterator[Resource]:
+    """The private link service of this seat, if it has one: the one asked for, or one that it had before."""
     link = seat.wish.private_link
-    if link is None or seat.front.family != "IPv4" or seat.guest:
+    if seat.front.family != "IPv4" or seat.guest:
+        return
+    if link is None:
+        yield from (seen.resource for seen in _links_of(seat, observed))
         return
     name = _name(seat, link)
     yield Resource(
@@ -34,8 +38,8 @@ def link_resources(seat: Seat, account: Account) -> Iterator[Resource]:
     )
 
 
-def link_problems(seats: Iterable[Seat], observed: Observed) -> Iterator[tuple[Identity, Problem]]:
-    """Services that name a private link service which another one has: the owner in the cloud, else the first."""
+def link_problems(seats: Iterable[Seat], observed: Observed, account: Account) -> Iterator[tuple[Identity, Problem]]:
+    """Services that name a private link service which another one has, or that would rename or move their own."""
     holders: dict[str, Identity] = {}
     for seat in seats:
         link = seat.wish.private_link
@@ -48,6 +52,28 @@ def link_problems(seats: Iterable[Seat], observed: Observed) -> Iterator[tuple[I
         if holder != seat.wish.identity:
             text = f"private link service {name} belongs to {holder}"
             yield seat.wish.identity, Problem("azure-pls-name", text, "name another one")
+        yield from ((seat.wish.identity, problem) for problem in _moves(seat, link, observed, account))
+
+
+def _moves(seat: Seat, link: PrivateLink, observed: Observed, account: Account) -> Iterator[Problem]:
+    """Name and group are fixed at birth: whoever is connected would be cut off."""
+    group = str(_fields(seat, link, account)["group"])
+    for seen in _links_of(seat, observed):
+        present = str(seen.resource.fields["group"])
+        if seen.resource.name.lower() != _name(seat, link).lower():
+            text = f"private link service {seen.resource.name} cannot be renamed"
+            yield Problem("azure-pls-name", text, f"keep {seen.resource.name}, or delete it by hand first")
+        elif present.lower() != group.lower():
+            text = f"private link service {seen.resource.name} cannot be moved to another resource group"
+            yield Problem("azure-pls-resource-group", text, f"keep {present}, or delete it by hand first")
+
+
+def _links_of(seat: Seat, observed: Observed) -> Iterator[Seen]:
+    """What the seat's Service has in front of its frontend."""
+    for seen in observed.of_kind(LINK):
+        on_it = str(seen.resource.fields["frontend"]).lower() == seat.frontend.lower()
+        if seen.ours and on_it and seen.resource.owners == {seat.wish.identity}:
+            yield seen
 
 
 def _name(seat: Seat, link: PrivateLink) -> str:

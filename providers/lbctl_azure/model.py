@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from lbctl.driver import World
 from lbctl.model.node import internal_ip
@@ -18,6 +19,7 @@ from lbctl_azure.account import Account, element_key, public_ip_key
 from lbctl_azure.elements import BALANCER, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.facts import Facts
 from lbctl_azure.links import link_problems, link_resources
+from lbctl_azure.moving import with_arrivals
 from lbctl_azure.nodes import local_nodes, takes_traffic
 from lbctl_azure.placement import scope_of
 from lbctl_azure.reading import SUCCEEDED
@@ -32,12 +34,14 @@ def model_balancer(scope: Scope, world: World, facts: Facts, account: Account) -
     sitting = [wish for wish in wishes(world) if scope_of(wish, world, account) == scope]
     if not sitting:
         return Desired(scope)
+    arrived = with_arrivals(world.observed.get(scope, Observed(scope)), world, account)
+    world = replace(world, observed={**world.observed, scope: arrived})
     seating = Seats(scope, world, facts, account).of(sitting)
     builder = _Builder(scope, world, facts, account)
     seats = seating.served()
     rejected = {identity: tuple(problems) for identity, problems in seating.rejected.items()}
     labels, label_problems = _labels(seats, builder.observed)
-    for identity, problem in (*label_problems, *link_problems(seats, builder.observed)):
+    for identity, problem in (*label_problems, *link_problems(seats, builder.observed, account)):
         rejected[identity] = (*rejected.get(identity, ()), problem)
     seats = [seat for seat in seats if seat.wish.identity not in rejected]
     resources = [] if not seats and not builder.observed.resources else list(builder.resources(seats, labels))
@@ -67,7 +71,7 @@ class _Builder:
                 yield self._frontend(sharing)
         for seat in seats:
             yield from self._rules(seat)
-            yield from link_resources(seat, self._account)
+            yield from link_resources(seat, self.observed, self._account)
 
     # -- the balancer and its pools ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from lbctl.driver import World
 from lbctl.errors import MissingFact
 from lbctl.model.resource import Key, Observed, Scope, Seen
 from lbctl_azure.account import BALANCER_SCOPE, SECURITY_SCOPE, Account
-from lbctl_azure.elements import FRONTEND
+from lbctl_azure.elements import FRONTEND, RULE
 from lbctl_azure.facts import Reads, read_machines
 from lbctl_azure.groups import Evidence, read_group
 from lbctl_azure.ids import parent_of
@@ -113,17 +113,18 @@ class Observer:
         return owner_scope(owner, world, self._account)
 
     def _add_links(self, found: dict[Scope, dict[Key, Seen]], world: World) -> None:
-        """Private link services are asked for only where a Service has or had one."""
-        if not any(wish.private_link for wish in wishes(world)):
+        """Private link services, where there can be any: they need pools of interfaces and frontends of ours."""
+        if self._account.config.uses_node_ips:
             return
         frontends = {
             seen.outputs["id"].lower(): (scope, seen)
             for scope, resources in found.items()
             for seen in resources.values()
-            if seen.key.kind == FRONTEND
+            if seen.key.kind == FRONTEND and seen.ours
         }
-        groups = {wish.private_link.group for wish in wishes(world) if wish.private_link}
-        for group in sorted(groups):
+        asked = {wish.private_link.group for wish in wishes(world) if wish.private_link}
+        might_be = any(_may_be_linked(seen) for resources in found.values() for seen in resources.values())
+        for group in sorted({"", *asked}) if asked or might_be else ():
             name = group or self._account.config.private_link_group
             for document in self._reads.list(self._account.address_group(name).network("privateLinkServices")):
                 link = read_link(document, Owners.of(world), self._account)
@@ -160,6 +161,13 @@ def _attachments(found: Mapping[Scope, Mapping[Key, Seen]]) -> dict[Key, Scope]:
         if seen.key.kind == FRONTEND
         for need in seen.resource.needs
     }
+
+
+def _may_be_linked(seen: Seen) -> bool:
+    """True for what a private link can stand before: a private frontend of ours, or a rule without floating IP."""
+    fields = seen.resource.fields
+    is_private = seen.key.kind == FRONTEND and not fields.get("public_ip")
+    return seen.ours and (is_private or (seen.key.kind == RULE and not fields.get("floating_ip")))
 
 
 def _is_own(seen: Seen) -> bool:

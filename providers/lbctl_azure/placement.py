@@ -12,7 +12,7 @@ from lbctl.driver import World
 from lbctl.model.resource import Identity, Observed, Scope
 from lbctl_azure.account import Account
 from lbctl_azure.elements import RULE
-from lbctl_azure.settings import BalancerConfig
+from lbctl_azure.settings import NAMESPACE_NAME, BalancerConfig
 from lbctl_azure.wish import Wish
 
 
@@ -50,7 +50,14 @@ def _eligible(wish: Wish, world: World, account: Account) -> list[str]:
     entries = [entry for entry in entries if entry.placement or entry.name in used]
     service = world.services.get(wish.identity)
     labels = service.metadata.labels if service is not None else {}
-    chosen = [entry for entry in entries if entry.is_selective and matches(entry.service_labels, labels)]
+    of_namespace = {NAMESPACE_NAME: wish.identity.namespace}
+    chosen = [
+        entry
+        for entry in entries
+        if entry.is_selective
+        and matches(entry.service_labels, labels)
+        and matches(entry.namespace_labels, of_namespace)
+    ]
     plain = [entry for entry in entries if not entry.is_selective]
     return [entry.name for entry in (chosen or plain or entries)] or [account.primary]
 

@@ -24,6 +24,7 @@ from lbctl_azure.groups import GROUP
 from lbctl_azure.ids import same_id
 from lbctl_azure.links import LINK
 from lbctl_azure.membership import MEMBER, plan_members
+from lbctl_azure.moving import keeps_address, still_elsewhere, with_arrivals
 from lbctl_azure.placement import scope_of
 from lbctl_azure.seats import Missing
 from lbctl_azure.security import OPENING
@@ -108,6 +109,7 @@ MUTABLE_TAGS = Rules(
 
 def make_plan(desired: Desired, observed: Observed, world: World, account: Account) -> Plan:
     """The plan of one scope."""
+    observed = with_arrivals(observed, world, account)
     steps = diff(desired, observed, rules=MUTABLE_TAGS if account.config.mutable_ip_tags else RULES)
     plan = FOLDS[desired.scope.kind](steps, observed, world, account)
     missing = {
@@ -124,11 +126,13 @@ def make_plan(desired: Desired, observed: Observed, world: World, account: Accou
 
 
 def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, account: Account) -> Plan:
-    asked = tuple(_judged(step, world) for step in steps)
+    elsewhere = still_elsewhere(observed.scope, world, account)
+    asked = tuple(_judged(step, world) for step in steps if not _travels(step, observed.scope, world, account))
     moving = [step for step in asked if _is_moving(step, observed.scope, world, account)]
+    moving += [step for step in asked if step.key in elsewhere]
     every = _without_shell_deletes(tuple(step for step in asked if step not in moving), observed)
     shell = observed.get(Key(BALANCER, ""))
-    waits = (*_waits(observed), *_moves(moving))
+    waits = (*_waits(observed), *_moves(moving, BUSY_SECONDS if elsewhere else MOVE_SECONDS))
     actions = [*_address_actions(every, observed), *_link_actions(every)]
     if not _is_busy(shell):
         actions += _balancer_actions(every, observed, account)
@@ -152,15 +156,26 @@ def _is_moving(step: Step, scope: Scope, world: World, account: Account) -> bool
     if step.verb is not Verb.DELETE:
         return False
     wishes = [wish for owner in step.owners if isinstance(wish := world.intents.get(owner), Wish)]
-    moved = [wish for wish in wishes if scope_of(wish, world, account) != scope]
+    moved = [wish for wish in wishes if scope_of(wish, world, account) != scope and not keeps_address(wish, scope)]
     return any(len(addresses_of(wish, world, account)) < len(wish.fronts) for wish in moved) or any(
         not found for wish in moved for found in addresses_of(wish, world, account).values()
     )
 
 
-def _moves(steps: Iterable[Step]) -> tuple[Wait, ...]:
+def _travels(step: Step, scope: Scope, world: World, account: Account) -> bool:
+    """True for the removal of an address whose Services took it along to another load balancer."""
+    if step.verb is not Verb.DELETE or step.key.kind != PUBLIC_IP or not step.owners:
+        return False
+    wishes = [world.intents.get(owner) for owner in step.owners]
+    return all(
+        isinstance(wish, Wish) and keeps_address(wish, scope) and scope_of(wish, world, account) != scope
+        for wish in wishes
+    )
+
+
+def _moves(steps: Iterable[Step], seconds: float) -> tuple[Wait, ...]:
     owners = sorted({str(owner) for step in steps for owner in step.owners})
-    return (Wait(f"{', '.join(owners)} moves to another load balancer", MOVE_SECONDS),) if owners else ()
+    return (Wait(f"{', '.join(owners)} moves to another load balancer", seconds),) if owners else ()
 
 
 def _without_shell_deletes(steps: tuple[Step, ...], observed: Observed) -> tuple[Step, ...]:

@@ -17,6 +17,8 @@ NODE_IP_CONFIGURATION = "nodeIPConfiguration"
 POOL_TYPES = (NODE_IP_CONFIGURATION, NODE_IP)
 SHARED_PROBES = "shared"
 PROBE_MODES = ("servicenodeport", SHARED_PROBES)
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has with its own name: others are not known without reading namespaces."""
 CLOUDS = ("AzurePublicCloud", "AzureUSGovernmentCloud", "AzureChinaCloud", "AZURESTACKCLOUD")
 
 
@@ -195,6 +197,8 @@ def balancer_faults(config: CloudConfig, cluster: str) -> list[Problem]:
         faults.append(Problem(path, f"no entry is named {cluster}", "name one like the cluster"))
     if len(set(names)) != len(names):
         faults.append(Problem(path, "two entries share a name"))
+    if any(set(entry.namespace_labels or ()) - {NAMESPACE_NAME} for entry in config.balancers):
+        faults.append(Problem(path, "serviceNamespaceSelector may name one label only", f"select by {NAMESPACE_NAME}"))
     if not config.uses_node_ips:
         faults.append(Problem(path, "needs pools of node addresses", f"set the pool type to {NODE_IP}"))
     return faults

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from lbctl.driver import DriverInfo, Figure, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Figure, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Unreachable
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
@@ -146,6 +146,13 @@ class LocalDriver:
         """The addresses on which ports are served; while nothing is, what was published stays."""
         return build_status(identity, world)
 
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What Envoy's checks found, for all Services with one request; nothing while no Envoy runs."""
+        if not self._process.is_alive():
+            return {}
+        by_name = self._admin.target_health()
+        return {identity: found for identity in identities if (found := _health(identity, world, by_name)) is not None}
+
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - one owner a scope
         """One write that takes our marks off."""
         return release_actions(observed) if observed.scope.kind == BALANCER else ()
@@ -201,3 +208,11 @@ class LocalDriver:
             return self._admin.listener_names() if self._admin.is_live() else None
         except CloudError:
             return None
+
+
+def _health(identity: Identity, world: World, by_name: Mapping[str, tuple[bool, ...]]) -> Health | None:
+    """Over all pools of a Service; None when Envoy knows none of them."""
+    observed = world.observed.get(balancer_scope(identity))
+    names = [seen.resource.name for seen in observed.of_kind("pool")] if observed is not None else []
+    targets = [healthy for name in names for healthy in by_name.get(name, ())]
+    return Health(sum(targets), len(targets)) if any(name in by_name for name in names) else None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 
 from lbctl.driver import World
@@ -21,6 +22,7 @@ from lbctl_openstack.annotations import BALANCER_ID
 from lbctl_openstack.fields import Json, listener_fields, member_of, monitor_fields, pool_fields
 from lbctl_openstack.groups import GroupReading, observe_groups
 
+ORPHAN_SECONDS = 3600.0
 STATES = {"ACTIVE": State.ACTIVE, "ERROR": State.FAILED, "PENDING_DELETE": State.DELETING}
 
 
@@ -126,6 +128,8 @@ class _Observer:
         owners, ours = self._owners(chosen)
         hint = hint or ("" if ours else _owner_hint(chosen))
         seen = self._balancer(chosen, owners, ours=ours and not hint, hint=hint)
+        if rival := next((body["id"] for body in bodies if body["id"] in self.annotated and body != chosen), ""):
+            seen = replace(seen, outputs={**seen.outputs, RIVAL: rival})
         yield seen
         if seen.ours:
             yield from self._children(chosen, owners)
@@ -144,7 +148,9 @@ class _Observer:
         return ranked[0], doubles, ""
 
     def _rank(self, body: Json) -> tuple[int, bool, str]:
-        proof = 0 if body["id"] in self.annotated else 1 if self._has_our_uid(body) else UNPROVEN
+        """What we made for the Service comes before what is merely named: that may be named since yesterday."""
+        named, made = body["id"] in self.annotated, self._has_our_uid(body)
+        proof = UNPROVEN - 2 * made - named
         return proof, body["provisioning_status"] != "ACTIVE", body.get("created_at") or ""
 
     def _has_our_uid(self, body: Json) -> bool:
@@ -160,7 +166,14 @@ class _Observer:
         if body["id"] in self.annotated:
             return owners or frozenset(self.annotated[body["id"]][:1]), True
         uids = _uids(body)
-        return owners, not uids or any(owner.uid in uids for owner in owners) or not self._is_known(owners)
+        if not self._is_known(owners):
+            return owners, bool(uids) and self._is_old(body)
+        return owners, not uids or any(owner.uid in uids for owner in owners)
+
+    def _is_old(self, body: Json) -> bool:
+        """False for what may be about to get its Service: a list of Services may be behind the cloud."""
+        made = datetime.fromisoformat(body["created_at"]) if body.get("created_at") else self.world.now
+        return (self.world.now - made.replace(tzinfo=UTC)).total_seconds() > ORPHAN_SECONDS
 
     def _attached(self, body: Json) -> list[Identity]:
         """Services that name the balancer and bear its name, so that a lost tag loses nobody."""
@@ -284,7 +297,9 @@ class _Observer:
         def scope_of(owner: Identity) -> Scope:
             return homes.get(owner) or names.balancer_scope(self.cluster, owner)
 
-        yield from observe_groups(self.reading.groups, self.identities, scope_of, cluster=self.cluster)
+        for scope, seen in observe_groups(self.reading.groups, self.identities, scope_of, cluster=self.cluster):
+            if self._is_known(seen.resource.owners) or self._is_old({"created_at": seen.outputs["created"]}):
+                yield scope, seen
 
     # -- floating IPs -----------------------------------------------------------------------------------------------
 
@@ -297,7 +312,7 @@ class _Observer:
             if body.get("port_id") in by_port:
                 scope, balancer = by_port[body["port_id"]]
                 owners = balancer.resource.owners
-            elif maker is not None and names.KEPT_TAG not in (body.get("tags") or ()):
+            elif maker is not None and self._is_loose(body, maker):
                 scope, owners = names.balancer_scope(self.cluster, maker), frozenset({maker})
             else:
                 continue
@@ -305,12 +320,18 @@ class _Observer:
             taken.add(scope)
             yield scope, seen_floating(body, owners, key=key, made=maker is not None)
 
+    def _is_loose(self, body: Json, maker: Identity) -> bool:
+        """True for a floating IP of ours that is at nobody's port and is not meant to be kept."""
+        is_known = maker in self.world.services
+        return names.KEPT_TAG not in (body.get("tags") or ()) and (is_known or self._is_old(body))
+
     def _maker(self, body: Json) -> Identity | None:
         named = names.service_of(names.FLOATING_TEXT, body.get("description", ""), cluster=self.cluster)
         return self.identities.get(named, Identity(*named, "")) if named else None
 
 
-UNPROVEN = 2
+UNPROVEN = 3
+RIVAL = "named instead"
 
 
 def seen_floating(body: Json, owners: frozenset[Identity], *, key: Key = names.FLOATING_KEY, made: bool = True) -> Seen:

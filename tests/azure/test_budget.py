@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,14 +12,36 @@ from tests.azure.cluster import Cluster, cluster
 from tests.world import change, service
 
 INTERNAL = {"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}
-MODES: dict[str, dict[str, str]] = {"external": {}, "internal": INTERNAL}
-WRITES = {
+NIC_POOLS = {"loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration"}
+SEVERAL = {"multipleStandardLoadBalancerConfigurations": [{"name": "kubernetes"}, {"name": "second"}]}
+JOINING = 3
+"""Writes by which a scale set of two instances joins a pool: its model, and each instance."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to serve: what the Services say, and what azure.json does."""
+
+    annotations: dict[str, str]
+    config: dict[str, Any]
+
+    @property
+    def has_scale_set(self) -> bool:
+        """True where a uniform scale set's interfaces are the members."""
+        return self.config is NIC_POOLS
+
+
+MODES: dict[str, Mode] = {
+    "external": Mode({}, {}),
+    "internal": Mode(INTERNAL, {}),
+    "external-interfaces": Mode({}, NIC_POOLS),
+    "internal-interfaces": Mode(INTERNAL, NIC_POOLS),
+    "external-several": Mode({}, SEVERAL),
+}
+WRITES: dict[tuple[str, str], Callable[[int], int]] = {
+    **{(mode, operation): lambda _: 0 for mode in MODES for operation in ("unchanged", "restart")},
     ("external", "create"): lambda n: n + 2,
     ("internal", "create"): lambda _: 1,
-    ("external", "unchanged"): lambda _: 0,
-    ("internal", "unchanged"): lambda _: 0,
-    ("external", "restart"): lambda _: 0,
-    ("internal", "restart"): lambda _: 0,
     ("external", "port-added"): lambda _: 2,
     ("internal", "port-added"): lambda _: 1,
     ("external", "node-joins"): lambda _: 1,
@@ -29,8 +52,29 @@ WRITES = {
     ("internal", "source-ranges"): lambda _: 1,
     ("external", "delete"): lambda n: n + 2,
     ("internal", "delete"): lambda _: 2,
+    ("external-interfaces", "create"): lambda n: n + 2 + JOINING,
+    ("internal-interfaces", "create"): lambda _: 1 + JOINING,
+    # The machines that joined changed the balancer's ETag: its next write is refused once, and read anew.
+    ("external-interfaces", "port-added"): lambda _: 3,
+    ("internal-interfaces", "port-added"): lambda _: 2,
+    ("external-interfaces", "node-joins"): lambda _: 0,
+    ("internal-interfaces", "node-joins"): lambda _: 0,
+    ("external-interfaces", "node-leaves"): lambda _: 1,
+    ("internal-interfaces", "node-leaves"): lambda _: 1,
+    ("external-interfaces", "source-ranges"): lambda _: 1,
+    ("internal-interfaces", "source-ranges"): lambda _: 1,
+    ("external-interfaces", "delete"): lambda n: n + 2 + JOINING,
+    ("internal-interfaces", "delete"): lambda _: 2 + JOINING,
+    ("external-several", "create"): lambda n: n + 2,
+    # A node is in the pools of one balancer, and this one's is the one without Services.
+    ("external-several", "node-joins"): lambda _: 0,
+    ("external-several", "node-leaves"): lambda _: 0,
+    ("external-several", "port-added"): lambda _: 2,
+    ("external-several", "source-ranges"): lambda _: 1,
+    ("external-several", "delete"): lambda n: n + 2,
 }
 MOST_READS = 3
+MOST_READS_OF_INTERFACES = 6
 
 
 def edit_all(world: Cluster, **spec: object) -> None:
@@ -40,12 +84,21 @@ def edit_all(world: Cluster, **spec: object) -> None:
         world.kube.put(change(live, spec=change(live.spec, **spec)))
 
 
-def operations(world: Cluster, given: dict[str, str], services: int) -> dict[str, Callable[[], None]]:
+def operations(world: Cluster, mode: Mode, services: int) -> dict[str, Callable[[], None]]:
     """What is done, in this order, to the same Services."""
 
     def create() -> None:
         for number in range(services):
-            world.kube.put(service(f"s{number}", annotations=given))
+            world.kube.put(service(f"s{number}", annotations=mode.annotations))
+
+    def join() -> None:
+        if mode.has_scale_set:
+            world.add_machines(world.azure.scale_out("nodes"))
+        else:
+            world.add_nodes("n9")
+
+    def leave() -> None:
+        world.see_node(None, max(world.kube.nodes))
 
     def delete() -> None:
         for key in list(world.kube.services):
@@ -55,8 +108,8 @@ def operations(world: Cluster, given: dict[str, str], services: int) -> dict[str
         "create": create,
         "unchanged": lambda: world.settle(60),
         "port-added": lambda: edit_all(world, ports=service(ports=(80, 443)).spec.ports),
-        "node-joins": lambda: world.add_nodes("n9"),
-        "node-leaves": lambda: world.see_node(None, "n9"),
+        "node-joins": join,
+        "node-leaves": leave,
         "source-ranges": lambda: edit_all(world, load_balancer_source_ranges=("198.51.100.0/24",)),
         "restart": world.crash,
         "delete": delete,
@@ -65,17 +118,20 @@ def operations(world: Cluster, given: dict[str, str], services: int) -> dict[str
 
 def rows(services: int) -> Iterator[dict[str, Any]]:
     """Reads and writes of each operation; polls of operations under way are counted apart and left out."""
-    for mode, given in MODES.items():
-        with cluster() as world:
-            world.add_nodes("n1", "n2")
-            for operation, act in operations(world, given, services).items():
+    for name, mode in MODES.items():
+        with cluster(config=dict(mode.config)) as world:
+            if mode.has_scale_set:
+                world.add_machines(world.azure.uniform_set(count=2))
+            else:
+                world.add_nodes("n1", "n2")
+            for operation, act in operations(world, mode, services).items():
                 world.server.journal.clear()
                 act()
                 world.settle(90)
                 counts = world.server.journal.counts()
                 yield {
                     "driver": "azure",
-                    "mode": mode,
+                    "mode": name,
                     "operation": operation,
                     "services": services,
                     "reads": counts.reads,
@@ -88,7 +144,10 @@ def rows(services: int) -> Iterator[dict[str, Any]]:
 def test_every_operation_keeps_its_budget(services: int) -> None:
     """Writes grow with the public addresses alone; a restart reads three documents."""
     for row in rows(services):
-        wanted = WRITES[row["mode"], row["operation"]](services)
-        assert row["writes"] == wanted, row
-        if row["operation"] in ("unchanged", "restart"):
-            assert row["reads"] <= MOST_READS, row
+        mode, operation = row["mode"], row["operation"]
+        wanted = WRITES[mode, operation](services)
+        # A balancer may be asked to go before the last of its machines is out, and is then asked again.
+        spare = 1 if mode.endswith("interfaces") and operation == "delete" else 0
+        assert wanted <= row["writes"] <= wanted + spare, row
+        if operation in ("unchanged", "restart"):
+            assert row["reads"] <= (MOST_READS_OF_INTERFACES if mode.endswith("interfaces") else MOST_READS), row

@@ -11,6 +11,7 @@ import pytest
 from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.bystanders import add_bystanders, foreign_parts
 from tests.clouds.azure.cloud import Timing
+from tests.clouds.azure.faults import Drop, Effect, Fault, Refuse
 from tests.clouds.memory import Crash
 from tests.world import change, service
 
@@ -54,6 +55,31 @@ def change_type(world: Cluster) -> None:
     world.kube.put(change(live, spec=change(live.spec, type="ClusterIP")))
 
 
+def create_several(world: Cluster) -> None:
+    """Make three Services at once: two on one public address, one internal."""
+    uid = world.kube.put(service()).metadata.uid
+    shared = {"service.beta.kubernetes.io/azure-pip-name": f"kubernetes-a{uid.replace('-', '')[:31]}"}
+    world.kube.put(service("guest", ports=(443,), annotations=shared))
+    world.kube.put(service("inner", ports=(90,), annotations={INTERNAL: "true"}))
+
+
+def change_several(world: Cluster) -> None:
+    """Take the owner of the shared address away, give the guest another port and open the internal one."""
+    world.kube.delete("shop/web")
+    for name, spec in {
+        "guest": service("guest", ports=(8443,)).spec,
+        "inner": service("inner", ports=(90,), load_balancer_source_ranges=("10.0.0.0/8",)).spec,
+    }.items():
+        live = world.live(name)
+        world.kube.put(change(live, spec=spec))
+
+
+def delete_several(world: Cluster) -> None:
+    """Delete all three at once."""
+    for name in ("web", "guest", "inner"):
+        world.kube.delete(f"shop/{name}")
+
+
 SCENARIOS: dict[str, list[Step]] = {
     "create": [create],
     "update": [create, update],
@@ -61,6 +87,15 @@ SCENARIOS: dict[str, list[Step]] = {
     "delete": [create, delete],
     "type": [create, change_type],
 }
+SEVERAL: dict[str, list[Step]] = {
+    "create-several": [create_several],
+    "change-several": [create_several, change_several],
+    "delete-several": [create_several, delete_several],
+}
+AT_ONCE, SLOW = 0.0, 4.0
+"""How long Azure takes for each write, in seconds. Several Services at once are played in the slow form alone."""
+PLAYS = [(name, steps, seconds) for name, steps in SCENARIOS.items() for seconds in (AT_ONCE, SLOW)]
+PLAYS += [(name, steps, SLOW) for name, steps in SEVERAL.items()]
 
 
 def play(steps: list[Step], prepare: Callable[[Cluster], None], *, seconds: float = 0.0) -> tuple[object, bool, int]:
@@ -124,20 +159,21 @@ def _undisturbed(world: Cluster) -> None:
 
 @pytest.mark.spec("AZ-035", "AZ-036", "AZ-037", "AZ-038", "AZ-039")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("seconds", [0.0, 4.0], ids=["at-once", "slow"])
-def test_a_crash_at_any_cloud_write_heals(scenario: str, *, after: bool, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "steps", "seconds"), PLAYS, ids=[f"{name}-{seconds:g}s" for name, _, seconds in PLAYS]
+)
+def test_a_crash_at_any_cloud_write_heals(name: str, steps: list[Step], seconds: float, *, after: bool) -> None:
     """Whichever write of Azure is the last one of a process, the next process ends in the same state."""
-    wanted, _, counted = play(SCENARIOS[scenario], _undisturbed, seconds=seconds)
+    wanted, _, counted = play(steps, _undisturbed, seconds=seconds)
     for number in range(1, counted // 1000 + 1):
 
         def prepare(world: Cluster, number: int = number) -> None:
             world.crashed = False
             world.server.faults.die(at_write=number, after=after)
 
-        found, crashed, _ = play(SCENARIOS[scenario], prepare, seconds=seconds)
-        assert crashed, (scenario, number)
-        assert found == wanted, (scenario, number, after)
+        found, crashed, _ = play(steps, prepare, seconds=seconds)
+        assert crashed, (name, number)
+        assert found == wanted, (name, number, after)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -160,3 +196,30 @@ def test_a_crash_at_any_kubernetes_write_heals(scenario: str, *, after: bool) ->
 
         found, _, _ = play(SCENARIOS[scenario], prepare)
         assert found == wanted, (scenario, number, after)
+
+
+DISTURBANCES: dict[str, tuple[Effect, ...]] = {
+    "lost": (Drop(after_write=True), Drop(), Refuse(409, "AnotherOperationInProgress")),
+    "refused": (
+        Refuse(412, "PreconditionFailed"),
+        Refuse(429, "TooManyRequests", headers={"Retry-After": "7"}),
+        Refuse(503, "ServerUnavailable"),
+    ),
+}
+
+
+@pytest.mark.spec("AZ-026", "AZ-029", "AZ-031", "AZ-035")
+@pytest.mark.parametrize("effects", DISTURBANCES.values(), ids=DISTURBANCES)
+@pytest.mark.parametrize("scenario", ["update", "flip", "create-several", "delete-several"])
+def test_disturbed_writes_change_nothing_in_the_end(scenario: str, effects: tuple[Effect, ...]) -> None:
+    """Whichever three writes in a row are refused, throttled or lost, the same process ends in the same state."""
+    steps = (SCENARIOS | SEVERAL)[scenario]
+    wanted, _, counted = play(steps, _undisturbed)
+    for number in range(counted // 1000):
+
+        def prepare(world: Cluster, number: int = number) -> None:
+            for after, effect in enumerate(effects):
+                world.server.faults.add(Fault(effect, writes=True, skip=number + after))
+
+        found, _, _ = play(steps, prepare)
+        assert found == wanted, (scenario, number)

@@ -444,7 +444,7 @@ def test_every_write_of_something_that_exists_is_conditional(world: Cluster) -> 
 
 @pytest.mark.spec("AZ-088")
 def test_tags_of_azure_json_reach_the_balancer_and_its_address() -> None:
-    """Configured tags are added, those that are there stay, and system tags say what may go."""
+    """Configured tags are added, and those that are there stay, whatever the case of their keys."""
     with cluster(config={"tags": "env=prod"}) as world:
         world.apply(service(annotations=azure(pip_tags="Env=test")))
         (address,) = world.public_ips().values()
@@ -452,3 +452,21 @@ def test_tags_of_azure_json_reach_the_balancer_and_its_address() -> None:
         found = world.azure.state()[world.azure.id("loadBalancers", "kubernetes")]
         assert found["tags"] == {"env": "prod"}
         assert world.plans() == []
+
+
+@pytest.mark.spec("AZ-088")
+def test_system_tags_say_by_their_beginning_what_stays() -> None:
+    """With `systemTags` a tag that is neither wanted nor covered by one of them goes; without, everything stays."""
+    present = {"aks-managed-x": "1", "team": "web", "ENV": "PROD"}
+    for system, left in (("", present), ("aks-managed", {"aks-managed-x": "1", "ENV": "PROD"})):
+        with cluster(config={"tags": "env=prod", "systemTags": system}) as world:
+            world.apply(service())
+            found = world.azure.cloud.find(world.azure.id("loadBalancers", "kubernetes"))
+            assert found is not None
+            with world.azure.cloud.lock:
+                found.body = {**found.body, "tags": present}
+                world.azure.cloud.touch(found)
+            world.crash()
+            world.settle(60)
+            assert world.azure.state()[str(found.id)]["tags"] == left
+            assert world.plans() == []

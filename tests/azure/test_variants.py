@@ -74,6 +74,7 @@ def test_a_private_link_of_somebody_else_is_refused(linked: Cluster) -> None:
     found = linked.azure.state()[linked.azure.id("privateLinkServices", f"pls-{NAME}")]
     assert found["tags"]["k8s-azure-owner-service"] == "shop/web"
     assert linked.addresses("web")
+    assert f"pls-{NAME} belongs to shop/web" in linked.condition("thief").message
 
 
 @pytest.mark.spec("AZ-085")
@@ -133,6 +134,11 @@ def test_a_local_service_has_a_pool_of_the_nodes_with_endpoints() -> None:
         world.settle(60)
         pool = world.parts("backendAddressPools")["shop-web"]
         assert {item["name"] for item in pool["loadBalancerBackendAddresses"]} == {"n1", "n2"}
+        world.controller.see_slice(_slice("two", "n2"), _slice("two", "n3"))
+        world.controller.see_slice(_slice("one", "n1"), None)
+        world.settle(60)
+        pool = world.parts("backendAddressPools")["shop-web"]
+        assert {item["name"] for item in pool["loadBalancerBackendAddresses"]} == {"n3"}
         world.delete("web")
         world.settle(60)
         assert world.balancer() is None

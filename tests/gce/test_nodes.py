@@ -101,6 +101,7 @@ def test_an_instance_in_another_balanced_group_is_reported_with_that_group(world
     joined = world.join("taken")
     assert joined
     world.compute.store.members[other] = [f"{HOME}/zones/{REGION}-b/instances/taken"]
+    world.others = world.bystanders()
     world.settle(60)
     assert "somebody-elses" in world.condition().message
 

@@ -67,12 +67,16 @@ class Asking:
 
 @dataclass(slots=True)
 class Fault:
-    """An effect on the calls whose action starts with `action`, whose method is `method` and whose path has `path`."""
+    """An effect on the calls whose action starts with `action`, whose method is `method` and whose path has `path`.
+
+    `writes` leaves out reads.
+    """
 
     effect: Effect
     action: str = ""
     method: str = ""
     path: str = ""
+    writes: bool = False
     skip: int = 0
     times: int = 1
 
@@ -81,6 +85,7 @@ class Fault:
         return (
             f"{asking.action}/".lower().startswith(f"{self.action}/".lower() if self.action else "")
             and self.method in ("", asking.method)
+            and (asking.changes or not self.writes)
             and self.path.lower() in asking.path.lower()
         )
 

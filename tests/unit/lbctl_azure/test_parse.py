@@ -198,3 +198,51 @@ def test_the_word_true_in_another_case_is_taken_with_a_warning() -> None:
     wish = parse({INTERNAL: "True"})
     assert wish.internal
     assert any("True" in notice.message for notice in wish.notices)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        ({"azure-load-balancer-health-probe-protocol": "gopher"}, "'gopher' is unknown"),
+        ({"azure-load-balancer-enable-high-availability-ports": "true"}, "need an internal Service"),
+        ({"azure-load-balancer-mode": "__auto__"}, "azure-load-balancer-mode has no effect"),
+        ({"azure-shared-securityrule": "true"}, "azure-shared-securityrule has no effect"),
+        ({"azure-pip-tags": "a=b,junk"}, "azure-pip-tags has pieces that are not key=value: junk"),
+        ({"azure-pip-ip-tags": "junk,RoutingPreference=Internet"}, "azure-pip-ip-tags has pieces"),
+    ],
+)
+def test_what_is_ignored_is_told(annotations: dict[str, str], said: str) -> None:
+    """What upstream skips in silence holds nothing back, and its author learns of it."""
+    assert any(said in notice.message for notice in parse(annotations).notices)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        ({"port_80_health-probe_port": "nobody"}, "neither a port number nor the name of a port"),
+        ({"azure-load-balancer-health-probe-num-of-probe": "many"}, "num-of-probe"),
+        ({"azure-pls-ip-configuration-ip-address-count": "9", "azure-pls-create": "true", INTERNAL: "true"}, "count"),
+        ({LINK_ADDRESSES: "fd00::1", "azure-pls-create": "true", INTERNAL: "true"}, "ip-address"),
+        ({"azure-pls-visibility": "everybody", "azure-pls-create": "true", INTERNAL: "true"}, "visibility"),
+        ({"azure-load-balancer-ipv4": "fd00::1"}, "azure-load-balancer-ipv4"),
+        ({"azure-load-balancer-ipv6": "10.0.0.1"}, "azure-load-balancer-ipv6"),
+        ({"azure-load-balancer-internal-subnet": "no such"}, "internal-subnet"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(annotations: dict[str, str], said: str) -> None:
+    """The Service is held back before any call, and the author reads which annotation to mend."""
+    assert said in problems(annotations)
+
+
+def test_a_misspelt_annotation_is_told_with_the_known_one() -> None:
+    """A key under the driver's own prefix that nobody knows suggests the nearest."""
+    notices = parse({"azure-load-balancer-tcp-idle-timeuot": "10"}).notices
+    assert any("did you mean" in notice.message and "tcp-idle-timeout" in notice.message for notice in notices)
+
+
+@pytest.mark.parametrize("word", ["True", "TRUE", "true", " true "])
+def test_true_counts_in_any_case_and_nothing_else_does(word: str) -> None:
+    """Booleans are true for the word alone; 1, yes and on are false, as upstream has them."""
+    assert parse({"azure-load-balancer-disable-tcp-reset": word}).tcp_reset is False
+    for other in ("1", "yes", "on", ""):
+        assert parse({"azure-load-balancer-disable-tcp-reset": other}).tcp_reset is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lbctl.errors import InvalidSettings
 from lbctl_azure.azure_json import read_cloud_config
 from lbctl_azure.connect import credential_of, find_cloud
-from lbctl_azure.settings import CloudConfig, Settings
+from lbctl_azure.settings import CloudConfig, Settings, balancer_faults
 from lbctl_azure.sources import load, with_environment
 
 WHOLE = """
@@ -107,3 +108,11 @@ def test_two_tenants_need_an_identity_that_can_be_in_both() -> None:
     assert [fault.path for fault in faults] == ["azure.json[networkResourceSubscriptionID]"]
     _, faults, _ = read_cloud_config(text.replace('IdentityExtension": false', 'IdentityExtension": true'))
     assert "azure.json[networkResourceTenantID]" in [fault.path for fault in faults]
+
+
+def test_a_selector_of_namespaces_names_the_one_label_that_is_known() -> None:
+    """Other labels of namespaces would need them to be read: such a selector is refused with what works."""
+    selector = {"matchLabels": {"team": "edge"}}
+    entries = [{"name": "kubernetes"}, {"name": "second", "serviceNamespaceSelector": selector}]
+    config, _, _ = read_cloud_config(json.dumps({"multipleStandardLoadBalancerConfigurations": entries}))
+    assert any("kubernetes.io/metadata.name" in fault.hint for fault in balancer_faults(config, "kubernetes"))
