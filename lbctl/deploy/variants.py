@@ -120,7 +120,10 @@ class Variant:
 
 def variant_of(info: DriverInfo) -> Variant:
     """The installation for this driver."""
-    leases = [LeaseRight(*_split(name)) for name in info.controller_leases if name != info.write_lease]
+    # A Role needs its namespace to be there, and only this one is everywhere; elsewhere the controller warns that it
+    # cannot look.
+    looked_at = (name for name in info.controller_leases if name.startswith(f"{NAMESPACE}/"))
+    leases = [LeaseRight(*_split(name)) for name in looked_at if name != info.write_lease]
     if info.write_lease:
         leases.append(LeaseRight(*_split(info.write_lease), ("get", "update")))
     place = PLACES.get(info.name, Place())

@@ -169,8 +169,8 @@ def test_a_cloud_that_refuses_shows_as_failed_passes(running):
 
     running.cloud.before = refuse
     running.apply("web")
-    samples = running.until(services("memory", "failed"), 1)
-    assert samples['lbctl_reconcile_seconds_count{provider="memory",result="failed"}'] >= 1
+    running.until(services("memory", "failed"), 1)
+    running.until('lbctl_reconcile_seconds_count{provider="memory",result="failed"}', 1)
 
 
 @pytest.mark.parametrize("running", [{"queue.drift_seconds": 0.3}], indirect=True)
