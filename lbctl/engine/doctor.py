@@ -90,11 +90,14 @@ class Doctor:
         lease = f"{self.settings.lease.namespace}/{self.settings.lease.name}"
         infos = self.infos.values()
         slices = any("endpointslices" in info.watches for info in infos)
-        write_leases = sorted({info.write_lease for info in infos} - {""})
-        documents = sorted(
-            {key for account, info in self.infos.items() for key in info.documents(self._decoded(account))}
+        write_leases = {info.write_lease for info in infos} - {""}
+        rights = needed_rights(
+            lease=lease,
+            slices=slices,
+            write_leases=sorted(write_leases),
+            other_leases=sorted({name for info in infos for name in info.controller_leases} - write_leases - {lease}),
+            documents=self._documents(),
         )
-        rights = needed_rights(lease=lease, slices=slices, write_leases=write_leases, documents=documents)
         for right in rights:
             yield self._right(right)
 

@@ -26,11 +26,17 @@ class Right:
 
 
 def needed_rights(
-    *, lease: str, slices: bool, write_leases: Iterable[str] = (), documents: Iterable[str] = ()
+    *,
+    lease: str,
+    slices: bool,
+    write_leases: Iterable[str] = (),
+    other_leases: Iterable[str] = (),
+    documents: Iterable[str] = (),
 ) -> Iterator[Right]:
-    """Every right; `lease` and `write_leases` are `namespace/name`, `slices` when some driver targets pods.
+    """Every right; Leases are `namespace/name`, `slices` when some driver targets pods.
 
-    `documents` are the ConfigMaps and Secrets that drivers read, as `secrets/namespace/name`.
+    `write_leases` are taken before shared cloud objects are written, `other_leases` only tell whether their holders
+    run. `documents` are the ConfigMaps and Secrets that drivers read, as `secrets/namespace/name`.
     """
     yield from (Right(verb, SERVICES) for verb in READ)
     yield Right("patch", Target(resource="services", subresource="status"))
@@ -46,6 +52,9 @@ def needed_rights(
         namespace, _, name = other.partition("/")
         target = LEASES.one(name, namespace=namespace)
         yield from (Right(verb, target, optional=True) for verb in ("get", "update"))
+    for other in other_leases:
+        namespace, _, name = other.partition("/")
+        yield Right("get", LEASES.one(name, namespace=namespace), optional=True)
     for document in documents:
         resource, namespace, name = document.split("/")
         yield Right("get", Target(resource=resource, namespace=namespace, name=name))

@@ -11,7 +11,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 
 from lbctl.driver import World
@@ -22,7 +21,6 @@ from lbctl_openstack.annotations import BALANCER_ID
 from lbctl_openstack.fields import Json, listener_fields, member_of, monitor_fields, pool_fields
 from lbctl_openstack.groups import GroupReading, observe_groups
 
-ORPHAN_SECONDS = 3600.0
 STATES = {"ACTIVE": State.ACTIVE, "ERROR": State.FAILED, "PENDING_DELETE": State.DELETING}
 
 
@@ -167,13 +165,8 @@ class _Observer:
             return owners or frozenset(self.annotated[body["id"]][:1]), True
         uids = _uids(body)
         if not self._is_known(owners):
-            return owners, bool(uids) and self._is_old(body)
+            return owners, bool(uids)
         return owners, not uids or any(owner.uid in uids for owner in owners)
-
-    def _is_old(self, body: Json) -> bool:
-        """False for what may be about to get its Service: a list of Services may be behind the cloud."""
-        made = datetime.fromisoformat(body["created_at"]) if body.get("created_at") else self.world.now
-        return (self.world.now - made.replace(tzinfo=UTC)).total_seconds() > ORPHAN_SECONDS
 
     def _attached(self, body: Json) -> list[Identity]:
         """Services that name the balancer and bear its name, so that a lost tag loses nobody."""
@@ -225,6 +218,7 @@ class _Observer:
             "vip_port_id": body.get("vip_port_id") or "",
             "status": body["provisioning_status"],
             "since": body.get("updated_at") or body.get("created_at") or "",
+            "created": body.get("created_at") or "",
             "tags": json.dumps([tag for tag in tags if tag]),
             "never_active": "yes" if body.get("vip_port_id") in self.reading.lost_ports else "",
         }
@@ -297,9 +291,7 @@ class _Observer:
         def scope_of(owner: Identity) -> Scope:
             return homes.get(owner) or names.balancer_scope(self.cluster, owner)
 
-        for scope, seen in observe_groups(self.reading.groups, self.identities, scope_of, cluster=self.cluster):
-            if self._is_known(seen.resource.owners) or self._is_old({"created_at": seen.outputs["created"]}):
-                yield scope, seen
+        yield from observe_groups(self.reading.groups, self.identities, scope_of, cluster=self.cluster)
 
     # -- floating IPs -----------------------------------------------------------------------------------------------
 
@@ -312,18 +304,13 @@ class _Observer:
             if body.get("port_id") in by_port:
                 scope, balancer = by_port[body["port_id"]]
                 owners = balancer.resource.owners
-            elif maker is not None and self._is_loose(body, maker):
+            elif maker is not None and names.KEPT_TAG not in (body.get("tags") or ()):
                 scope, owners = names.balancer_scope(self.cluster, maker), frozenset({maker})
             else:
                 continue
             key = Key("floating", body["id"]) if scope in taken else names.FLOATING_KEY
             taken.add(scope)
             yield scope, seen_floating(body, owners, key=key, made=maker is not None)
-
-    def _is_loose(self, body: Json, maker: Identity) -> bool:
-        """True for a floating IP of ours that is at nobody's port and is not meant to be kept."""
-        is_known = maker in self.world.services
-        return names.KEPT_TAG not in (body.get("tags") or ()) and (is_known or self._is_old(body))
 
     def _maker(self, body: Json) -> Identity | None:
         named = names.service_of(names.FLOATING_TEXT, body.get("description", ""), cluster=self.cluster)
@@ -338,7 +325,7 @@ def seen_floating(body: Json, owners: frozenset[Identity], *, key: Key = names.F
     """A floating IP as a resource; `made` says that we made it, so that we may delete it."""
     fields = {"port": body.get("port_id") or "", "address": body["floating_ip_address"]}
     outputs = {"id": body["id"], "address": body["floating_ip_address"], "made": "yes" if made else ""}
-    outputs["tags"] = json.dumps(body.get("tags") or [])
+    outputs |= {"tags": json.dumps(body.get("tags") or []), "created": body.get("created_at") or ""}
     return Seen(Resource(key, body["floating_ip_address"], fields, owners), outputs)
 
 

@@ -14,6 +14,7 @@ import yaml
 from lbctl.deploy.files import rendered_files
 from lbctl.deploy.objects import build
 from lbctl.deploy.variants import PLACES, LeaseRight, variant_of
+from lbctl.kube.rights import needed_rights
 from lbctl.registry import find_provider, known_providers
 from lbctl.sandbox.api.kinds import BY_TYPE
 from tests.cli.console import lbctl
@@ -106,6 +107,13 @@ def test_an_api_server_takes_every_object(provider, kube):
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
+def test_no_object_needs_a_namespace_that_a_cluster_may_lack(provider):
+    """An object in a namespace that is not there makes `kubectl apply` fail."""
+    namespaces = {one["metadata"].get("namespace", "") for one in build(variant_of(find_provider(provider)))}
+    assert namespaces <= {"", "kube-system"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_pod_can_do_no_harm(provider):
     """Not root, nothing written to its image, no capability, no new privileges, the runtime's seccomp profile."""
     pod = pod_of(provider)
@@ -163,6 +171,35 @@ def test_leases_of_others_are_bound_to_their_names():
     writer = found["Role", "kube-system", "lbctl-lease-writer"]["rules"]
     assert [(rule.get("resourceNames"), rule["verbs"]) for rule in reader] == [(["ccm"], ["get"])]
     assert [(rule.get("resourceNames"), rule["verbs"]) for rule in writer] == [(["writer"], ["get", "update"])]
+
+
+def granted(provider):
+    """Every right of an installation as (verb, resource with its group, namespace, name)."""
+    return {
+        (verb, f"{resource}.{group}" if group else resource, one["metadata"].get("namespace", ""), name)
+        for one in objects(provider)
+        for rule in one.get("rules", ())
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_doctor_asks_for_exactly_what_the_manifests_grant(provider):
+    """Neither a right that nobody needs is given, nor one that is needed forgotten."""
+    info = find_provider(provider)
+    variant = variant_of(info)
+    needed = needed_rights(
+        lease="kube-system/lbctl",
+        slices=variant.watches_slices,
+        write_leases=[info.write_lease] if info.write_lease else [],
+        other_leases=[name for name in info.controller_leases if name != info.write_lease],
+        documents=[f"{one.resource}/{one.namespace}/{one.name}" for one in variant.documents],
+    )
+    asked = {(one.verb, one.target.right, one.target.namespace, one.target.name) for one in needed}
+    assert asked == granted(provider)
 
 
 def test_no_role_lets_a_service_itself_be_written():

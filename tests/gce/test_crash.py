@@ -196,6 +196,7 @@ FAULTS = {
 
 
 @pytest.mark.slow
+@pytest.mark.spec("GCE-082")
 @pytest.mark.parametrize("scenario", ["create", "recreate", "delete"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_answer_at_every_write_changes_nothing_in_the_end(build: Build, scenario: str, fault: str) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: the services, once a session, and scenes on them."""
+"""Fixtures: the services, once a session and in one worker (see `tests/conftest.py`), and scenes on them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ SECONDS = 300
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests here share the services, so one worker runs them; they are slow, and patient on a loaded machine."""
+    """All tests here are slow, and patient on a loaded machine."""
     if HERE in item.path.parents:
-        item.add_marker(pytest.mark.xdist_group("openstack"))
         item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.timeout(SECONDS))
 

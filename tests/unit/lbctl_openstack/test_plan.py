@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lbctl.driver import Refs
+from lbctl.engine.collecting import Living, find_orphans
 from lbctl.errors import OwnedByOther
 from lbctl.model.objects import NodeAddress
 from lbctl.model.resource import Desired, Key, Observed, State
@@ -19,7 +20,7 @@ from lbctl_openstack.groups import GroupReading
 from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
 from lbctl_openstack.plan import Manner, build_actions
-from tests.openstack.stage import Stage, balancer_body
+from tests.openstack.stage import NOW, Stage, balancer_body
 from tests.world import change, node
 
 INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
@@ -402,7 +403,7 @@ def test_another_balancer_that_is_named_later_moves_nothing():
 
 @pytest.mark.spec("OS-092")
 def test_only_what_is_ours_for_sure_and_old_enough_is_an_orphan():
-    """Without its Service a balancer is ours when it has a uid tag and is an hour old; likewise address and group."""
+    """Without its Service a balancer counts with our uid tag, address and group by their texts; all tell their age."""
     stage = Stage()
     nobody = replace(stage.world(), services={}, intents={})
     marked = balancer_body(tags=["kube_service_c_shop_web", "lbctl_uid=uid-web"])
@@ -410,22 +411,24 @@ def test_only_what_is_ours_for_sure_and_old_enough_is_an_orphan():
     floating["description"] = "Floating IP for Kubernetes external service shop/web from cluster c"
     group = {"id": "g", "name": "lb-sg-00000001-0000-4000-8000-000000000000-shop-web"}
     group["description"] = "Security Group for shop/web Service LoadBalancer in cluster c"
-    old, young = {"created_at": "2026-01-01T10:00:00Z"}, {"created_at": "2026-01-01T11:30:00Z"}
+    made = {"created_at": "2026-01-01T10:30:00Z"}
 
-    def seen(balancer, age, floating=floating, group=group):
-        reading = Reading(
-            (balancer | age,), floating=(floating | age,), groups=GroupReading((group | age,)), read_at=0.0
-        )
-        observed = observe_all(reading, nobody)
-        return sorted(s.key.kind for one in observed.values() for s in one.resources.values() if s.ours)
+    def orphans(balancer, floating=floating, group=group):
+        reading = Reading((balancer | made,), floating=(floating | made,), groups=GroupReading((group | made,)))
+        return list(find_orphans("main", observe_all(reading, nobody), Living(), everything=False))
 
-    assert seen(marked, old) == ["balancer", "floating", "group"]
-    assert seen(marked, young) == []
-    assert seen(balancer_body(), old) == ["floating", "group"]
+    def kinds(*bodies):
+        return sorted(seen.key.kind for orphan in orphans(*bodies) for seen in orphan.objects)
+
+    assert kinds(marked) == ["balancer", "floating", "group"]
+    assert kinds(balancer_body()) == ["floating", "group"]
     elsewhere = {"description": "Floating IP for Kubernetes external service shop/web from cluster d"}
     renamed = {"name": "lb-sg-mine"}
-    assert seen(marked, old, floating | elsewhere, group | renamed) == ["balancer"]
-    assert seen(marked, old, floating | {"tags": ["lbctl_kept"]}, group | renamed) == ["balancer"]
+    assert kinds(marked, floating | elsewhere, group | renamed) == ["balancer"]
+    assert kinds(marked, floating | {"tags": ["lbctl_kept"]}, group | renamed) == ["balancer"]
+    hour = 3600.0
+    assert all(not orphan.is_younger_than(hour, now=NOW) for orphan in orphans(marked))
+    assert all(orphan.is_younger_than(2 * hour, now=NOW) for orphan in orphans(marked))
 
 
 def test_a_change_of_an_old_balancer_is_not_stuck_yet():
