@@ -119,6 +119,9 @@ def test_traffic_policy_local_is_watched_at_the_health_port(scene: Scene):
     (pool,) = scene.children("pools")
     assert not pool.get("healthmonitor_id")
     assert {member["monitor_port"] for member in scene.members(pool)} == {None}
+    annotated(scene, enable_health_monitor="true")
+    (pool,) = scene.children("pools")
+    assert scene.get(f"healthmonitors/{pool['healthmonitor_id']}")["healthmonitor"]["type"] == "TCP"
     assert scene.plans() == []
 
 

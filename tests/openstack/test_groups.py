@@ -53,6 +53,9 @@ def test_node_ports_are_opened_where_members_are(build, cloud: Cloud):
     scene.see_node(None, "node0")
     scene.settle(40)
     assert has(scene, cloud) == [False, True, True]
+    scene.edit("web", ports=service(ports=(80,)).spec.ports)
+    (group,) = groups(scene)
+    assert [r["port_range_min"] for r in group["security_group_rules"] if r["direction"] == "ingress"] == [30080]
     assert scene.plans() == []
     scene.delete("web")
     assert not scene.exists()

@@ -58,7 +58,7 @@ def test_a_restart_writes_nothing_and_repairs_what_was_changed_by_hand(scene: Sc
         scene.settle()
     assert [str(call) for call in (*octavia, *neutron) if call.is_write] == []
     (listener,) = scene.children("listeners")
-    by_hand = {"listener": {"timeout_client_data": 1234}}
+    by_hand = {"listener": {"timeout_client_data": 1234, "tags": ["somebody's"]}}
     scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=by_hand)
     scene.rest()
     scene.crash()
@@ -75,6 +75,7 @@ def test_a_restart_writes_nothing_and_repairs_what_was_changed_by_hand(scene: Sc
                 "timeout_member_connect": 5000,
                 "timeout_member_data": 50000,
                 "timeout_tcp_inspect": 0,
+                "tags": [*listener["tags"], "somebody's"],
             }
         }
     ]
