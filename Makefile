@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+CLOUD  ?= aws
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lbctl/__init__.py)
+CLOUDS := aws azure gce openstack cloudstack local
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo check test test-openstack conformance reference docs bench bench-calls lock clean
+.PHONY: help env openstack-env demo check test test-openstack conformance reference docs bench bench-calls image sbom manifests lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
@@ -27,12 +30,15 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit tests/behaviour tests/sim
 
+# The services that the OpenStack driver is tested on, once; says so where they cannot be had, and fails where required.
+openstack-env: env
+	@$(BIN)/python -m tests.clouds.openstack.environment
+
 # Real processes are late on a loaded machine: what failed among others is run again alone, and counts if it fails again.
-test: env ## Every test
+test: openstack-env ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
-test-openstack: env ## The OpenStack driver on a real Keystone, Neutron and Octavia, installed for it (some minutes)
-	$(BIN)/python -m tests.clouds.openstack.environment
+test-openstack: openstack-env ## The OpenStack driver alone, on a real Keystone, Neutron and Octavia
 	LBCTL_OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
 
 conformance: env ## Which promises have a test; fails while one has none
@@ -50,9 +56,21 @@ bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JS
 bench-calls: env ## Cloud calls of each operation of each driver, as one JSON array
 	@$(BIN)/python -m tests.bench.calls
 
+image: ## The container image of one cloud (needs a container engine): make image CLOUD=aws
+	docker build -f image/Dockerfile --build-arg CLOUD=$(CLOUD) -t lbctl:$(VERSION)-$(CLOUD) .
+
+sbom: env ## What that image installs, as a CycloneDX file in dist/: make sbom CLOUD=aws
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o dist/lbctl-$(CLOUD).cdx.json requirements/image/$(CLOUD).txt
+
+manifests: env ## Render manifests/ again from lbctl/deploy
+	@$(BIN)/python -m lbctl.deploy manifests
+
 lock: ## Resolve the lock again (needs uv)
 	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev --extra docs pyproject.toml requirements/build.in -o requirements/lock.txt
+	for cloud in $(CLOUDS); do uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate --extra $$cloud --extra tracing -c requirements/lock.txt pyproject.toml -o requirements/image/$$cloud.txt; done
+	uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate -c requirements/lock.txt requirements/build.in -o requirements/image/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header tests/clouds/openstack/requirements.in -o tests/clouds/openstack/requirements.lock
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-openstack site .mypy_cache .ruff_cache .pytest_cache .hypothesis

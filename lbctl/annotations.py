@@ -40,10 +40,14 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Any text, or text that matches a pattern; blanks around it do not count."""
+    """Any text, or text that matches a pattern and not `never`; blanks around it do not count.
+
+    Patterns are of the kind that RE2 takes too, which the API server uses: nothing looks ahead or behind.
+    """
 
     pattern: str = ""
     what: str = "text"
+    never: str = ""
 
     @property
     def grammar(self) -> str:
@@ -51,12 +55,20 @@ class Text:
 
     def parse(self, text: str) -> str:
         trimmed = text.strip()
-        if self.pattern and not re.fullmatch(self.pattern, trimmed):
+        if self.pattern and not re.fullmatch(self.pattern, trimmed, re.ASCII):
+            raise ValueError(f"is not {self.what}")
+        if self.never and re.fullmatch(self.never, trimmed, re.ASCII):
             raise ValueError(f"is not {self.what}")
         return trimmed
 
     def cel(self, value: str) -> str:
-        return f"{value}.trim().matches({json.dumps('^(' + self.pattern + ')$')})" if self.pattern else ""
+        wanted = f"{value}.trim().matches({_whole(self.pattern)})" if self.pattern else ""
+        unwanted = f"!{value}.trim().matches({_whole(self.never)})" if self.never else ""
+        return " && ".join(part for part in (wanted, unwanted) if part)
+
+
+# As Go's strconv.Atoi has it, which upstream uses; longer ones are no bounds of anything and overflow elsewhere.
+WHOLE_NUMBER = re.compile(r"[+-]?0*[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +83,15 @@ class Integer:
         return f"a whole number from {self.low} to {self.high}"
 
     def parse(self, text: str) -> int:
-        try:
-            number = int(text.strip())
-        except ValueError:
-            raise ValueError(f"is not {self.grammar}") from None
-        if not self.low <= number <= self.high:
+        trimmed = text.strip()
+        if not WHOLE_NUMBER.fullmatch(trimmed) or not self.low <= int(trimmed) <= self.high:
             raise ValueError(f"is not {self.grammar}")
-        return number
+        return int(trimmed)
 
     def cel(self, value: str) -> str:
         number = f"int({value}.trim())"
-        return f"{value}.trim().matches('^-?[0-9]+$') && {number} >= {self.low} && {number} <= {self.high}"
+        written = f"{value}.trim().matches({_whole(WHOLE_NUMBER.pattern)})"
+        return f"{written} && {number} >= {self.low} && {number} <= {self.high}"
 
 
 GO_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -103,7 +113,7 @@ class Boolean:
         raise ValueError("is neither true nor false")
 
     def cel(self, value: str) -> str:
-        return f"{value}.trim() in {sorted(GO_TRUE | GO_FALSE)}"
+        return f"{value}.trim() in {json.dumps(sorted(GO_TRUE | GO_FALSE))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +136,16 @@ class Choice:
 
     def cel(self, value: str) -> str:
         if self.any_case:
-            return f"{value}.trim().lowerAscii() in {[word.lower() for word in self.words]}"
-        return f"{value}.trim() in {list(self.words)}"
+            return f"{value}.trim().lowerAscii() in {json.dumps([word.lower() for word in self.words])}"
+        return f"{value}.trim() in {json.dumps(self.words)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An IP address, of one family if given (4 or 6); the value is its canonical text."""
+    """An IP address, of one family if given (4 or 6); the value is its canonical text.
+
+    As the API server has it: no zone, and no IPv4 address in the form of an IPv6 one.
+    """
 
     family: int = 0
 
@@ -145,13 +158,22 @@ class Address:
             address = ipaddress.ip_address(text.strip())
         except ValueError:
             raise ValueError(f"is not {self.grammar}") from None
-        if self.family and address.version != self.family:
+        if (self.family and address.version != self.family) or _is_odd(address):
             raise ValueError(f"is not {self.grammar}")
         return str(address)
 
     def cel(self, value: str) -> str:
         is_ip = f"isIP({value}.trim())"
         return f"{is_ip} && ip({value}.trim()).family() == {self.family}" if self.family else is_ip
+
+
+def _is_odd(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return isinstance(address, ipaddress.IPv6Address) and bool(address.scope_id or address.ipv4_mapped)
+
+
+OCTET = "0*(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+LOOSE_CIDR = rf"{OCTET}(\.{OCTET}){{3}}/0*(3[0-2]|[12]?[0-9])"
+"""An IPv4 range with leading zeros, which the API server's own function refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +191,10 @@ class Cidr:
             raise ValueError(f"is not {self.grammar}") from None
 
     def cel(self, value: str) -> str:
-        return f"isCIDR({value}.trim())"
+        return f"isCIDR({value}.trim()) || {value}.trim().matches({_whole(LOOSE_CIDR)})"
+
+
+BLANKS_TO_SPACES = "".join(f".replace({json.dumps(blank)}, ' ')" for blank in "\t\n\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +221,11 @@ class ListOf:
 
     def cel(self, value: str) -> str:
         inner = self.item.cel("item")
-        return f"{value}.split({json.dumps(self.separator)}).all(item, item.trim() == '' || ({inner}))" if inner else ""
+        text = value + BLANKS_TO_SPACES if self.separator == " " else value
+        return f"{text}.split({json.dumps(self.separator)}).all(item, item.trim() == '' || ({inner}))" if inner else ""
+
+
+ESCAPED_COMMA = json.dumps("\\,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +263,10 @@ class Pairs:
         else:
             raise ValueError(f"has the piece {plain!r}, which is not key=value")
 
-    def cel(self, value: str) -> str:  # noqa: ARG002 - CEL has no way to say it in one expression
-        return ""
+    def cel(self, value: str) -> str:
+        pieces = f"{value}.replace({ESCAPED_COMMA}, '_').split(',').map(p, p.trim()).filter(p, p != '')"
+        keyed = f"{pieces}.all(p, !p.startsWith('='))"
+        return keyed if self.bare_keys else f"{keyed} && ({pieces}.size() == 0 || {pieces}[0].contains('='))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +431,11 @@ class AnnotationTable:
         if key.startswith(OUR_PREFIX):
             return [Notice(Severity.WARNING, "AnnotationIgnored", f"{key} is unknown and has no effect")]
         return []
+
+
+def _whole(pattern: str) -> str:
+    """A CEL text with a pattern that has to match from beginning to end."""
+    return json.dumps(f"^({pattern})$")
 
 
 _compiled: dict[str, re.Pattern[str]] = {}

@@ -47,7 +47,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
@@ -192,13 +192,46 @@ class Driver(Protocol):
         """Let go of connections and processes; what serves traffic goes on."""
 
 
+class Figure(enum.Enum):
+    """What a driver may show of its cloud as it is now; each value is a metric, and the label tells which of them."""
+
+    BUDGET_LEFT = "budget_left"
+    """Calls that may be made at once before the cloud slows us; the label names the budget."""
+    TARGETS = "targets"
+    """Targets by their health; the label is `healthy`, `unhealthy`, `draining` or `unknown`."""
+    ADDRESSES = "addresses"
+    """Addresses that a pool can give; the label names the pool."""
+    ADDRESSES_IN_USE = "addresses_in_use"
+    """Addresses of a pool that balancers have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How many of a Service's targets the cloud finds healthy; a target counts once for each port that it serves."""
+
+    healthy: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.healthy}/{self.total}"
+
+
+@runtime_checkable
+class TellsHealth(Protocol):
+    """What a driver offers besides `Driver` when its cloud tells the health of single targets."""
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """Read: the health of the targets of those Services for which the cloud tells it; in bulk where it can be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What the core hands to a driver when it connects.
 
     `settings` is the decoded section of the settings file (an instance of `DriverInfo.settings`). `user_agent` goes on
-    every request. `record` is called once a cloud call with operation, outcome code and seconds. `read_document` gives
-    the data of one of `DriverInfo.documents` as text, None when there is none: one GET of the API server.
+    every request. `record` is called once a cloud call with operation, outcome code and seconds. `show` takes a
+    figure, its label and its value whenever the driver has learnt it anyway: no call is made for it. `read_document`
+    gives the data of one of `DriverInfo.documents` as text, None when there is none: one GET of the API server.
     """
 
     cluster: Cluster
@@ -207,6 +240,7 @@ class Setup:
     user_agent: str
     random: Callable[[], float]
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
+    show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None
     read_document: Callable[[str], Mapping[str, str] | None] = lambda _key: None
 
 
@@ -226,7 +260,8 @@ class DriverInfo:
     served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses.
+    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
+    an object is: writing them takes a balancer over and changes nothing else.
 
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
@@ -258,6 +293,7 @@ class DriverInfo:
     controller_leases: tuple[str, ...] = ()
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
+    mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

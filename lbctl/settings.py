@@ -22,6 +22,8 @@ from lbctl.errors import InvalidSettings
 ENV_PREFIX = "LBCTL_"
 REDACTED = "(secret)"
 SECRET_WORDS = ("secret", "password", "token", "api_key", "private")
+"""A setting whose path holds one of these is a secret, unless it only says where one is."""
+PLACES = ("_file", "_path")
 
 
 class Area(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -127,6 +129,11 @@ class Loaded:
             value = REDACTED if flat[path] and _is_secret(path) else flat[path]
             yield Origin(path, value, self.origins.get(path, "default"))
 
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never be shown, whoever would show them."""
+        flat = _flatten(msgspec.to_builtins(self.settings))
+        return tuple(str(value) for path, value in flat if value and _is_secret(path))
+
 
 def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
     """Settings from all sources; `flags` maps paths to values, None meaning "not given".
@@ -231,4 +238,4 @@ def _put(into: dict[str, Any], path: str, value: object) -> None:
 
 
 def _is_secret(path: str) -> bool:
-    return any(word in path.lower() for word in SECRET_WORDS)
+    return any(word in path.lower() for word in SECRET_WORDS) and not path.lower().endswith(PLACES)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from lbctl.driver import Finding
+    from lbctl.driver import Finding, Health
     from lbctl.engine.summary import Summary
     from lbctl.engine.tracked import Account, Tracked
 
@@ -65,6 +65,7 @@ def wants_colour() -> bool:
 
 SUMMARY_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "SINCE", "REASON")
 REASON_WIDTH = 80
+AFTER_PORTS = SUMMARY_COLUMNS.index("PORTS") + 1
 
 
 def summary_rows(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> Iterator[tuple[str, ...]]:
@@ -76,14 +77,29 @@ def summary_rows(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool =
         yield one.namespace, one.name, one.state.value, addresses, ports, age(one.since, now=now), shown
 
 
-def summary_table(summaries: Iterable[Summary], *, now: dt.datetime, wide: bool = False) -> str:
-    """One line a Service."""
-    return table(SUMMARY_COLUMNS, summary_rows(summaries, now=now, wide=wide))
+def summary_table(
+    summaries: Sequence[Summary],
+    *,
+    now: dt.datetime,
+    wide: bool = False,
+    health: Mapping[str, Health] | None = None,
+) -> str:
+    """One line a Service; with `health`, by `namespace/name`, the healthy ones of its targets after its ports."""
+    rows = summary_rows(summaries, now=now, wide=wide)
+    if health is None:
+        return table(SUMMARY_COLUMNS, rows)
+    columns = (*SUMMARY_COLUMNS[:AFTER_PORTS], "TARGETS", *SUMMARY_COLUMNS[AFTER_PORTS:])
+    told = (str(health.get(one.key, "")) for one in summaries)
+    return table(
+        columns, [(*row[:AFTER_PORTS], word, *row[AFTER_PORTS:]) for row, word in zip(rows, told, strict=True)]
+    )
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
-    """One Service as plain data."""
-    return {
+def summary_document(summary: Summary, health: Mapping[str, Health] | None = None) -> dict[str, Any]:
+    """One Service as plain data; with `health` its targets, null where nothing tells."""
+    told = health.get(summary.key) if health is not None else None
+    targets = {"healthy": told.healthy, "total": told.total} if told is not None else None
+    return ({"targets": targets} if health is not None else {}) | {
         "namespace": summary.namespace,
         "name": summary.name,
         "state": summary.state.value,

@@ -104,9 +104,7 @@ class Faults:
 
     def garble(self, operation: str, *, nth: int = 1, times: int = 1) -> None:
         """Do what is asked, and answer with the error page of a proxy on the way."""
-        page = Reply(
-            "502 Bad Gateway", [("Content-Type", "text/html")], b"<!doctype html><title>Bad Gateway</title>"
-        )
+        page = Reply("502 Bad Gateway", [("Content-Type", "text/html")], b"<!doctype html><title>Bad Gateway</title>")
 
         def forward_and_garble(_call: Call, forward: Forward) -> Reply:
             forward()

@@ -23,7 +23,10 @@ LISTS = {
     "OS": ("OpenStack: Octavia", 94),
     "CS": ("CloudStack: load balancer rules", 80),
 }
-STRUCK: dict[str, str] = {}
+STRUCK: dict[str, str] = {
+    "AWS-068": "AWS checks the targets of a group only while a listener uses it, so that a new group cannot become "
+    "healthy first (decision 0005). That its targets are in before the listener moves is held by tests without an id",
+}
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "conformance.md"
 
 

@@ -10,12 +10,32 @@ from tests.kube_servers import Kube, embedded_kube, missing_binaries, real_kube
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
+
+# Folders whose tests share servers that only one worker is to start.
+TOGETHER = ("tests/openstack/", "tests/e2e/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the caller choose the API server."""
     text = "run against this API server only; real needs KUBEBUILDER_ASSETS and fails without"
     parser.addoption("--kube", choices=("embedded", "real"), help=text)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup` a folder of `TOGETHER` goes to one worker, and the longest one is begun first.
+
+    The mark `xdist_group` alone does not: pytest-xdist 3.8 writes it into node ids that pytest 9.2 computes anew.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # only where tests are distributed
+
+    class TogetherScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid)
+
+    return TogetherScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,8 @@ ASSETS = Path("/usr/local/kubebuilder/bin")
 START_SECONDS = float(os.environ.get("KUBEBUILDER_CONTROLPLANE_START_TIMEOUT", "20s").rstrip("s"))
 SERVICE_CIDRS = ("10.96.0.0/16", "fd00:10:96::/112")
 TOKEN = "token-of-the-tests"
+LBCTL_TOKEN = "token-of-lbctl"
+LBCTL_USER = "system:serviceaccount:kube-system:lbctl"
 UNLIMITED = Rate(per_second=1e6, burst=1e6)
 
 
@@ -110,17 +112,17 @@ class Kube:
             response.close()
             connection.close()
 
-    def kubeconfig(self) -> str:
-        """The YAML of a kubeconfig."""
+    def kubeconfig(self, token: str = "") -> str:
+        """The YAML of a kubeconfig for a user's token; the administrator's when empty."""
         if self.embedded is not None:
-            return self.embedded.kubeconfig()
+            return self.embedded.kubeconfig(token)
         cluster = {"server": self.url, "insecure-skip-tls-verify": True}
         return yaml.safe_dump(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
                 "clusters": [{"name": "real", "cluster": cluster}],
-                "users": [{"name": "real", "user": {"token": self.token}}],
+                "users": [{"name": "real", "user": {"token": token or self.token}}],
                 "contexts": [{"name": "real", "context": {"cluster": "real", "user": "real"}}],
                 "current-context": "real",
             }
@@ -197,7 +199,8 @@ def _api_flags(folder: Path, etcd: str, port: int) -> list[str]:
     spki = serialization.PublicFormat.SubjectPublicKeyInfo
     public.write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, spki))
     tokens = folder / "tokens.csv"
-    tokens.write_text(f'{TOKEN},kubernetes-admin,admin,"system:masters"\n')
+    lines = (f'{TOKEN},kubernetes-admin,admin,"system:masters"', f"{LBCTL_TOKEN},{LBCTL_USER},lbctl")
+    tokens.write_text("".join(f"{line}\n" for line in lines))
     flags = {
         "etcd-servers": etcd,
         "bind-address": "127.0.0.1",

@@ -32,13 +32,16 @@ SERVERS_OWN = "default/kubernetes"
 
 
 class ServerKube(Backend):
-    """The Services of an API server, which is emptied first: node ports are the cluster's, whatever the namespace."""
+    """The Services of an API server, which is emptied first: node ports are the cluster's, whatever the namespace.
 
-    def __init__(self, rest: Rest) -> None:
+    A person's writes go through `rest`, lbctl's own through `lbctl` where it comes in as somebody else.
+    """
+
+    def __init__(self, rest: Rest, *, lbctl: Rest | None = None) -> None:
         super().__init__()
         self._rest = rest
-        self._writer = ServiceWriter(rest)
-        self._reads = Cluster(rest)
+        self._writer = ServiceWriter(lbctl or rest)
+        self._reads = Cluster(lbctl or rest)
         self._told: dict[str, Service] = {}
         self._empty()
 

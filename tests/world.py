@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lbctl.clock import ManualClock
-from lbctl.driver import Cluster, Driver, DriverInfo, Setup
+from lbctl.driver import Cluster, Driver, DriverInfo, Figure, Setup
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.controller import Controller, Work
@@ -306,13 +306,17 @@ class World:
         self.random = random.Random(seed)
         self.leading = True
         self.bugs: list[BaseException] = []
+        self.figures: dict[tuple[Figure, str], float] = {}
         for name in nodes:
             self.kube.nodes[name] = node(name)
         self.start()
 
+    def _take_figure(self, figure: Figure, label: str, value: float) -> None:
+        self.figures[figure, label] = value
+
     def start(self) -> None:
         """Start a process."""
-        setup = Setup(self.cluster, self.clock, self.settings, "lbctl/test", self.random.random)
+        setup = Setup(self.cluster, self.clock, self.settings, "lbctl/test", self.random.random, show=self._take_figure)
         self.driver: Driver = self.info.connect(setup)
         self.account = Account("main", self.info, self.driver)
         shared = Shared(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lbctl.cli.completing import complete_provider
 from lbctl.cli.options import output_option
 
 
@@ -15,7 +16,7 @@ from lbctl.cli.options import output_option
     epilog="Examples:  lbctl annotations    lbctl annotations lbctl.io/algorithm",
 )
 @click.argument("key", required=False)
-@click.option("--provider", help="Only those of this driver.")
+@click.option("--provider", shell_complete=complete_provider, help="Only those of this driver.")
 @output_option("table", "wide", "json", "yaml", "name")
 def command(key: str | None, provider: str | None, output: str) -> None:
     """List every annotation, or tell all about one; a part of its key is enough."""

@@ -14,8 +14,8 @@ def command(shell: str) -> None:
     """Print the completion script of a shell."""
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - loaded by the command, not by its help
 
-    from lbctl.cli.main import root  # noqa: PLC0415 - as above
+    from lbctl.cli.main import COMPLETE, root  # noqa: PLC0415 - as above
 
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(root, {}, "lbctl", "_LBCTL_COMPLETE").source())
+    click.echo(kind(root, {}, "lbctl", COMPLETE).source())

@@ -17,8 +17,10 @@ from lbctl.engine.tracked import Account, Tracked
 from lbctl.kube.access import Access
 from lbctl.kube.events import Recorder
 from lbctl.kube.fence import NoLease
+from lbctl.kube.reads import Cluster
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
+from lbctl.model.objects import Service
 from lbctl.obs.log import set_up
 from lbctl.settings import Settings
 
@@ -60,6 +62,15 @@ def desk(settings: Settings) -> Iterator[Desk]:
     finally:
         recorder.drain(clock.monotonic())
         assembly.close()
+
+
+def find_service(reads: Cluster, key: str) -> Service:
+    """The Service `namespace/name` as the server holds it now; `UsageError` when there is none."""
+    namespace, _, name = key.partition("/")
+    service = reads.get_service(namespace, name) if name else None
+    if service is None:
+        raise click.UsageError(f"There is no Service {key}. Name it as NAMESPACE/NAME; see: kubectl get services -A")
+    return service
 
 
 def selected(assembly: Assembly, names: Sequence[str]) -> list[tuple[Account, Tracked]]:

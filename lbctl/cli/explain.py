@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, service_argument, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     short_help="Say why a Service is as it is, and what to do.",
     epilog="Examples:  lbctl explain shop/web    lbctl explain shop/web --bundle web-support.json",
 )
-@click.argument("service", metavar="NAMESPACE/NAME")
+@service_argument
 @click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), help="Write a redacted support bundle.")
 @output_option("text", "json", "yaml")
 @settings_options

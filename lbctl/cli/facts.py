@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from lbctl.cli.approval import find_leader
-from lbctl.cli.desk import Desk
+from lbctl.cli.desk import Desk, find_service
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.explain import Facts, Told
 from lbctl.engine.plans import Result, plans_of
@@ -20,10 +18,7 @@ def gather(at: Desk, key: str) -> Facts:
     A cloud that cannot be read is a fact too. `UsageError` when there is no such Service.
     """
     assembly = at.assembly
-    namespace, _, name = key.partition("/")
-    service = assembly.reads.get_service(namespace, name) if name else None
-    if service is None:
-        raise click.UsageError(f"There is no Service {key}. Name it as NAMESPACE/NAME; see: kubectl get services -A")
+    service = find_service(assembly.reads, key)
     cloud_error: LbctlError | None = None
     try:
         at.read_clouds()

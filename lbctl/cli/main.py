@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from lbctl import __version__
 from lbctl.errors import Exit, LbctlError
 
+COMPLETE = "_LBCTL_COMPLETE"
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("lbctl.cli.run", "Run the controller until stopped."),
     "once": ("lbctl.cli.once", "Reconcile once and leave."),
@@ -21,9 +23,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("lbctl.cli.apply", "Do what a plan showed, held actions included."),
     "status": ("lbctl.cli.status", "Show every Service's balancer."),
     "explain": ("lbctl.cli.explain", "Say why a Service is as it is, and what to do."),
+    "doctor": ("lbctl.cli.doctor", "Look for what is wrong with cluster, rights and clouds."),
+    "permissions": ("lbctl.cli.permissions", "Print the smallest role that a driver needs."),
+    "gc": ("lbctl.cli.gc", "Find and remove what Services that are gone left behind."),
+    "adopt": ("lbctl.cli.adopt", "Show, Service by Service, what taking over would do."),
+    "release": ("lbctl.cli.release", "Let go of a Service and keep its balancer."),
     "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
     "providers": ("lbctl.cli.providers", "List drivers and what they can do."),
     "annotations": ("lbctl.cli.annotations", "Look annotations up."),
+    "manifests": ("lbctl.cli.manifests", "Print the objects that install the controller."),
     "config": ("lbctl.cli.config", "Show settings and where each came from."),
     "sandbox": ("lbctl.cli.sandbox", "Keep a little cluster with real traffic on this machine."),
     "demo": ("lbctl.cli.demo", "Play the whole life of some Services on this machine."),
@@ -76,13 +84,14 @@ def root() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code; an expected error is one sentence on standard error."""
-    sys.exit(run(argv))
+    as_plugin = Path(sys.argv[0]).name == "kubectl-lb"
+    sys.exit(run(argv, name="kubectl lb" if as_plugin else "lbctl"))
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def run(argv: Sequence[str] | None = None, *, name: str = "lbctl") -> int:
+    """Run the command line and return its exit code; `name` is what its help calls itself."""
     try:
-        return int(root.main(args=argv, prog_name="lbctl", standalone_mode=False) or 0)
+        return int(root.main(args=argv, prog_name=name, complete_var=COMPLETE, standalone_mode=False) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lbctl.cli.answer import answer
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, services_argument, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     short_help="Reconcile once and leave.",
     epilog="Examples:  lbctl once --provider local    lbctl once shop/web -o json",
 )
-@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@services_argument
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up.")
 @output_option("table", "json", "yaml")
 @settings_options

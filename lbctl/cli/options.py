@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lbctl.cli.completing import complete_provider, complete_service
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG_VARIABLE = "LBCTL_CONFIG"
@@ -32,13 +34,25 @@ def output_option(*forms: str) -> Callable[[F], F]:
     )
 
 
+def service_argument(command: F) -> F:
+    """`NAMESPACE/NAME`, completed by the shell."""
+    return click.argument("service", metavar="NAMESPACE/NAME", shell_complete=complete_service)(command)
+
+
+def services_argument(command: F) -> F:
+    """Any number of `NAMESPACE/NAME`s, completed by the shell."""
+    return click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...", shell_complete=complete_service)(command)
+
+
 def settings_options(command: F) -> F:
     """Options from which settings are loaded; the command receives them as `loaded`."""
 
     @click.option(
         "--config", type=click.Path(path_type=Path, dir_okay=False), help=f"Settings file [${CONFIG_VARIABLE}]."
     )
-    @click.option("--provider", help="Serve everything with this driver; see `lbctl providers`.")
+    @click.option(
+        "--provider", shell_complete=complete_provider, help="Serve everything with this driver; see `lbctl providers`."
+    )
     @click.option(
         "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Set one value, as in queue.workers=8."
     )

@@ -25,7 +25,7 @@ from lbctl.kube.watch import Reflector
 from lbctl.model.objects import Service
 from lbctl.registry import find_provider
 from lbctl.settings import Settings
-from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, summary_rows
+from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, age, summary_rows
 
 LOOK_SECONDS = 0.25
 
@@ -38,6 +38,7 @@ class Overview:
         self._rules = _rules(settings)
         self._namespace = namespace
         self._clock = SystemClock()
+        self._stale_since: dt.datetime | None = None
 
     def now(self) -> dt.datetime:
         """The time that ages are counted to."""
@@ -85,9 +86,13 @@ class Overview:
         return summarise(service, claim(service, self._rules) if self._rules is not None else None)
 
     def _doubts(self, mirror: Reflector[Service]) -> list[tuple[str, ...]]:
-        """One line that says what is shown may be old, and why."""
+        """One line that says what is shown may be old, for how long, and why."""
         why = mirror.stats.last_error
-        return [("(stale)", "", "", "", "", "", why)] if why and not mirror.stats.connected else []
+        if not why or mirror.stats.connected:
+            self._stale_since = None
+            return []
+        self._stale_since = self._stale_since or self.now()
+        return [("(stale)", "", "", "", "", age(self._stale_since.isoformat(), now=self.now()), why)]
 
 
 class _Nobody:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.options import output_option, settings_options
+from lbctl.cli.options import output_option, services_argument, settings_options
 from lbctl.errors import Exit
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ NOTHING = "Nothing to do."
     short_help="Show what would be done.",
     epilog="Examples:  lbctl plan shop/web --provider local    lbctl plan -f service.yaml -o json",
 )
-@click.argument("services", nargs=-1, metavar="[NAMESPACE/NAME]...")
+@services_argument
 @click.option(
     "-f", "--filename", "files", multiple=True, help="Plan the Services of this file or folder as if applied."
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import click
 
+from lbctl import __version__
 from lbctl.cli.options import settings_options
 
 if TYPE_CHECKING:
@@ -23,10 +25,11 @@ def command(loaded: Loaded) -> None:
     from lbctl.clock import SystemClock  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.engine.process import Process  # noqa: PLC0415 - as above
     from lbctl.obs.log import set_up  # noqa: PLC0415 - as above
+    from lbctl.obs.tracing import find_tracing  # noqa: PLC0415 - as above
 
     settings = loaded.settings
-    set_up(form=settings.obs.log_format, verbosity=settings.obs.verbosity)
-    process = Process(settings, clock=SystemClock())
+    set_up(form=settings.obs.log_format, verbosity=settings.obs.verbosity, secrets=loaded.secrets())
+    process = Process(settings, clock=SystemClock(), tracing=find_tracing(os.environ, version=__version__))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())
     process.run()

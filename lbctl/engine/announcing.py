@@ -17,6 +17,7 @@ from lbctl.engine.planning import build_world
 from lbctl.engine.tracked import READY, Account, Cause, Outcome, Progress, Tracked
 from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
 from lbctl.model.objects import Ingress
+from lbctl.model.resource import Scope
 from lbctl.model.status import Notice, Severity, Status, published
 from lbctl.plan.policy import Mode
 
@@ -94,10 +95,19 @@ class Announcer:
         account = self._account
         if account.has_objects(tracked.identity):
             tracked.had_objects = True
-            return False
+            if not self._is_handed_over(tracked):
+                return False
         if any(not account.look(scope).complete for scope in account.scopes_of(tracked)):
             return False
         return not any(tracked.identity in flight.action.owners for flight in list(account.in_flight.values()))
+
+    def _is_handed_over(self, tracked: Tracked) -> bool:
+        """True when what stays bears no mark of ours any more that could be taken off."""
+        account = self._account
+        return is_retained(tracked) and not any(
+            account.driver.release(tracked.identity, account.look(scope))
+            for scope in account.scopes_with(tracked.identity)
+        )
 
     def _finish(self, state: Pass, tracked: Tracked) -> Steps:
         yield from self._marker.let_go(tracked)
@@ -183,7 +193,7 @@ class Announcer:
         if tracked.changing is not None and self._overall(tracked).reason in ("Ready", "NoEligibleNodes"):
             self._emit(tracked, ENDINGS[tracked.changing])
             tracked.changing = None
-        self._tell_notices(tracked, self._standing_notices(state, tracked, status))
+        self._tell_notices(tracked, state.scope, self._standing_notices(state, tracked, status))
 
     def _standing_notices(self, state: Pass, tracked: Tracked, status: Status) -> Iterable[Notice]:
         yield from status.notices
@@ -192,11 +202,12 @@ class Announcer:
         if state.planned is not None:
             yield from state.planned.desired.notices.get(tracked.identity, ())
 
-    def _tell_notices(self, tracked: Tracked, notices: Iterable[Notice]) -> None:
+    def _tell_notices(self, tracked: Tracked, scope: Scope, notices: Iterable[Notice]) -> None:
+        """Tell what no scope of the Service has told: each scope knows only some of what stands."""
         standing = frozenset(notices)
-        for notice in sorted(standing - tracked.told):
+        for notice in sorted(standing.difference(*tracked.told.values())):
             self._emit(tracked, notice)
-        tracked.told = standing
+        tracked.told = {s: told for s, told in tracked.told.items() if s in tracked.outcomes} | {scope: standing}
 
     def _tell_failure(self, tracked: Tracked, error: LbctlError | None) -> None:
         """Tell a failure each time it happens, and one that only its author can mend just once."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from lbctl import __version__
 from lbctl.clock import Clock
@@ -16,6 +17,7 @@ from lbctl.engine.backoff import Backoff
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules
 from lbctl.engine.controller import Controller
 from lbctl.engine.passes import Recorder, Shared
+from lbctl.engine.stages import Measures, timed
 from lbctl.engine.tracked import Account
 from lbctl.errors import InvalidSettings
 from lbctl.kube.fence import Fence
@@ -28,7 +30,6 @@ from lbctl.plan.policy import Mode, Policy
 from lbctl.registry import connect, find_provider
 from lbctl.settings import AccountSettings, Settings, decode
 
-RecordCall = Callable[[str, str, str, float], None]
 FindProvider = Callable[[str], DriverInfo]
 
 
@@ -75,7 +76,7 @@ def assemble(
     clock: Clock,
     fence: Fence,
     find: FindProvider = find_provider,
-    record_call: RecordCall = lambda _provider, _operation, _code, _seconds: None,
+    measures: Measures | None = None,
     on_bug: Callable[[BaseException], None] = lambda _error: None,
     on_applied: Callable[[Account, Action], None] = lambda _account, _action: None,
 ) -> Assembly:
@@ -83,20 +84,10 @@ def assemble(
     reads = ClusterReads(rest)
     cluster = Cluster(settings.cluster.name, settings.cluster.id or reads.get_cluster_uid())
     source = random.Random()  # noqa: S311 - spreads retries, guards nothing
-    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
-    accounts = {
-        name: _connect(
-            name,
-            info,
-            settings.accounts[name],
-            cluster=cluster,
-            rest=rest,
-            clock=clock,
-            source=source,
-            record_call=record_call,
-        )
-        for name, info in infos.items()
-    }
+    accounts = connect_accounts(
+        settings, cluster=cluster, rest=rest, clock=clock, source=source, find=find, measures=measures
+    )
+    infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
         writer=ServiceWriter(rest),
         reads=reads,
@@ -120,6 +111,36 @@ def assemble(
     )
     own = frozenset(name for info in infos.values() for name in info.own_finalizers)
     return Assembly(settings, clock, reads, controller, cluster, own | {SHARED_FINALIZER, OWN_FINALIZER})
+
+
+def connect_accounts(
+    settings: Settings,
+    *,
+    cluster: Cluster,
+    rest: Rest | None,
+    clock: Clock,
+    source: random.Random,
+    find: FindProvider = find_provider,
+    measures: Measures | None = None,
+) -> dict[str, Account]:
+    """Every driver account of the settings, connected, by name.
+
+    Without `rest` there is no cluster any more: no document of it is read, and there is nobody to take turns with.
+    """
+    infos = {name: find(account.provider) for name, account in _accounts(settings).items()}
+    return {
+        name: _connect(
+            name,
+            info,
+            settings.accounts[name],
+            cluster=cluster,
+            rest=rest,
+            clock=clock,
+            source=source,
+            measures=measures,
+        )
+        for name, info in infos.items()
+    }
 
 
 def read_policy(settings: Settings) -> Policy:
@@ -170,10 +191,10 @@ def _connect(
     account: AccountSettings,
     *,
     cluster: Cluster,
-    rest: Rest,
+    rest: Rest | None,
     clock: Clock,
     source: random.Random,
-    record_call: RecordCall,
+    measures: Measures | None,
 ) -> Account:
     setup = Setup(
         cluster=cluster,
@@ -181,8 +202,16 @@ def _connect(
         settings=decode(account.settings, info.settings, where=f"accounts.{name}.settings"),
         user_agent=f"lbctl/{__version__} ({info.name})",
         random=source.random,
-        record=lambda operation, code, seconds: record_call(info.name, operation, code, seconds),
-        read_document=ClusterReads(rest).get_document,
+        read_document=ClusterReads(rest).get_document if rest is not None else _no_document,
     )
-    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease else None
-    return Account(name, info, connect(info, setup), write_lease=lease)
+    if measures is not None:
+        setup = replace(setup, record=partial(measures.record_call, info.name), show=partial(measures.show, info.name))
+    lease = WriteLease(info.write_lease, rest=rest, clock=clock) if info.write_lease and rest is not None else None
+    driver = connect(info, setup)
+    if measures is not None:
+        driver = timed(info.name, driver, clock, measures)
+    return Account(name, info, driver, write_lease=lease)
+
+
+def _no_document(_key: str) -> None:
+    """Nothing is left of a cluster that is gone."""

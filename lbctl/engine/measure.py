@@ -56,7 +56,10 @@ def _measure_account(figures: Figures, account: Account, *, now: dt.datetime, mo
             figures.waiting.append(_waiting(tracked, now=now, monotonic=monotonic))
     for plan in list(account.plans.values()):
         figures.held.update(action.hazard.name.lower() for action in plan.held)
-    figures.orphans[provider] += len(account.orphan_watch.confirmed())
+    for scope, owner in account.orphan_watch.confirmed():
+        for seen in account.look(scope).resources.values():
+            if seen.ours and owner in seen.resource.owners:
+                figures.orphans[provider, seen.key.kind] += 1
 
 
 def _measure_foreign(figures: Figures, controller: Controller) -> None:

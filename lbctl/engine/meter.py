@@ -11,7 +11,7 @@ import threading
 from lbctl.clock import Clock
 from lbctl.engine.controller import Controller, Work
 from lbctl.engine.passes import Recorder
-from lbctl.engine.tracked import Account
+from lbctl.engine.tracked import Account, Cause, Progress
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service
 from lbctl.model.resource import Scope
@@ -39,8 +39,6 @@ class CountedEvents:
             self._new.setdefault(about.metadata.uid, self._clock.monotonic())
         elif notice.reason == "EnsuredLoadBalancer":
             self._note_address(about)
-        elif notice.reason == "DriftRepaired":
-            self._metrics.drift_repaired.labels(self._provider(about)).inc()
         elif notice.reason == "UpdateLoadBalancerFailed":
             self._metrics.upstream_node_errors.inc()
         elif notice.reason == "UpdatedLoadBalancer":
@@ -71,16 +69,22 @@ class Meter:
         self._behind: dict[str, set[Scope]] = {}
 
     def applied(self, account: Account, action: Action) -> None:
-        """Count the steps of an action that the cloud confirmed or accepted."""
+        """Count the steps of an action that the cloud confirmed or accepted, as repairs too if that is all they are."""
+        provider = account.info.name
+        owners = [account.services[owner] for owner in action.owners if owner in account.services]
+        repairs = bool(owners) and all(owner.changing is Cause.DRIFT for owner in owners)
         for step in action.steps:
-            self._metrics.plans.labels(account.info.name, step.verb.value, step.key.kind).inc()
+            self._metrics.plans.labels(provider, step.verb.value, step.key.kind).inc()
+            if repairs:
+                self._metrics.drift_repaired.labels(provider, step.key.kind).inc()
 
     def passed(self, account: Account, work: Work, seconds: float, *, ok: bool) -> None:
         """Count one piece of work."""
         provider = account.info.name
-        self._metrics.reconcile_seconds.labels(provider, "ok" if ok else "error").observe(seconds)
+        result = _result(account, work) if ok else "error"
+        self._metrics.reconcile_seconds.labels(provider, result).observe(seconds)
         self._metrics.work_seconds.labels("service").observe(seconds)
-        if ok:
+        if result == "ok":
             self._metrics.last_success.labels(provider).set(self._clock.now().timestamp())
         if ok and work.scope is not None and work.scope.kind in account.info.node_kinds:
             self._note_targets(account, work.scope, seconds)
@@ -105,6 +109,15 @@ class Meter:
             self._generations[account.name] = generation
             self._behind[account.name] = {scope for scope in account.all_scopes() if scope.kind in kinds}
         return self._behind.setdefault(account.name, set())
+
+
+def _result(account: Account, work: Work) -> str:
+    """How a piece of work went that came to its end: `failed` when the cloud refused something or did not answer."""
+    if work.scope is None:
+        return "failed" if account.last_snapshot_error is not None else "ok"
+    outcomes = (tracked.outcomes.get(work.scope) for tracked in account.members(work.scope))
+    failed = any(outcome is not None and outcome.progress is Progress.FAILED for outcome in outcomes)
+    return "failed" if failed else "ok"
 
 
 def _has_caught_up(account: Account, scope: Scope) -> bool:

@@ -21,6 +21,7 @@ from lbctl.engine.controller import Work
 from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
+from lbctl.engine.telling import Telling
 from lbctl.errors import KubeError, LostLease
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
@@ -34,10 +35,13 @@ from lbctl.kube.watch import Reflector
 from lbctl.obs.figures import Figures
 from lbctl.obs.health import Endpoints
 from lbctl.obs.metrics import QUEUE, Metrics
+from lbctl.obs.tracing import NoTracing, Tracing
 from lbctl.registry import find_provider
 from lbctl.settings import Settings
 
 log = logging.getLogger(__name__)
+
+NO_TRACING = NoTracing()
 
 OTHER_CONTROLLER = (
     "%s holds the Lease %s: another controller of this cloud runs here. If it serves Services too, two change the same "
@@ -66,7 +70,14 @@ class _Feed:
 class Process:
     """One running controller; `run` returns when `stop` is set, and raises `LostLease` when it may not go on."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, find: FindProvider = find_provider) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        find: FindProvider = find_provider,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -78,6 +89,8 @@ class Process:
         self._rest = Rest(access, clock, rate=Rate(settings.kube.qps, settings.kube.burst))
         self._recorder = Recorder(self._rest, clock)
         self._meter = Meter(self.metrics, clock)
+        self._tracing = tracing
+        self._telling = Telling(self.metrics, tracing, clock)
         events = CountedEvents(self._recorder, self.metrics, clock)
         self._fence: Fence = LeaseFence(clock) if settings.lease.enabled else NoLease()
         self.assembly = assemble(
@@ -87,16 +100,18 @@ class Process:
             clock=clock,
             fence=self._fence,
             find=find,
-            record_call=self.metrics.record_call,
+            measures=self._telling,
             on_bug=self._note_bug,
             on_applied=self._meter.applied,
         )
         events.controller = self.assembly.controller
+        self._telling.accounts = self.assembly.accounts
         self.assembly.controller.queue.on_pop = self.metrics.queue_seconds.labels(QUEUE).observe
         self._workers = Workers(
             self.assembly.controller,
             clock,
             settings.queue.workers,
+            around=self._telling.around,
             on_result=self._note_result,
             on_bug=self._note_bug,
         )
@@ -241,6 +256,7 @@ class Process:
             thread.join(timeout=15)
         self._recorder.drain(self._clock.monotonic())  # the end of the leadership is news too
         self.assembly.close()
+        self._tracing.close()
         if self._endpoints is not None:
             self._endpoints.close()
 
@@ -260,5 +276,9 @@ class Process:
         running = self._workers.running_seconds()
         figures = measure(self.assembly.controller, now=clock.now(), monotonic=clock.monotonic(), running=running)
         figures.leading = self._working
-        figures.watch_restarts = {r.resource_name: r.stats.failures for r in self._reflectors}
+        figures.watch_restarts = {
+            (reflector.resource_name, reason): count
+            for reflector in self._reflectors
+            for reason, count in dict(reflector.stats.reasons).items()
+        }
         return figures

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from lbctl.clock import Clock
@@ -56,6 +57,7 @@ class Workers:
     controller: Controller
     clock: Clock
     count: int
+    around: Callable[[Work], AbstractContextManager[None]] = lambda _work: nullcontext()
     on_result: Callable[[Work, float, bool], None] = lambda _work, _seconds, _ok: None
     on_bug: Callable[[BaseException], None] = lambda _error: None
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -109,6 +111,10 @@ class Workers:
                 self._do(work)
 
     def _do(self, work: Work) -> None:
+        with self.around(work):
+            self._do_alone(work)
+
+    def _do_alone(self, work: Work) -> None:
         started = self.clock.monotonic()
         self._busy_since[threading.get_ident()] = started
         ok = False

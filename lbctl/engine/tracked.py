@@ -85,7 +85,7 @@ class Tracked:
     changing: Cause | None = None
     published: tuple[Ingress, ...] | None = None
     rewrites: tuple[float, ...] = ()
-    told: frozenset[Notice] = frozenset()
+    told: dict[Scope, frozenset[Notice]] = field(default_factory=dict)
     told_failure: str = ""
     leaving_confirmed: bool = False
     looked: bool = False

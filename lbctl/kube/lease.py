@@ -8,13 +8,11 @@ compared with ours. `election` does the requests. The rules and the record are t
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    import datetime as dt
 
 RELEASED_SECONDS = 1
 
@@ -37,6 +35,16 @@ class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     acquire_time: str | None = None
     renew_time: str | None = None
     lease_transitions: int | None = None
+
+    def age_at(self, now: dt.datetime) -> dt.timedelta | None:
+        """How long ago the record was renewed by the wall clock, None when it never was."""
+        return now - dt.datetime.fromisoformat(self.renew_time) if self.renew_time else None
+
+    def holder_at(self, now: dt.datetime) -> str:
+        """Who holds it, empty for nobody and for a record that has run out by the wall clock; for readers only."""
+        age = self.age_at(now)
+        alive = age is not None and age <= dt.timedelta(seconds=self.lease_duration_seconds or 0)
+        return (self.holder_identity or "") if alive else ""
 
 
 class Lease(msgspec.Struct, frozen=True):

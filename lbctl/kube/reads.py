@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import email.utils
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lbctl.errors import KubeGone
-from lbctl.kube.lease import Lease
+from lbctl.kube.lease import Lease, LeaseSpec
 from lbctl.kube.resources import T
 from lbctl.kube.target import (
     ACCESS_REVIEWS,
@@ -183,16 +184,22 @@ class Cluster:
         body = self._rest.send("create", ACCESS_REVIEWS, body=review)
         return msgspec.json.decode(body, type=_Review).status.allowed
 
+    def get_lease(self, name: str, *, namespace: str) -> LeaseSpec | None:
+        """The record of a Lease, None when there is none; one GET."""
+        try:
+            return _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
+        except KubeGone:
+            return None
+
     def get_lease_holder(self, name: str, *, namespace: str, now: dt.datetime) -> str:
         """Who holds a Lease that has not run out by the wall clock, empty for nobody; one GET."""
-        try:
-            spec = _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
-        except KubeGone:
-            return ""
-        renewed = dt.datetime.fromisoformat(spec.renew_time) if spec.renew_time else None
-        if renewed is None or now - renewed > dt.timedelta(seconds=spec.lease_duration_seconds or 0):
-            return ""
-        return spec.holder_identity or ""
+        spec = self.get_lease(name, namespace=namespace)
+        return spec.holder_at(now) if spec is not None else ""
+
+    def get_clock(self) -> dt.datetime | None:
+        """The server's time to the second, None when it does not tell; one GET."""
+        text = self._rest.get_date()
+        return email.utils.parsedate_to_datetime(text) if text else None
 
     def list_events(self, service: Service) -> tuple[EventView, ...]:
         """The Events about a Service, oldest first; one GET."""

@@ -16,6 +16,7 @@ from urllib3 import Timeout
 from lbctl.kube.access import Access, connect
 from lbctl.kube.answers import Answer, error_of
 from lbctl.kube.stream import Stream, transport_errors
+from lbctl.kube.target import VERSION
 from lbctl.kube.throttle import DEFAULT_RATE, Rate, Throttle
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ class Rest:
                 verb, target, query=query, payload=payload, content_type=content_type, read_seconds=read_seconds
             )
             return _accepted(verb, target, response, response.data)
+
+    def get_date(self) -> str:
+        """The `Date` header of the server's answer to `/version`, empty without one: its clock, to the second."""
+        self._throttle.take()
+        with transport_errors("get", VERSION):
+            response = self._open(
+                "get", VERSION, query=None, payload=None, content_type=JSON, read_seconds=READ_SECONDS
+            )
+            _accepted("get", VERSION, response, response.data)
+            return str(response.headers.get("Date", ""))
 
     def stream(self, target: Target, query: Mapping[str, str], *, read_seconds: float) -> Stream:
         """An open watch that fails when nothing arrives for `read_seconds`; not counted against the rate."""

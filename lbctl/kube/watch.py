@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
@@ -64,6 +65,7 @@ class ReflectorStats:
     last_event_at: float | None = None
     last_error: str = ""
     connected: bool = False
+    reasons: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
 class Reflector(Generic[T]):
@@ -152,6 +154,7 @@ class Reflector(Generic[T]):
 
     def _note_failure(self, error: KubeError) -> None:
         self.stats.failures += 1
+        self.stats.reasons[error.reason] += 1
         self.stats.last_error = str(error)
         self.stats.connected = False
         log.warning("%s", error)

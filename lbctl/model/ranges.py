@@ -6,6 +6,7 @@ Python's `ipaddress` refuses blanks and leading zeros that stored Services may h
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from lbctl.model.problem import Problem
@@ -14,17 +15,27 @@ if TYPE_CHECKING:
     from lbctl.model.objects import Service
 
 SOURCE_RANGES_ANNOTATION = "service.beta.kubernetes.io/load-balancer-source-ranges"
+LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 ALLOW_ALL = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 
 
 def normalise_cidr(text: str) -> str:
-    """Canonical CIDR: trimmed, leading zeros of IPv4 octets dropped, host bits cleared; ValueError if it is none."""
+    """Canonical CIDR: trimmed, leading zeros of IPv4 dropped, host bits cleared; ValueError if it is none.
+
+    Netmasks, zones and IPv4 ranges in the form of IPv6 ones are none, as the API server has it.
+    """
     trimmed = text.strip()
     if "/" not in trimmed:
         raise ValueError(f"{trimmed!r} is not a CIDR")
     address, _, length = trimmed.partition("/")
-    if ":" not in address:
-        address = ".".join(octet.lstrip("0") or "0" if octet.isdigit() else octet for octet in address.split("."))
+    if ":" in address:
+        if "%" in address or ipaddress.IPv6Address(address).ipv4_mapped or not LENGTH.fullmatch(length):
+            raise ValueError(f"{trimmed!r} is not a CIDR")
+    else:
+        length = length.lstrip("0") or length[:1]
+        if not LENGTH.fullmatch(length):
+            raise ValueError(f"{trimmed!r} is not a CIDR")
+        address = ".".join(octet.lstrip("0") or "0" if octet.isdecimal() else octet for octet in address.split("."))
     return str(ipaddress.ip_network(f"{address}/{length}", strict=False))
 
 

@@ -29,13 +29,17 @@ class QueueFigures:
 
 @dataclass(slots=True)
 class Figures:
-    """One look at a process. `services` counts by (provider, state), `held` by hazard, `orphans` by provider."""
+    """One look at a process.
+
+    `services` counts by (provider, state), `held` by hazard, `orphans` by (provider, kind), `watch_restarts` by
+    (resource, reason).
+    """
 
     services: Counter[tuple[str, str]] = field(default_factory=Counter)
     waiting: list[Waiting] = field(default_factory=list)
     held: Counter[str] = field(default_factory=Counter)
-    orphans: Counter[str] = field(default_factory=Counter)
+    orphans: Counter[tuple[str, str]] = field(default_factory=Counter)
     foreign_finalizers: frozenset[str] = frozenset()
     queue: QueueFigures = field(default_factory=QueueFigures)
-    watch_restarts: dict[str, int] = field(default_factory=dict)
+    watch_restarts: dict[tuple[str, str], int] = field(default_factory=dict)
     leading: bool = False

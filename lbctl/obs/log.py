@@ -1,7 +1,8 @@
 """Log lines for people on a terminal and for programs elsewhere, from the standard logging module.
 
-`-v N` and `--logging-format` mean what they mean for upstream's controllers. Fields given as `extra` become members of
-the JSON line. Text that looks like a credential never gets out, whoever logs it.
+`-v N` and `--logging-format` mean what they mean for upstream's controllers. Fields given as `extra` are part of the
+line, as are those of the present piece of work (`lbctl.obs.context`) and the request id of a cloud's error. Text that
+looks like a credential, and every secret of the settings, never gets out, whoever logs it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,41 @@ import logging
 import re
 import sys
 from collections import deque
+from collections.abc import Iterable
 from typing import TextIO
+
+from lbctl.errors import CloudError, InvalidSettings
+from lbctl.obs.context import current
 
 DEBUG_VERBOSITY = 3
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+KEY = r"(?:password|passwd|secret|token|signature|credential|api_?key|access_?key|private_?key)[\w-]*"
 SECRET = re.compile(
-    r"(?i)(authorization:\s*\S+\s+|bearer\s+|(?:password|secret|token|signature|apikey|api_key)[\"']?\s*[=:]\s*[\"']?)"
-    r"([^\s\"',&]+)"
+    r"(?is)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|$)"
+    r"|(authorization[\"']?\s*[:=]\s*[\"']?(?:[a-z][\w-]*\s+)?)[^\s\"',]+"
+    r"|(bearer\s+)[^\s\"',]+"
+    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"
+    rf"|({KEY}[\"']?\s*[=:]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',&;)}}]+)"
 )
-HIDDEN = r"\1(hidden)"
+SECRET_NAME = re.compile(KEY, re.IGNORECASE)
+HIDDEN = "(hidden)"
+SHORTEST_SECRET = 4
+FORMS = ("auto", "text", "json")
 KLOG_LETTERS = {logging.DEBUG: "I", logging.INFO: "I", logging.WARNING: "W", logging.ERROR: "E", logging.CRITICAL: "F"}
 
 
-def set_up(*, form: str, verbosity: int, stream: TextIO = sys.stderr) -> None:
-    """Send all logs to `stream`; `form` is `json`, `text` or `auto`, which is text on a terminal only."""
+_known_secrets: list[str] = []
+
+
+def set_up(*, form: str, verbosity: int, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:
+    """Send all logs to `stream`, by default standard error; `form` `auto` is `text` on a terminal and else `json`.
+
+    `secrets` are never written, whatever is written around them. `InvalidSettings` for another form.
+    """
+    if form not in FORMS:
+        raise InvalidSettings(f"the log format {form!r} is unknown", hint=f"use one of {', '.join(FORMS)}")
+    hide(secrets)
+    stream = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(KlogFormatter() if as_text else JsonFormatter())
@@ -36,9 +58,16 @@ def set_up(*, form: str, verbosity: int, stream: TextIO = sys.stderr) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def hide(secrets: Iterable[str]) -> None:
+    """Keep these, and no others, out of every line from now on; what is shorter than four characters is no secret."""
+    _known_secrets[:] = sorted({one for one in secrets if len(one) >= SHORTEST_SECRET}, key=len, reverse=True)
+
+
 def without_secrets(text: str) -> str:
-    """The text with everything that looks like a credential replaced."""
-    return SECRET.sub(HIDDEN, text)
+    """The text with everything that is or looks like a credential replaced."""
+    for secret in _known_secrets:
+        text = text.replace(secret, HIDDEN)
+    return SECRET.sub(lambda found: (found.group(found.lastindex) if found.lastindex else "") + HIDDEN, text)
 
 
 class Recent(logging.Handler):
@@ -77,7 +106,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": without_secrets(record.getMessage()),
-            **{key: str(value) for key, value in vars(record).items() if key not in STANDARD},
+            **_fields(record),
         }
         if record.exc_info:
             fields["traceback"] = without_secrets(self.formatException(record.exc_info))
@@ -92,9 +121,26 @@ class KlogFormatter(logging.Formatter):
         letter = KLOG_LETTERS.get(record.levelno, "I")
         head = f"{letter}{_time(record):%m%d %H:%M:%S.%f} {record.name.removeprefix('lbctl.')}]"
         line = f"{head} {without_secrets(record.getMessage())}"
+        line += "".join(f' {key}="{value}"' for key, value in _fields(record).items())
         if record.exc_info:
             line += "\n" + without_secrets(self.formatException(record.exc_info))
         return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str]:
+    """What the line is about: its piece of work, the cloud's request, and what was given with it."""
+    fields = {**current(), **_request(record)}
+    fields |= {key: str(value) for key, value in vars(record).items() if key not in STANDARD}
+    return {key: HIDDEN if SECRET_NAME.search(key) else without_secrets(value) for key, value in fields.items()}
+
+
+def _request(record: logging.LogRecord) -> dict[str, str]:
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    raised = record.exc_info[1] if record.exc_info else None
+    for error in (*arguments, raised):
+        if isinstance(error, CloudError) and error.request_id:
+            return {"request": error.request_id}
+    return {}
 
 
 def _time(record: logging.LogRecord) -> dt.datetime:

@@ -81,7 +81,8 @@ SHAPE = (
     _of(
         "name",
         Text(
-            pattern=r"(?!internal-)[0-9A-Za-z]([0-9A-Za-z-]{0,30}[0-9A-Za-z])?",
+            pattern=r"[0-9A-Za-z]([0-9A-Za-z-]{0,30}[0-9A-Za-z])?",
+            never=r"internal-.*",
             what="1 to 32 letters, digits and inner hyphens, not starting with internal-",
         ),
         "Name of the balancer instead of the derived one.",
@@ -234,7 +235,7 @@ HEALTH = (
     _of("healthcheck-port", WORD, "Port of the health check: a number, `traffic-port`, or (LBC) a port name."),
     _of(
         "healthcheck-path",
-        Text(pattern=r"/.{0,1023}", what="a path of at most 1024 characters that starts with /"),
+        Text(pattern=r"/.{0,1000}.{0,23}", what="a path of at most 1024 characters that starts with /"),
         "Path of an HTTP health check.",
     ),
     _of("healthcheck-healthy-threshold", Integer(2, 10), "Successes that make a target healthy."),

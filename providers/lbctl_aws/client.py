@@ -23,7 +23,7 @@ import botocore.parsers
 import botocore.session
 import tenacity
 
-from lbctl.driver import Setup
+from lbctl.driver import Figure, Setup
 from lbctl.errors import CloudError, InvalidSettings, Throttled, Unreachable
 from lbctl_aws.errors import Failure, build_error
 from lbctl_aws.limiter import Limiter
@@ -53,6 +53,7 @@ class AwsClient:
         self._clock = setup.clock
         self._random = setup.random
         self._record = setup.record
+        self._show = setup.show
         self._limiter = Limiter()
         self._lock = threading.Lock()
         self.metadata = InstanceMetadata(settings.metadata_endpoint)
@@ -128,6 +129,7 @@ class AwsClient:
         bucket = self._limiter.bucket(call)
         with self._lock:
             pause = bucket.take(self._clock.monotonic())
+            self._show(Figure.BUDGET_LEFT, bucket.name, max(0.0, bucket.tokens))
         self._sleep(pause)
         started = self._clock.monotonic()
         try:

@@ -27,6 +27,7 @@ GROWTH = 0.05
 class Bucket:
     """One budget: `rate` calls a second after a burst; may go into debt, which is the pause of the caller."""
 
+    name: str
     full_rate: float
     burst: float
     rate: float = field(init=False)
@@ -64,5 +65,5 @@ class Limiter:
         """The bucket of `service.Operation`."""
         pattern, rate, burst = next(entry for entry in RATES if re.match(entry[0], call))
         if pattern not in self._buckets:
-            self._buckets[pattern] = Bucket(rate, burst)
+            self._buckets[pattern] = Bucket(pattern.replace("\\", "") or "other", rate, burst)
         return self._buckets[pattern]

@@ -7,13 +7,13 @@ without a filter.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lbctl.clock import Clock
-from lbctl.driver import World
+from lbctl.driver import Figure, World
 from lbctl.model.resource import Identity, Key, Observed, Scope, Seen
 from lbctl_aws import names, seen_classic, seen_network
 from lbctl_aws.attributes import declared
@@ -50,6 +50,7 @@ class _Look:
     only: Scope | None
     seen: SeenByScope = field(default_factory=lambda: defaultdict(dict))
     managed: dict[str, tuple[str, Claim]] = field(default_factory=dict)
+    health: Counter[str] = field(default_factory=Counter)
 
     def wants(self, owner: Identity) -> bool:
         return self.only in (None, balancer_scope(owner))
@@ -67,10 +68,20 @@ class _Look:
         return any(entry.startswith(place) for entry in entries)
 
 
+Show = Callable[[Figure, str, float], None]
+# TargetHealthStateEnum; what is not here is not known yet, or not used.
+HEALTH = {"healthy": "healthy", "unhealthy": "unhealthy", "draining": "draining", "unhealthy.draining": "draining"}
+
+
+def _health(word: str) -> str:
+    return HEALTH.get(word, "unknown")
+
+
 class Reader:
     """Reads everything of one cluster."""
 
-    def __init__(self, client: AwsClient, settings: AwsSettings, clock: Clock, *, cluster: str) -> None:
+    def __init__(self, client: AwsClient, settings: AwsSettings, clock: Clock, *, cluster: str, show: Show) -> None:
+        self._show = show
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -88,11 +99,17 @@ class Reader:
             self._see_classics(look)
             self._see_networks(look)
         self._see_shared(look, groups, nodes)
+        if only is None:
+            self._show_health(look)
         return {
             scope: Observed(scope, dict(sorted(seen.items())), read_at=at)
             for scope, seen in look.seen.items()
             if only in (None, scope)
         }
+
+    def _show_health(self, look: _Look) -> None:
+        for state in sorted({*HEALTH.values(), "unknown"}):
+            self._show(Figure.TARGETS, state, sum(n for word, n in look.health.items() if _health(word) == state))
 
     def _groups(self, nodes: NodeFacts) -> dict[str, dict[str, Any]]:
         """Groups with a tag of ours, and those of nodes and pods."""
@@ -195,6 +212,7 @@ class Reader:
             if look.wants(claim.owner):
                 health = self._client.call("elbv2", "DescribeTargetHealth", {"TargetGroupArn": arn}) or {}
                 described = health.get("TargetHealthDescriptions", ())
+                look.health.update(entry.get("TargetHealth", {}).get("State", "") for entry in described)
                 seen = seen_network.see_target_group(raw, tags[arn], claim, described)
                 look.add(claim.owner, [self._with_attributes(look, seen, "TargetGroup", "tg/")])
         return {arn: raw["TargetGroupName"] for arn, raw in groups.items()}

@@ -19,6 +19,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.network import NetworkManagementClient
 
 from lbctl.clock import Clock
+from lbctl.driver import Figure
 from lbctl.errors import CloudError, NotAuthenticated, Throttled, Unreachable
 from lbctl.model.resource import nothing
 from lbctl_azure.authentication import Tenants, authentication
@@ -96,6 +97,7 @@ class Client:
         clock: Clock,
         user_agent: str,
         record: Record,
+        show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None,
         audience: str = "",
         tenants: Tenants | None = None,
         verify: str | bool = True,
@@ -105,6 +107,7 @@ class Client:
         self._scope = scope
         self._clock = clock
         self._record = record
+        self._show = show
         self._gate = Gate(clock)
         self._subscription = subscription
         self._sdk = NetworkManagementClient(
@@ -203,7 +206,10 @@ class Client:
             self._gate.check(kind)
         call, subject = f"{_kind_of(path)}/{kind}", last_segment(urlsplit(path).path)
         response = self._exchange(_request(method, path, document, headers), call, subject)
-        if kind != "read" and response.headers.get(REMAINING[kind], "") == "0":
+        left = response.headers.get(REMAINING[kind], "") if kind != "read" else ""
+        if left.isdecimal():
+            self._show(Figure.BUDGET_LEFT, f"subscription {kind}s", int(left))
+        if left == "0":
             # The next call of this kind would be refused: a short pause costs less than a refusal does.
             self._gate.close(kind, EMPTY_SECONDS)
         if response.status_code in SUCCESSES or (missing_is_fine and _is_missing(response)):

@@ -100,6 +100,7 @@ def connection(
         clock=setup.clock,
         user_agent=setup.user_agent,
         record=setup.record,
+        show=setup.show,
         verify=verify,
     )
     return Connection(Account(setup.cluster.name, config, settings), client, source)

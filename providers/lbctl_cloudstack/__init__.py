@@ -10,7 +10,7 @@ from lbctl_cloudstack.annotations import ANNOTATIONS
 from lbctl_cloudstack.names import SCOPE_KIND
 from lbctl_cloudstack.parse import CAPABILITIES
 from lbctl_cloudstack.permissions import build_role
-from lbctl_cloudstack.settings import CloudStackSettings
+from lbctl_cloudstack.settings import CloudStackSettings, config_faults
 
 
 def connect(setup: Setup) -> Driver:
@@ -32,6 +32,7 @@ DRIVER = DriverInfo(
     extra="cloudstack",
     event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),
     permissions=build_role,
+    config_faults=config_faults,
     # The default of k8s.io/cloud-provider, which upstream's manifests and CloudStack's own clusters leave as it is.
     controller_leases=("kube-system/cloud-controller-manager",),
     billed={

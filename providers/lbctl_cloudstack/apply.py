@@ -39,7 +39,7 @@ from lbctl_cloudstack.names import (
     port_of,
     write_mark,
 )
-from lbctl_cloudstack.observe import address_outputs, spare_entries
+from lbctl_cloudstack.rows import address_outputs, spare_entries
 from lbctl_cloudstack.settings import CloudStackSettings
 
 Reply = Outputs | Pending

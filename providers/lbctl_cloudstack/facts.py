@@ -6,21 +6,21 @@ costs calls. What decides about a release is read afresh each time.
 
 from __future__ import annotations
 
-import re
 import threading
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lbctl.annotations import DELETION_POLICY
 from lbctl.clock import Clock
 from lbctl.driver import World
-from lbctl.errors import Conflict, NotReady, OwnedByOther, PermissionDenied
+from lbctl.errors import Conflict, NotReady, OwnedByOther
 from lbctl.model.node import NodeSet
 from lbctl.model.resource import Observed, Scope
 from lbctl.model.status import Notice
 from lbctl_cloudstack.client import Api, Row
+from lbctl_cloudstack.features import Features, read_features
 from lbctl_cloudstack.model import Candidate, Facts, blocked_ports
 from lbctl_cloudstack.names import (
     ADDRESS,
@@ -42,17 +42,6 @@ from lbctl_cloudstack.targets import moving_away, ports_in, staying
 CACHE_SECONDS = 600.0
 CANDIDATE_SECONDS = 60.0
 CLEARED_SECONDS = 30.0
-FIRST_WITH_SOURCES = (4, 18)
-
-
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the server can do: its release, whether a rule may be made with sources, and what an update may change."""
-
-    version: str = ""
-    creates_cidrs: bool = False
-    updates_cidrs: bool = False
-    has_idle_timeout: bool = False
 
 
 class FactReader:
@@ -96,7 +85,7 @@ class FactReader:
         """What the server can do, asked once; what it does not tell counts as missing."""
         with self._lock:
             if self._features is None:
-                self._features = self._read_features()
+                self._features = read_features(self._api, self._settings)
             return self._features
 
     def networks(self) -> Mapping[str, Network]:
@@ -142,31 +131,6 @@ class FactReader:
                     matched = match_nodes(world.nodes, self.machines())
                 self._matched = (world.nodes, matched)
             return self._matched[1]
-
-    def _read_features(self) -> Features:
-        limit: Row = {}
-        try:
-            limit = self._api.read("listCapabilities").get("capability", {})
-            if limit.get("apilimitmax") and not self._settings.max_calls_per_second:
-                self._api.pace.limit(0.8 * int(limit["apilimitmax"]), float(limit.get("apilimitinterval") or 1))
-        except PermissionDenied:
-            pass
-        version = self._settings.version or str(limit.get("cloudstackversion", ""))
-        parameters = self._update_parameters()
-        can_update = "cidrlist" in parameters
-        if self._settings.cidr_update != "auto":
-            can_update = self._settings.cidr_update == "inplace"
-        # Before 4.18 the parameter was taken and had no effect (cloudstack pull request 6460).
-        can_create = "cidrlist" in parameters or read_release(version) >= FIRST_WITH_SOURCES
-        return Features(version, can_create, can_update, "idletimeout" in parameters)
-
-    def _update_parameters(self) -> frozenset[str]:
-        """What `updateLoadBalancerRule` takes here; nothing where the role does not let us ask."""
-        try:
-            (api, *_) = self._api.read("listApis", name="updateLoadBalancerRule").get("api") or [{}]
-        except PermissionDenied:
-            return frozenset()
-        return frozenset(str(parameter["name"]) for parameter in api.get("params", ()))
 
     def _gives_up(self, observed: Observed, world: World) -> bool:
         """True once a scope, when somebody else took a port of the address that we chose and nobody was told of."""
@@ -340,12 +304,6 @@ def read_candidate(row: Row) -> Candidate:
         is_reserved=bool(row.get("isstaticnat") or row.get("issystem")),
         is_taken_by_us=any(tag.get("key") == OWNER_TAG for tag in row.get("tags") or ()),
     )
-
-
-def read_release(version: str) -> tuple[int, int]:
-    """Major and minor number of a release; (0, 0) for what is none."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _annotated(world: World, key: str) -> str:

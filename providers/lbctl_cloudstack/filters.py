@@ -11,8 +11,8 @@ from dataclasses import replace
 from lbctl.model.resource import Key, Seen
 from lbctl.plan.actions import Action, Hazard, Step, Verb
 from lbctl_cloudstack.calls import ALLOW, CLOSE, DISALLOW, OPEN, Part
-from lbctl_cloudstack.observe import cidrs_of
 from lbctl_cloudstack.parse import ALL
+from lbctl_cloudstack.rows import cidrs_of
 
 EVERYBODY = frozenset({ALL})
 Held = list[tuple[str, frozenset[str]]]

@@ -20,12 +20,8 @@ from lbctl_cloudstack.names import (
     CHOSEN_ANNOTATION,
     CHOSEN_UDP_ANNOTATION,
     CLUSTER_TAG,
-    HALF_TAG,
     OWNER_TAG,
-    UDP_HALF,
     UID_TAG,
-    Bond,
-    Mark,
     balancer_name,
     is_own,
     named_scope,
@@ -36,12 +32,24 @@ from lbctl_cloudstack.names import (
     read_owner,
     read_rule_name,
     rule_key,
-    udp_scope,
     upstreams_reason,
 )
 from lbctl_cloudstack.parse import ALL, named_address
+from lbctl_cloudstack.rows import (
+    Row,
+    address_outputs,
+    bond_of,
+    cidrs_of,
+    lets_in,
+    mark_of,
+    opens_port,
+    scope_in_tags,
+    spare_entries,
+    tags_of,
+    transport_of,
+    union,
+)
 
-Row = Mapping[str, Any]
 CHANGING = frozenset({"Allocating", "Releasing"})
 
 
@@ -62,16 +70,6 @@ class Reading:
 def observe_all(reading: Reading, world: World, *, tags: bool) -> dict[Scope, Observed]:
     """Every scope in which something is, or which a known Service names."""
     return _Observer(reading, world, tags=tags).scopes()
-
-
-def tags_of(row: Row) -> dict[str, str]:
-    """A row's tags by key."""
-    return {str(tag["key"]): str(tag["value"]) for tag in row.get("tags") or ()}
-
-
-def cidrs_of(text: str | None) -> frozenset[str]:
-    """Sources of a rule: creation stores them with blanks, updates with commas, and nothing means everybody."""
-    return frozenset((text or "").replace(",", " ").split()) or frozenset({ALL})
 
 
 class _Observer:
@@ -126,7 +124,7 @@ class _Observer:
             before = group[key].outputs if key in group else {}
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
-            fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": _transport(item), "acl": acl}
+            fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": transport_of(item), "acl": acl}
             fields["spare"] = spare_entries(outputs)
             group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
@@ -136,7 +134,7 @@ class _Observer:
         name = read_rule_name(str(row["name"]))
         if name is None:
             return None
-        mark = _mark_of(row)
+        mark = mark_of(row)
         if mark is None:
             return self._by_balancer.get(name.balancer)
         is_same = mark.cluster == self._cluster and balancer_name(mark.owner.uid) == name.balancer
@@ -146,7 +144,7 @@ class _Observer:
         named = self._named.get(owner)
         if named and row["publicip"] == named:
             return named_scope(named)
-        mark = _mark_of(row)
+        mark = mark_of(row)
         return mark.own_scope if mark is not None else own_scope(owner.uid)
 
     def _addresses(self, rules: Mapping[Scope, list[tuple[Row, Identity]]]) -> dict[Scope, Row]:
@@ -167,7 +165,7 @@ class _Observer:
         uid = self._tagged_uid(tags, is_named=ip in self._named.values())
         identity = self._by_uid.get(uid)
         if uid and (identity is None or self._named[identity] != ip):
-            yield _scope_in_tags(uid, tags)
+            yield scope_in_tags(uid, tags)
         yield from self._choosers.get(ip, ())
 
     def _tagged_uid(self, tags: dict[str, str], *, is_named: bool) -> str:
@@ -197,7 +195,7 @@ class _Observer:
     def _rule(self, key: Key, row: Row, owner: Identity) -> Iterator[Seen]:
         rule_id, owners = str(row["id"]), frozenset({owner})
         name, needs = str(row["name"]), frozenset({key})
-        mark = _mark_of(row)
+        mark = mark_of(row)
         outputs = {"id": rule_id} | ({"opened": "true"} if mark is not None and mark.opened else {})
         yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), outputs)
         parts = {
@@ -234,15 +232,17 @@ class _Observer:
         return ({"machines": machines}, {}) if machines else None
 
     def _firewall(self, row: Row) -> tuple[dict[str, Any], dict[str, str]] | None:
-        port, protocol = int(row["publicport"]), _transport(row)
+        port, protocol = int(row["publicport"]), transport_of(row)
         mine = [
-            f for f in self._firewalls[str(row["publicipid"])] if _opens(f, port, protocol) and not self._is_foreign(f)
+            f
+            for f in self._firewalls[str(row["publicipid"])]
+            if opens_port(f, port, protocol) and not self._is_foreign(f)
         ]
         if not mine:
             return None
         outputs = {str(f["id"]): str(f["cidrlist"]) for f in mine}
         fields: dict[str, Any] = {"cidrs": union(outputs.values()), "protocol": protocol}
-        fields["bond"] = _bond(row, list(outputs.values()))
+        fields["bond"] = bond_of(row, list(outputs.values()))
         return fields, outputs
 
     def _stray_firewalls(self, scope: Scope, address: Row) -> Iterator[Seen]:
@@ -261,8 +261,8 @@ class _Observer:
         return bool(firewall.get("tags")) or firewall.get("state") == "Revoke"
 
     def _acl(self, row: Row, owner: Identity) -> tuple[dict[str, Any], dict[str, str]] | None:
-        port, protocol = int(row["publicport"]), _transport(row)
-        items = [item for item in self._reading.acl_items if _opens(item, port, protocol) and _admits(item)]
+        port, protocol = int(row["publicport"]), transport_of(row)
+        items = [item for item in self._reading.acl_items if opens_port(item, port, protocol) and lets_in(item)]
         own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
         spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
         if not own and not row.get("description"):
@@ -332,7 +332,7 @@ class _Observer:
         if not uid:
             return not is_own(scope) or scope == own_scope(tags[OWNER_TAG])
         owner = self._by_uid.get(uid)
-        return scope == _scope_in_tags(uid, tags) or (owner is not None and scope.name == self._named[owner])
+        return scope == scope_in_tags(uid, tags) or (owner is not None and scope.name == self._named[owner])
 
     def _is_upstreams(self, scope: Scope, row: Row, rules: list[Row]) -> bool:
         identity = self._by_balancer.get(scope.name)
@@ -358,65 +358,3 @@ def _records(
         elif ip and annotations.get(ASSOCIATED_ANNOTATION) == "true":
             associated[ip] = frozenset({named_scope(ip)})
     return choosers, associated
-
-
-def _mark_of(row: Row) -> Mark | None:
-    return read_mark(str(row.get("description") or ""))
-
-
-def _scope_in_tags(uid: str, tags: Mapping[str, str]) -> Scope:
-    return udp_scope(uid) if tags.get(HALF_TAG) == UDP_HALF else own_scope(uid)
-
-
-def _bond(row: Row, filters: list[str]) -> Bond:
-    """By the rule's own word where it is ours; what came before upstream's 1.0 may have opened the firewall, too."""
-    mark = _mark_of(row)
-    if mark is not None and mark.opened and ALL in filters:
-        return Bond.BORN if filters == [ALL] else Bond.UNKNOWN
-    if mark is not None:
-        return Bond.APART
-    name = read_rule_name(str(row.get("name", "")))
-    return Bond.UNKNOWN if name is not None and not name.protocol else Bond.APART
-
-
-def address_outputs(row: Row) -> dict[str, str]:
-    """What the cloud says about an address."""
-    outputs = {"id": str(row["id"]), "ip": str(row["ipaddress"])}
-    if OWNER_TAG in tags_of(row):
-        outputs["tags"] = "true"
-    if row.get("allocated"):
-        outputs["created"] = str(row["allocated"])
-    flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
-    return outputs | {name: "true" for name, value in flags.items() if value}
-
-
-def union(texts: Iterable[str]) -> frozenset[str]:
-    """All CIDRs of several lists."""
-    return frozenset(cidr for text in texts for cidr in cidrs_of(text))
-
-
-def spare_entries(outputs: Mapping[str, str]) -> frozenset[str]:
-    """Entries that let in nobody whom larger ones do not: the server takes the same entry twice."""
-    admitted: set[str] = set()
-    spare: set[str] = set()
-    for entry, text in sorted(outputs.items(), key=lambda item: (-len(cidrs_of(item[1])), item[0])):
-        cidrs = cidrs_of(text)
-        if cidrs <= admitted:
-            spare.add(entry)
-        admitted |= cidrs
-    return frozenset(spare)
-
-
-def _transport(row: Row) -> str:
-    return "udp" if str(row.get("protocol") or "").lower() == "udp" else "tcp"
-
-
-def _opens(entry: Row, port: int, protocol: str) -> bool:
-    """True for exactly this port; ports are text in ACLs and numbers in firewall rules."""
-    ports = (str(entry.get("startport", "")), str(entry.get("endport", entry.get("startport", ""))))
-    return ports == (str(port), str(port)) and str(entry.get("protocol", "")).lower() == protocol
-
-
-def _admits(item: Row) -> bool:
-    is_allow = str(item.get("action", "")).lower() == "allow"
-    return is_allow and str(item.get("traffictype", "")).lower() == "ingress"

@@ -58,7 +58,7 @@ def parse_service(service: Service, settings: CloudStackSettings) -> Intent:
     ]
     if problems:
         raise InvalidService(problems)
-    notices = (*intent.notices, *_notices(intent, options))
+    notices = (*intent.notices, *_notices(intent, options), *_family_notices(service))
     options["proxy_protocol"] = options["proxy_protocol"] == "true"
     options["hostname"] = options["hostname"] if HOSTNAME.fullmatch(options["hostname"]) else ""
     options["network_id"] = options["network_id"] or options["own_network_id"] or settings.network_id
@@ -178,6 +178,11 @@ def _notices(intent: Intent, options: Options) -> Iterator[Notice]:
         yield _limit("the router is a proxy: targets see the client's address only with the PROXY protocol")
     if any(port.port == PORTMAPPER for port in intent.ports):
         yield _limit("the router's own services may use port 111, and then no rule of it works")
+
+
+def _family_notices(service: Service) -> Iterator[Notice]:
+    if "IPv6" in service.spec.ip_families:
+        yield _limit("load balancer rules are IPv4: the Service is not served on IPv6")
 
 
 def _ignored(message: str) -> Notice:

@@ -6,6 +6,7 @@ Called once when the driver connects. Nothing here knows the client library; sec
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def load_settings(settings: CloudStackSettings) -> Loaded:
     for sentence in file.unknown:
         log.warning("%s: %s, and has no effect", settings.cloud_config, sentence)
     return Loaded(merged, file.unknown)
+
+
+def config_faults(settings: CloudStackSettings) -> Iterator[str]:
+    """What is wrong with the cloud-config that the settings name, what means nothing in it included; reads it only."""
+    try:
+        file = _read_cloud_config(settings.cloud_config)
+    except InvalidSettings as error:
+        yield error.message
+        return
+    yield from (f"{settings.cloud_config}: {sentence}" for sentence in (*file.faults, *file.unknown))
 
 
 def _read_cloud_config(path: str) -> CloudConfig:

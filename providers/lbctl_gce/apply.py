@@ -18,6 +18,7 @@ from lbctl_gce.client import Client
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.firewalls import ManualRules
 from lbctl_gce.kinds import (
+    ADDRESS,
     BACKEND,
     ENDPOINT_GROUP,
     ENDPOINTS,
@@ -40,6 +41,8 @@ from lbctl_gce.shapes import READERS, Json, same_ip
 POLL_SECONDS = 1.0
 BUSY_SECONDS = 2.0
 FEW_OPERATIONS = 3
+REFUSED = frozenset({400, 409, 412})
+"""How the API refuses to reserve what is reserved already: external, internal, external IPv6."""
 NAMES_PER_FILTER = 40
 TOGETHER = {GROUP: MEMBERS, POOL: POOL_MEMBERS, ENDPOINT_GROUP: ENDPOINTS}
 
@@ -186,9 +189,26 @@ class Writer:
             return Outputs(seen=(Seen(replace(step.desired, fields=request.fields), {"path": ""}),))
         if action.call.endswith(".insert") and error.is_duplicate:
             raise self._taken(step.key)
+        if action.call == "addresses.insert" and error.status in REFUSED and self._is_reserved(request):
+            # It counts as held, which tells the new forwarding rule its address; its release finds nothing to delete.
+            assert step.desired is not None
+            return Outputs(seen=(Seen(replace(step.desired, fields=request.fields), {"path": ""}),))
         if step.key.kind == FIREWALL and error.word in ("forbidden", "permissiondenied") and self.manual.applies:
             return self.manual.note(action, request)
         raise translated(error, f"{action.call} {step.name or step.key.id}")
+
+    def _is_reserved(self, request: Request) -> bool:
+        """True when somebody reserved the address meanwhile, so that it stays without being held; one list call.
+
+        Compared as a value: the API's filter takes a regular expression, in which a dot is any character.
+        """
+        wanted = request.fields
+        try:
+            found = [READERS[ADDRESS](body) for body in self.client.items("addresses.list") if body.get("address")]
+        except ApiError as error:
+            raise translated(error, "addresses.list") from None
+        alike = (f for f in found if (f["scheme"], f["tier"]) == (wanted["scheme"], wanted["tier"]))
+        return any(same_ip(fields["address"], wanted["address"]) for fields in alike)
 
     def _taken(self, key: Key) -> CloudError | OwnedByOther:
         """The name is taken: by what an earlier attempt made, which a new look will find, or by somebody else."""

@@ -51,8 +51,9 @@ class NameClaims:
         """Names of this Service that another one claims too, with that other one's `namespace/name`."""
         with self._lock:
             names = self._names.get(identity, frozenset())
-            others = {name: self._claimants[name] - {identity} for name in names}
-            return {name: min(claimants).key for name, claimants in others.items() if claimants}
+            # A Service of the same name is its predecessor, whose objects go before this one is made.
+            others = {name: {one.key for one in self._claimants[name]} - {identity.key} for name in names}
+            return {name: min(keys) for name, keys in others.items() if keys}
 
     def _forget(self, identity: Identity) -> None:
         for name in self._names.pop(identity, ()):

@@ -25,6 +25,7 @@ from google.auth import identity_pool
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import compute_v1
 from google.oauth2 import service_account
+from requests.adapters import HTTPAdapter
 
 from lbctl.clock import Clock
 from lbctl.errors import NotAuthenticated
@@ -35,6 +36,7 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 CALL_SECONDS = 60.0
 PAGE = 500
 MOST_PERMISSIONS = 100
+SESSION = "session"
 NO_CONTENT = 204
 ERROR = 400
 
@@ -93,6 +95,7 @@ class Client:
     clock: Clock
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
     _clients: dict[str, Any] = field(default_factory=dict)
+    _connections: HTTPAdapter = field(default_factory=HTTPAdapter)
 
     def call(
         self,
@@ -152,8 +155,7 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
-            (client if isinstance(client, AuthorizedSession) else client.transport).close()
+        self._connections.close()
         self._clients.clear()
 
     def new_request_id(self) -> str:
@@ -207,8 +209,20 @@ class Client:
                 credentials=self.credentials,
                 client_info=ClientInfo(user_agent=self.user_agent),
             )
+            self._pool(transport._session)  # noqa: SLF001 - there is no public way to its session
             self._clients[name] = sdk(transport=transport)
         return self._clients[name]
+
+    def _session(self) -> AuthorizedSession:
+        if SESSION not in self._clients:
+            self._clients[SESSION] = self._pool(AuthorizedSession(self.credentials))
+        session: AuthorizedSession = self._clients[SESSION]
+        return session
+
+    def _pool(self, session: AuthorizedSession) -> AuthorizedSession:
+        """Let a session share the connections of all: the SDK would open some of its own for every collection."""
+        session.mount(f"{self.endpoint.scheme}://", self._connections)
+        return session
 
     def _http_check(
         self,
@@ -227,8 +241,7 @@ class Client:
     def _send(
         self, verb: str, url: str, body: Mapping[str, Any] | None, query: Mapping[str, str] | None = None
     ) -> Json:
-        session = self._clients.setdefault("session", AuthorizedSession(self.credentials))
-        reply = session.request(
+        reply = self._session().request(
             verb,
             url,
             params=query,

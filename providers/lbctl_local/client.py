@@ -88,6 +88,11 @@ class Admin:
         listeners = _decode(self._get("/listeners?format=json")).get("listener_statuses", ())
         return frozenset(str(listener["name"]) for listener in listeners)
 
+    def target_health(self) -> dict[str, tuple[bool, ...]]:
+        """For each cluster, by name, whether each of its targets is healthy."""
+        statuses = _decode(self._get("/clusters?format=json")).get("cluster_statuses", ())
+        return {str(one["name"]): tuple(map(_is_healthy, one.get("host_statuses", ()))) for one in statuses}
+
     def is_live(self) -> bool:
         """True when Envoy serves; False while it starts or does not answer."""
         try:
@@ -116,6 +121,12 @@ class Admin:
         if status != OK:
             raise CloudBug(f"Envoy answered {status} to {path}: {body[:200]}")
         return body
+
+
+def _is_healthy(host: dict[str, Any]) -> bool:
+    health = host.get("health_status", {})
+    failed = any(value is True for name, value in health.items() if name.startswith(("failed_", "pending_")))
+    return health.get("eds_health_status") in ("HEALTHY", "DEGRADED") and not failed
 
 
 def _decode(text: str) -> dict[str, Any]:

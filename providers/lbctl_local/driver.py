@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Figure, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Unreachable
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
+from lbctl_local.addresses import capacity
 from lbctl_local.apply import START_OPERATION, Writer
 from lbctl_local.check import Checks
 from lbctl_local.client import Admin, envoy_version, find_envoy
@@ -47,6 +49,7 @@ class LocalDriver:
         self._state = StateDir(find_state_dir(settings, environ=os.environ, root=os.geteuid() == 0))
         self._admin = Admin(self._state.admin_socket, clock=setup.clock, record=setup.record)
         self._data_plane = DataPlane(self._state, self._admin, setup.clock)
+        self._show = setup.show
         self._start_deadline: float | None = None
 
     @cached_property
@@ -99,7 +102,14 @@ class LocalDriver:
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:  # noqa: ARG002 - names and marks tell everything
         """All balancers of this cluster and the process: three files, one per address, one request to Envoy."""
         balancers = observe_balancers(self._read(), cluster=self._cluster, interface=self._settings.interface)
+        self._show_pools()
         return {**balancers, PROCESS: self._observe_process()}
+
+    def _show_pools(self) -> None:
+        taken = [ipaddress.ip_address(address) for address in self._state.reserved()]
+        for pool in self._pools:
+            self._show(Figure.ADDRESSES, str(pool), capacity((pool,)))
+            self._show(Figure.ADDRESSES_IN_USE, str(pool), sum(address in pool for address in taken))
 
     def observe(self, scope: Scope, world: World) -> Observed:
         """One scope; costs as much as all, since a discovery file is read as a whole."""
@@ -135,6 +145,13 @@ class LocalDriver:
     def status(self, identity: Identity, world: World) -> Status:
         """The addresses on which ports are served; while nothing is, what was published stays."""
         return build_status(identity, world)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What Envoy's checks found, for all Services with one request; nothing while no Envoy runs."""
+        if not self._process.is_alive():
+            return {}
+        by_name = self._admin.target_health()
+        return {identity: found for identity in identities if (found := _health(identity, world, by_name)) is not None}
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - one owner a scope
         """One write that takes our marks off."""
@@ -191,3 +208,11 @@ class LocalDriver:
             return self._admin.listener_names() if self._admin.is_live() else None
         except CloudError:
             return None
+
+
+def _health(identity: Identity, world: World, by_name: Mapping[str, tuple[bool, ...]]) -> Health | None:
+    """Over all pools of a Service; None when Envoy knows none of them."""
+    observed = world.observed.get(balancer_scope(identity))
+    names = [seen.resource.name for seen in observed.of_kind("pool")] if observed is not None else []
+    targets = [healthy for name in names for healthy in by_name.get(name, ())]
+    return Health(sum(targets), len(targets)) if any(name in by_name for name in names) else None

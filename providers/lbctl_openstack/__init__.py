@@ -10,9 +10,10 @@ from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.objects import Node
 from lbctl_openstack.annotations import ANNOTATIONS
 from lbctl_openstack.capabilities import CAPABILITIES
-from lbctl_openstack.names import BALANCER
+from lbctl_openstack.names import BALANCER, FLOATING
 from lbctl_openstack.part import node_address
-from lbctl_openstack.settings import OpenStackSettings
+from lbctl_openstack.permissions import needed_credential
+from lbctl_openstack.settings import OpenStackSettings, config_faults
 
 FAMILIES = ("IPv4", "IPv6")
 
@@ -59,4 +60,16 @@ DRIVER = DriverInfo(
         "BalancerStuck",
         "LimitedByDriver",
     ),
+    permissions=needed_credential,
+    config_faults=config_faults,
+    # The default of `--leader-elect-resource-name` (cloud-provider) in the namespaces of upstream's and OpenShift's
+    # manifests.
+    controller_leases=(
+        "kube-system/cloud-controller-manager",
+        "openshift-cloud-controller-manager/cloud-controller-manager",
+    ),
+    billed={
+        BALANCER: "by the hour and the flavor of its amphorae in most clouds, also without members",
+        FLOATING: "by the hour that it is allocated in most clouds, attached or not",
+    },
 )

@@ -17,6 +17,7 @@ from lbctl.plan.actions import Action, Step, Verb
 from lbctl_openstack import bodies, names, plan
 from lbctl_openstack.bodies import settled
 from lbctl_openstack.client import BALANCING, NETWORK, Client
+from lbctl_openstack.errors import Busy
 from lbctl_openstack.fields import Json, Member, member_body, monitor_body, pool_body
 from lbctl_openstack.group_calls import GroupWriter
 from lbctl_openstack.observe import Reading, observe_all, seen_floating
@@ -26,6 +27,7 @@ BALANCERS = "/lbaas/loadbalancers"
 FLOATING = "/floatingips"
 CREATE_SECONDS, UPDATE_SECONDS, DELETE_SECONDS = 3.0, 1.0, 2.0
 FLIGHT = "flight"
+BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,22 @@ class Writer:
     cluster: str
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
-        """Run one action; `NotReady` while the balancer is busy."""
+        """Run one action; when the balancer is busy with what somebody else wants, wait for that."""
         if action.call in GROUP_CALLS:
             return GROUP_CALLS[action.call](GroupWriter(self.client, self.cluster), action, refs)
-        return CALLS[action.call](self, action, refs)
+        try:
+            return CALLS[action.call](self, action, refs)
+        except Busy:
+            balancer = refs.scope.get(names.BALANCER_KEY)
+            if balancer is None:
+                raise
+            return self._somebody_elses(action, balancer, refs)
+
+    def _somebody_elses(self, action: Action, balancer: Seen, refs: Refs) -> Pending:
+        """Nothing was done: the balancer is polled like one of ours, and the action is planned again after that."""
+        nothing_done = Outputs((replace(balancer, state=State.ACTIVE),))
+        early = Outputs((_in_flight(balancer, refs),))
+        return Pending(f"{balancer.outputs['id']} {BUSY} {action.id}", UPDATE_SECONDS, early, nothing_done)
 
     # -- balancers --------------------------------------------------------------------------------------------------
 
@@ -49,7 +63,7 @@ class Writer:
         reply = self.client.post(BALANCING, BALANCERS, body)["loadbalancer"]
         seen = tuple(_made(reply, refs.world, refs.scope.scope))
         outputs = Outputs(tuple(replace(s, state=State.ACTIVE) for s in seen))
-        early = Outputs(tuple(_in_flight(s) if s.key == names.BALANCER_KEY else s for s in seen))
+        early = Outputs(tuple(_in_flight(s, refs) if s.key == names.BALANCER_KEY else s for s in seen))
         return Pending(f"{reply['id']} {action.id}", CREATE_SECONDS, early, outputs)
 
     def update(self, action: Action, refs: Refs) -> Pending:
@@ -87,7 +101,7 @@ class Writer:
         if balancer.key == names.BALANCER_KEY:
             whole = (key for key in refs.scope.resources if key.kind not in plan.NEUTRON_KINDS)
         outputs = Outputs(gone=tuple(whole))
-        early = Outputs((_in_flight(_seen(balancer)),))
+        early = Outputs((_in_flight(_seen(balancer), refs),))
         return Pending(f"{identity} {action.id}", DELETE_SECONDS, early, outputs)
 
     # -- what belongs to a balancer -----------------------------------------------------------------------------------
@@ -283,7 +297,7 @@ class Writer:
     def _pending(self, action: Action, refs: Refs, outputs: Outputs, seconds: float) -> Pending:
         """The balancer is busy from now on, and ACTIVE when the operation is over."""
         balancer = refs.scope[names.BALANCER_KEY]
-        early = Outputs((_in_flight(balancer),))
+        early = Outputs((_in_flight(balancer, refs),))
         touched = {seen.key for seen in outputs.seen} | set(outputs.gone)
         if names.BALANCER_KEY not in touched:
             outputs = replace(outputs, seen=(*outputs.seen, replace(balancer, state=State.ACTIVE)))
@@ -369,8 +383,10 @@ def _with_member(scope: Observed, resource: Resource, member: Member, member_id:
     return Outputs((Seen(known, {**seen.outputs, "ids": json.dumps(ids)}),))
 
 
-def _in_flight(seen: Seen) -> Seen:
-    return replace(seen, state=State.PENDING, outputs={**seen.outputs, FLIGHT: "yes"})
+def _in_flight(seen: Seen, refs: Refs) -> Seen:
+    """Busy from now on, whenever it was last written before."""
+    outputs = {**seen.outputs, FLIGHT: "yes", "since": refs.world.now.isoformat()}
+    return replace(seen, state=State.PENDING, outputs=outputs)
 
 
 def _seen(step: Step) -> Seen:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import keystoneauth1.exceptions as auth_errors
@@ -49,6 +51,17 @@ AUTH_NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """What Keystone says of the token in use."""
+
+    user: str
+    project: str
+    project_id: str
+    roles: frozenset[str]
+    expires: datetime
+
+
 class Client:
     """Calls to one region with one set of credentials; may be shared by threads."""
 
@@ -65,17 +78,26 @@ class Client:
         """The document at a path, or None when there is none."""
         return self._request(service, "GET", path, missing=True) or None
 
-    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
-        """All items of a list, every page of it."""
+    def list_children(self, service: str, path: str, key: str) -> list[Json]:
+        """All items of a list below some object; none when that has gone."""
+        return self._pages(service, path, key, {}, missing=True)
+
+    def _pages(self, service: str, path: str, key: str, params: Json, *, missing: bool) -> list[Json]:
         items: list[Json] = []
-        query: Any = params
+        query = params
         while True:
-            page = self._request(service, "GET", path, params=query)
+            page = self._request(service, "GET", path, params=query, missing=missing)
+            if missing and not page:
+                return items
             items += page[key]
             following = [link["href"] for link in page.get(f"{key}_links", ()) if link["rel"] == "next"]
             if not following or not page[key]:
                 return items
             query = {**params, "marker": page[key][-1]["id"]}
+
+    def list(self, service: str, path: str, key: str, **params: Any) -> list[Json]:  # noqa: ANN401 - query values
+        """All items of a list, every page of it."""
+        return self._pages(service, path, key, params, missing=False)
 
     def post(self, service: str, path: str, body: Json) -> Json:
         """The document that was made."""
@@ -88,6 +110,19 @@ class Client:
     def delete(self, service: str, path: str, **params: Any) -> None:  # noqa: ANN401 - query values
         """Remove; gone already is success."""
         self._request(service, "DELETE", path, params=params, missing=True)
+
+    def log_in(self) -> LogIn:
+        """Who we are; no call while the token is good."""
+        with _translated("log in"):
+            session = self._connection.session
+            access = session.auth.get_access(session)
+        return LogIn(
+            user=str(access.username or access.user_id),
+            project=str(access.project_name or access.project_id),
+            project_id=str(access.project_id),
+            roles=frozenset(access.role_names),
+            expires=access.expires,
+        )
 
     def root(self, service: str) -> Json:
         """The versions document of a service."""

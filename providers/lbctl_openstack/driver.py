@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Figure, Finding, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -18,16 +18,25 @@ from lbctl_openstack.check import Checks
 from lbctl_openstack.client import connect
 from lbctl_openstack.facts import FactReader
 from lbctl_openstack.model import model_scope
-from lbctl_openstack.observe import observe_all
+from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
 from lbctl_openstack.part import Facts
 from lbctl_openstack.plan import Manner, build_actions, release_actions
 from lbctl_openstack.polls import Polls
 from lbctl_openstack.reading import Reader
+from lbctl_openstack.selecting import without_instance
 from lbctl_openstack.settings import OpenStackSettings, load
 from lbctl_openstack.status import status_of
 
 MOST_TRIES = 3
+# Octavia's operating status of a member; NO_MONITOR and what is new are not known.
+HEALTH = {
+    "ONLINE": "healthy",
+    "DEGRADED": "unhealthy",
+    "ERROR": "unhealthy",
+    "OFFLINE": "unhealthy",
+    "DRAINING": "draining",
+}
 
 
 class OpenStackDriver:
@@ -47,12 +56,15 @@ class OpenStackDriver:
             clock=setup.clock,
             record=setup.record,
         )
+        self._clock = setup.clock
         self._facts = FactReader(self._client, setup.clock, self._conf.balancing)
         managed = self._conf.balancing.manage_security_groups
         self._reader = Reader(self._client, setup.clock, managed=managed)
         self._writer = Writer(self._client, self._cluster)
         self._polls = Polls(self._client, setup.clock, setup.random)
+        self._show = setup.show
         self._tries: Counter[Scope] = Counter()
+        self._strays: tuple[str, ...] = ()
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - the contract's signature
         """False when cloud.conf turns the load balancers off."""
@@ -69,7 +81,10 @@ class OpenStackDriver:
         balancer_id = service.metadata.annotations.get(BALANCER_ID, "") if service is not None else ""
         if not balancer_id or _holds(world.observed.get(own), balancer_id):
             return (own,)
-        return (next((scope for scope, seen in world.observed.items() if _holds(seen, balancer_id)), own),)
+        # Whoever has a balancer stays there, whatever is named since: the model says that it must not change.
+        used = (scope for scope, seen in world.observed.items() if seen.owned_by(intent.identity))
+        named = (scope for scope, seen in world.observed.items() if _holds(seen, balancer_id))
+        return (next(used, None) or next(named, own),)
 
     def facts(self, scope: Scope, world: World) -> Facts:
         """Subnets, networks, API version: what the scope's Services do not name themselves."""
@@ -88,7 +103,16 @@ class OpenStackDriver:
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
         """Everything of this cluster in the project: five lists, and one more a pool for its members."""
-        return observe_all(self._reader.everything(world), world)
+        self._strays = world.nodes.project(without_instance)
+        reading = self._reader.everything(world)
+        self._show_health(reading)
+        return observe_all(reading, world)
+
+    def _show_health(self, reading: Reading) -> None:
+        words = Counter(str(member.get("operating_status", "")) for pool in reading.members.values() for member in pool)
+        for state in sorted({*HEALTH.values(), "unknown"}):
+            seen = sum(number for word, number in words.items() if HEALTH.get(word, "unknown") == state)
+            self._show(Figure.TARGETS, state, seen)
 
     def observe(self, scope: Scope, world: World) -> Observed:
         """One scope: its balancer by name or id, and what belongs to it."""
@@ -126,7 +150,7 @@ class OpenStackDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._conf, self._client, self._facts, self._cluster).run()
+        return Checks(self._conf, self._client, self._facts, self._cluster, self._clock, self._strays).run()
 
     def close(self) -> None:
         """Close connections."""

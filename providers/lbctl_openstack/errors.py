@@ -41,8 +41,12 @@ class Reply:
 Make = Callable[[str, Reply], CloudError]
 
 
+class Busy(NotReady):
+    """Octavia works on the balancer, for whomever: nothing else is taken until it is done."""
+
+
 def _busy(message: str, _reply: Reply) -> CloudError:
-    return NotReady(message, after_seconds=BUSY_SECONDS)
+    return Busy(message, after_seconds=BUSY_SECONDS)
 
 
 def _throttled(message: str, reply: Reply) -> CloudError:
@@ -79,7 +83,14 @@ TABLE: tuple[tuple[int, str, Make], ...] = (
         _plain(PermissionDenied, "grant the role load-balancer_member (member is enough from Octavia 19 on)"),
     ),
     (403, r"", _plain(PermissionDenied, "grant the role member on the project")),
-    (401, r"", _plain(NotAuthenticated, "check the credentials of this account")),
+    (
+        401,
+        r"",
+        _plain(
+            NotAuthenticated,
+            "check the credentials of this account; an application credential also needs an access rule for this call",
+        ),
+    ),
     (
         404,
         r"ExternalGatewayForFloatingIPNotFound",

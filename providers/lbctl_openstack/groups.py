@@ -133,16 +133,17 @@ def _group(body: Json, owner: Identity, part: str, ports: Iterable[Json]) -> Ite
     owners = frozenset({owner})
     group = Key(GROUP, part)
     needs = frozenset({group})
-    yield Seen(Resource(group, body["name"], {}, owners), {"id": body["id"]})
+    made = {"created": body.get("created_at") or ""}
+    yield Seen(Resource(group, body["name"], {}, owners), {"id": body["id"], **made})
     for rule in body.get("security_group_rules") or ():
         if rule["direction"] == "ingress":
             value = _rule(rule)
             key = Key(RULE, f"{part}/{value.id if value else rule['id']}")
-            yield Seen(Resource(key, key.id, {"rule": value}, owners, needs), {"id": rule["id"]})
+            yield Seen(Resource(key, key.id, {"rule": value}, owners, needs), {"id": rule["id"], **made})
     for port in ports:
         if body["id"] in port["security_groups"]:
             key = Key(ATTACHMENT, f"{part}/{port['id']}")
-            outputs = {"id": port["id"], "groups": json.dumps(port["security_groups"])}
+            outputs = {"id": port["id"], "groups": json.dumps(port["security_groups"]), **made}
             yield Seen(Resource(key, port["id"], {"port": port["id"]}, owners, needs), outputs)
 
 

@@ -12,6 +12,7 @@ from lbctl.model.intent import Port
 from lbctl.model.resource import Identity, Key, Scope
 
 BALANCER = "balancer"
+FLOATING = "floating"
 SERVICE_PREFIX = "kube_service_"
 UID_TAG = "lbctl_uid="
 PORT_TAG = "lbctl_port="
@@ -19,9 +20,7 @@ KEPT_TAG = "lbctl_kept"
 LONGEST_NAME = 255
 
 BALANCER_KEY = Key(BALANCER, "")
-FLOATING_KEY = Key("floating", "")
-GROUP_KEY = Key("group", "")
-RULES_KEY = Key("rules", "")
+FLOATING_KEY = Key(FLOATING, "")
 
 BALANCER_TEXT = re.compile(
     r"Kubernetes external service (?P<namespace>[^/ ]+)/(?P<name>[^ ]+) from cluster (?P<cluster>.+)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lbctl.driver import World
@@ -126,6 +126,8 @@ class _Observer:
         owners, ours = self._owners(chosen)
         hint = hint or ("" if ours else _owner_hint(chosen))
         seen = self._balancer(chosen, owners, ours=ours and not hint, hint=hint)
+        if rival := next((body["id"] for body in bodies if body["id"] in self.annotated and body != chosen), ""):
+            seen = replace(seen, outputs={**seen.outputs, RIVAL: rival})
         yield seen
         if seen.ours:
             yield from self._children(chosen, owners)
@@ -144,7 +146,9 @@ class _Observer:
         return ranked[0], doubles, ""
 
     def _rank(self, body: Json) -> tuple[int, bool, str]:
-        proof = 0 if body["id"] in self.annotated else 1 if self._has_our_uid(body) else UNPROVEN
+        """What we made for the Service comes before what is merely named: that may be named since yesterday."""
+        named, made = body["id"] in self.annotated, self._has_our_uid(body)
+        proof = UNPROVEN - 2 * made - named
         return proof, body["provisioning_status"] != "ACTIVE", body.get("created_at") or ""
 
     def _has_our_uid(self, body: Json) -> bool:
@@ -160,7 +164,9 @@ class _Observer:
         if body["id"] in self.annotated:
             return owners or frozenset(self.annotated[body["id"]][:1]), True
         uids = _uids(body)
-        return owners, not uids or any(owner.uid in uids for owner in owners) or not self._is_known(owners)
+        if not self._is_known(owners):
+            return owners, bool(uids)
+        return owners, not uids or any(owner.uid in uids for owner in owners)
 
     def _attached(self, body: Json) -> list[Identity]:
         """Services that name the balancer and bear its name, so that a lost tag loses nobody."""
@@ -212,6 +218,7 @@ class _Observer:
             "vip_port_id": body.get("vip_port_id") or "",
             "status": body["provisioning_status"],
             "since": body.get("updated_at") or body.get("created_at") or "",
+            "created": body.get("created_at") or "",
             "tags": json.dumps([tag for tag in tags if tag]),
             "never_active": "yes" if body.get("vip_port_id") in self.reading.lost_ports else "",
         }
@@ -310,14 +317,15 @@ class _Observer:
         return self.identities.get(named, Identity(*named, "")) if named else None
 
 
-UNPROVEN = 2
+UNPROVEN = 3
+RIVAL = "named instead"
 
 
 def seen_floating(body: Json, owners: frozenset[Identity], *, key: Key = names.FLOATING_KEY, made: bool = True) -> Seen:
     """A floating IP as a resource; `made` says that we made it, so that we may delete it."""
     fields = {"port": body.get("port_id") or "", "address": body["floating_ip_address"]}
     outputs = {"id": body["id"], "address": body["floating_ip_address"], "made": "yes" if made else ""}
-    outputs["tags"] = json.dumps(body.get("tags") or [])
+    outputs |= {"tags": json.dumps(body.get("tags") or []), "created": body.get("created_at") or ""}
     return Seen(Resource(key, body["floating_ip_address"], fields, owners), outputs)
 
 

@@ -21,6 +21,7 @@ from lbctl.model.resource import Identity, Key, Observed, Ref, Resource, Scope, 
 from lbctl.model.status import Notice, Severity
 from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
+from lbctl_openstack.annotations import BALANCER_ID
 from lbctl_openstack.capabilities import (
     ADDITIONAL_VIPS,
     ALLOWED_CIDRS,
@@ -36,6 +37,7 @@ from lbctl_openstack.capabilities import (
 from lbctl_openstack.cloudconf import Balancing
 from lbctl_openstack.fields import Member, ranges
 from lbctl_openstack.groups import NodePort, Rule, attachment_key, group_resources, wanted_rules
+from lbctl_openstack.observe import RIVAL
 from lbctl_openstack.wish import Wish, needs_floating
 
 MONITOR_TYPES = {"TCP": "TCP", "UDP": "UDP-CONNECT", "SCTP": "SCTP"}
@@ -124,12 +126,28 @@ class Part:
         if self.wish.joins and self.balancer is None:
             path, hint = "load-balancer-id", "name one that exists, or remove the annotation"
             yield Problem(_path(path), f"there is no balancer {self.wish.joins}", hint)
+        if named := self.named_instead:
+            hint = f"set it back to {self.balancer.outputs['id'] if self.balancer else ''}, or make another Service"
+            yield Problem(_path("load-balancer-id"), f"must not change, and names {named} now", hint)
         if self.wish.tls_ref in self.facts.missing:
             hint = "store the certificate in Barbican first"
             yield Problem(_path("default-tls-container-ref"), self.facts.missing[self.wish.tls_ref], hint)
         if not self.served[0]:
             text = f"no range is of the family {' or '.join(self.families)}, so nobody could come"
             yield Problem("spec.loadBalancerSourceRanges", text, "add a range of that family")
+
+    @property
+    def named_instead(self) -> str:
+        """Another balancer that the Service names although it has one; a mere leftover of an old id is none."""
+        if self.balancer is None or self.identity not in self.balancer.resource.owners:
+            return ""
+        service = self.world.services.get(self.identity)
+        named = service.metadata.annotations.get(BALANCER_ID, "") if service is not None else ""
+        if named in {"", self.balancer.outputs["id"]}:
+            return ""
+        others = (seen.get(names.BALANCER_KEY) for scope, seen in self.world.observed.items() if scope != self.scope)
+        exists = named == self.balancer.outputs.get(RIVAL) or any(o and o.outputs["id"] == named for o in others)
+        return named if exists else ""
 
     def conflicts(self, seniors: list[Part]) -> Iterator[Problem]:
         """What keeps a Service from joining those that are there already."""

@@ -210,8 +210,28 @@ def _end(steps: list[Step], seen: Seen, manner: Manner) -> Iterator[Action]:
         yield _action(DELETE, tuple(steps))
         return
     own = tuple(step for step in steps if step.key == names.BALANCER_KEY)
-    yield from _changes([step for step in steps if step.key != names.BALANCER_KEY])
+    children = [step for step in steps if step.key != names.BALANCER_KEY]
+    yield from _one_after_the_other(children) if whole else _changes(children)
     yield _action(DELETE if whole else UPDATE, own)
+
+
+def _one_after_the_other(steps: list[Step]) -> Iterator[Action]:
+    """Everything of a balancer that goes without a cascade, in upstream's order, which its providers are known to bear.
+
+    Members go with their pool. The order is not that of the needs, so these are left out.
+    """
+    members = {step.key.id: step for step in steps if step.key.kind == "members"}
+    for kind in ("monitor", "pool", "listener"):
+        for step in (step for step in steps if step.key.kind == kind):
+            extra = (members[step.key.id],) if kind == "pool" and step.key.id in members else ()
+            yield _action(f"{PATHS[kind]}.delete", tuple(map(_needless, (step, *extra))))
+
+
+def _needless(step: Step) -> Step:
+    if step.seen is None:
+        return step
+    bare = replace(step.seen.resource, needs=frozenset())
+    return replace(step, seen=replace(step.seen, resource=bare))
 
 
 def _is_ours_alone(seen: Seen) -> bool:

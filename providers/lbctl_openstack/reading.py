@@ -107,7 +107,8 @@ class Reader:
     def _members_of(self, pool: Json) -> Bodies:
         if not pool.get("members"):
             return ()
-        return tuple(self._client.list(BALANCING, f"/lbaas/pools/{pool['id']}/members", "members"))
+        # A pool may go between the two reads, together with its balancer.
+        return tuple(self._client.list_children(BALANCING, f"/lbaas/pools/{pool['id']}/members", "members"))
 
     def _floating(self) -> Bodies:
         return tuple(self._client.list(NETWORK, "/floatingips", "floatingips"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterable
 
 from lbctl.model.objects import Node
 
@@ -14,6 +15,11 @@ def device_of(node: Node) -> str:
     """Id of a node's instance; `openstack:///ID`, `openstack://REGION/ID` or the bare id, else empty."""
     found = DEVICE.fullmatch(node.spec.provider_id)
     return (found["id"] or found["bare"]) if found else ""
+
+
+def without_instance(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """Names of the nodes whose provider id is none of OpenStack's."""
+    return tuple(sorted(node.metadata.name for node in nodes if not device_of(node)))
 
 
 def tag_query(text: str) -> dict[str, str]:

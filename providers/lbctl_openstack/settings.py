@@ -46,6 +46,15 @@ def load(settings: OpenStackSettings) -> CloudConf:
     return replace(conf, access=_with_settings(conf.access, settings))
 
 
+def config_faults(settings: OpenStackSettings) -> tuple[str, ...]:
+    """Everything that is wrong with the cloud.conf of the settings, unknown keys among it, as sentences."""
+    try:
+        conf = _read(settings.cloud_config)
+    except InvalidSettings as error:
+        return (str(error),)
+    return tuple(f"{settings.cloud_config}: {sentence}" for sentence in (*conf.faults, *conf.unknown))
+
+
 def _read(path: str) -> CloudConf:
     if not path:
         return CloudConf()

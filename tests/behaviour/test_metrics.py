@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import threading
 import urllib.request
@@ -10,8 +12,10 @@ import pytest
 
 from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
+from lbctl.errors import QuotaExceeded
 from lbctl.kube.access import Access
 from lbctl.kube.rest import Rest
+from lbctl.obs.log import JsonFormatter
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
 from lbctl.settings import load
@@ -23,13 +27,14 @@ CLOCK = SystemClock()
 class Running:
     """A process on its own API server, and what it shows."""
 
-    def __init__(self, api, folder):
+    def __init__(self, api, folder, **more):
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig())
         flags = {
             "kube.kubeconfig": str(kubeconfig),
             "obs.address": "127.0.0.1:0",
             "accounts.memory.provider": "memory",
+            **more,
         }
         self.cloud = MemoryCloud()
         self.api = api
@@ -54,6 +59,13 @@ class Running:
             text = reply.read().decode()
         return {name: float(value) for name, value in re.findall(r"^([a-z_]+(?:{.*})?) (\S+)$", text, re.MULTILINE)}
 
+    def until_counted(self, name):
+        """Return once this sample is there: a pass is counted just after its Service shows how it went."""
+        end = CLOCK.monotonic() + 15
+        while not self.scrape().get(name):
+            assert CLOCK.monotonic() < end, f"{name} does not appear"
+            CLOCK.wait(0.1)
+
     def until(self, name, value):
         """The samples once this one has this value; None means that it is not shown."""
         end = CLOCK.monotonic() + 15
@@ -77,11 +89,11 @@ def node(name):
 
 
 @pytest.fixture
-def running(tmp_path):
-    """A process that leads."""
+def running(tmp_path, request):
+    """A process that leads; parameters are settings."""
     with ApiServer() as api:
         api.store.seed([node("n1"), node("n02")])
-        running = Running(api, tmp_path)
+        running = Running(api, tmp_path, **getattr(request, "param", {}))
         running.thread.start()
         while not running.process.port:
             CLOCK.wait(0.02)
@@ -145,3 +157,50 @@ def test_a_held_change_is_counted_by_its_hazard(running):
     running.apply("web", annotations={"memory.example.com/flavor": "large"})
     samples = running.until(services("memory", "held"), 1)
     assert samples['lbctl_actions_held{hazard="moves_address"}'] >= 1
+
+
+def test_time_is_told_stage_by_stage(running):
+    """Each stage of a pass that called the driver is timed under its name."""
+    running.apply("web")
+    samples = running.until(services("memory", "ready"), 1)
+    for stage in ("snapshot", "model", "plan", "apply", "status"):
+        assert samples[f'lbctl_stage_seconds_count{{provider="memory",stage="{stage}"}}'] >= 1
+
+
+def test_a_cloud_that_refuses_shows_as_failed_passes(running):
+    """A pass whose Service failed is none that went well, although nothing of lbctl is broken."""
+
+    def refuse(name, _number):
+        if name == "create-balancer":
+            raise QuotaExceeded("one too many")
+
+    running.cloud.before = refuse
+    running.apply("web")
+    running.until(services("memory", "failed"), 1)
+    running.until_counted('lbctl_reconcile_seconds_count{provider="memory",result="failed"}')
+
+
+@pytest.mark.parametrize("running", [{"queue.drift_seconds": 0.3}], indirect=True)
+def test_a_repair_is_counted_by_the_kind_of_what_others_changed(running):
+    """Somebody takes the targets out by hand: one pool repaired."""
+    running.apply("web")
+    running.until(services("memory", "ready"), 1)
+    (pool,) = [thing for thing in running.cloud.things.values() if thing.fields.get("targets")]
+    pool.fields["targets"] = frozenset()
+    running.until(f'lbctl_drift_repaired_total{{kind="{pool.kind}",provider="memory"}}', 1)
+
+
+def test_log_lines_of_a_pass_say_what_it_is_about(running):
+    """Whatever is logged while a Service is worked on names it, its provider and the reconcile's id."""
+    lines = []
+
+    def log(name, _number):
+        made = logging.LogRecord("cloud", logging.INFO, "x.py", 1, name, (), None)
+        lines.append(json.loads(JsonFormatter().format(made)))
+
+    running.cloud.before = log
+    running.apply("web")
+    running.until(services("memory", "ready"), 1)
+    (create,) = [line for line in lines if line["message"] == "create-balancer"]
+    assert (create["service"], create["provider"]) == ("default/web", "memory")
+    assert len(create["reconcile"]) == 12

@@ -168,6 +168,16 @@ def test_a_retained_balancer_stays_without_our_marks(world, cloud):
     assert balancers[0].tags["owner"] == ""
 
 
+@pytest.mark.spec("SC-043")
+def test_a_retained_balancer_of_a_cloud_without_marks_stays_as_it_is(world, cloud):
+    """Where only names tell whose it is there is nothing to take off: the Service goes all the same."""
+    cloud.names_are_marks = True
+    world.apply(service(annotations={"lbctl.io/deletion-policy": "retain"}))
+    world.delete("web")
+    assert not world.exists()
+    assert [t.kind for t in cloud.things.values() if t.kind == "balancer"] == ["balancer"]
+
+
 @pytest.mark.spec("SC-013")
 def test_a_service_whose_finalizer_was_stripped_is_cleaned_up_all_the_same(world, cloud):
     """The delete event is enough."""

@@ -16,13 +16,14 @@ from tests.aws import bench_calls as aws
 from tests.azure import test_budget as azure
 from tests.cloudstack import bench_calls as cloudstack
 from tests.gce import bench_calls as gce
+from tests.openstack import bench_calls as openstack
 
 
 def measure(numbers: Iterable[int]) -> list[dict[str, Any]]:
     """All rows; with 100 Services it takes some minutes."""
     counts = tuple(numbers)
     made = [row for count in counts for driver in (azure, cloudstack) for row in driver.rows(count)]
-    return [*aws.measure(counts), *made, *gce.measure(counts)]
+    return [*aws.measure(counts), *made, *gce.measure(counts), *openstack.measure(counts)]
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from lbctl.engine.process import Process
 from lbctl.engine.summary import State, summarise
 from lbctl.kube.access import Access
 from lbctl.kube.rest import Rest
+from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.demo.story import manifests
 from lbctl.sandbox.hands import Hands
 from lbctl.sandbox.sandbox import Sandbox
 from tests.cli.console import Said, lbctl
+from tests.cli.office import Office
+from tests.clouds.installed import install
 
 
 @dataclass(frozen=True)
@@ -66,4 +69,16 @@ def unserved() -> Iterator[Place]:
         found = place(sandbox)
         for document in manifests():
             found.hands.apply(document)
+        yield found
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch, capsys) -> Iterator[Office]:
+    """A cluster and a cloud in memory with nobody who serves them."""
+    (tmp_path / "site").mkdir()
+    cloud = install(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with ApiServer() as api:
+        found = Office.open(api, cloud, tmp_path, capsys.readouterr)
+        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
         yield found

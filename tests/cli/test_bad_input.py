@@ -14,14 +14,17 @@ COMMANDS = (
     ("plan", *LOCAL),
     ("status",),
     ("explain", "shop/web", *LOCAL),
+    ("gc", *LOCAL),
+    ("release", "shop/web", *LOCAL),
 )
+DOCTOR = ("doctor", *LOCAL)  # tells a missing right as a finding
 
 
 def settings(tmp_path):
     return ("--set", f"accounts.local.settings.state_dir={tmp_path}")
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
 def test_a_broken_kubeconfig_is_a_configuration_error(command, tmp_path):
     """A kubeconfig that is no YAML gives exit code 4, its name, and what to do; no traceback."""
     broken = tmp_path / "kubeconfig"
@@ -33,7 +36,7 @@ def test_a_broken_kubeconfig_is_a_configuration_error(command, tmp_path):
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
 def test_a_missing_kubeconfig_is_a_configuration_error(command, tmp_path):
     """A kubeconfig that does not exist gives exit code 4 and names it."""
     said = lbctl(*command, "--kubeconfig", str(tmp_path / "nowhere"))
@@ -42,7 +45,7 @@ def test_a_missing_kubeconfig_is_a_configuration_error(command, tmp_path):
     assert len(said.err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
 def test_an_api_server_that_is_away_is_one_error(command, tmp_path):
     """Nobody listens: exit code 1 and a sentence that names the request and what to check."""
     kubeconfig = tmp_path / "kubeconfig"

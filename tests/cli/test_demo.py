@@ -79,6 +79,13 @@ def sandbox(tmp_path):
     assert not kubeconfig.exists()
 
 
+def test_a_wrong_option_of_the_sandbox_is_invalid_input():
+    """A port that is no number: exit code 3 names the option, and nothing is started."""
+    said = lbctl("sandbox", "--port", "http")
+    assert said.code == 3
+    assert "--port" in said.err
+
+
 def kubectl(env, *arguments, text=None):
     done = subprocess.run(
         ["kubectl", *arguments], env=env, input=text, capture_output=True, text=True, timeout=60, check=False

@@ -248,7 +248,10 @@ def test_apply_lets_run_what_the_policy_holds(unserved):
     assert f"lbctl apply --approve {digest}" in explained.out
     assert answers(unserved, "shop/web", 8080)
 
-    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 0
+    said = unserved.lbctl("apply", "--approve", digest, *CAREFUL, "-o", "json")
+    assert said.code == 0
+    assert said.document["version"] == 1
+    assert {one["name"]: one["state"] for one in said.document["services"]}["web"] == "ready"
     assert answers(unserved, "shop/web", 8088)
     assert not answers(unserved, "shop/web", 8080)
     assert unserved.lbctl("apply", "--approve", digest, *CAREFUL).code == 1
@@ -267,3 +270,24 @@ def test_apply_leaves_it_to_the_controller_that_leads(unserved):
     assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20").code == 0
     assert answers(unserved, "shop/web", 8088)
     assert unserved.hands.get("shop/web").metadata.annotations["lbctl.io/approve"] == digest
+
+
+def test_status_tells_how_many_targets_are_healthy(office):
+    """With --targets the cloud is asked, and sick targets are told apart; without, it is not asked."""
+    office.serve("web", "api")
+    office.cloud.unhealthy = {"n2"}
+    said = office.lbctl("status", "--targets", "-o", "json")
+    assert said.code == 0
+    assert [one["targets"] for one in said.document["services"]] == [{"healthy": 1, "total": 2}] * 2
+    assert office.lbctl("status", "--targets").out.count("1/2") == 2
+    calls = sum(office.cloud.calls.values())
+    assert "targets" not in office.lbctl("status", "-o", "json").document["services"][0]
+    assert sum(office.cloud.calls.values()) == calls
+
+
+def test_envoy_tells_how_many_targets_are_healthy(served):
+    """Each of the two nodes serves every port of the sandbox's Services, and Envoy's checks find them healthy."""
+    said = served.lbctl("status", "--targets", "-o", "json")
+    found = {one["name"]: one["targets"] for one in said.document["services"]}
+    assert found["web"] == {"healthy": 2, "total": 2}
+    assert found["names"]["total"] == 4

@@ -100,6 +100,7 @@ def test_config_show_tells_where_each_value_came_from(tmp_path):
     given = {"LBCTL_CONFIG": str(file), "LBCTL_QUEUE_WORKERS": "3", "LBCTL_LEASE_NAME": "theirs"}
     said = lbctl("config", "show", "--set", "queue.workers=9", "--provider", "local", "-o", "json", given=given)
     found = {one["path"]: (one["value"], one["from"]) for one in said.document["settings"]}
+    assert said.code == 0
     assert found["queue.workers"] == (9, "flag")
     assert found["queue.drift_seconds"] == (60, str(file))
     assert found["lease.name"] == ("theirs", "LBCTL_LEASE_NAME")

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import DriverInfo, Finding, Level, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
 from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
@@ -49,6 +49,7 @@ class Thing:
     fields: dict[str, Any]
     uses: set[str] = field(default_factory=set)
     ready: bool = True
+    created: str = ""
 
 
 Hook = Callable[[str, int], None]
@@ -66,6 +67,10 @@ class MemoryCloud:
         self.failing: dict[str, CloudError] = {}
         self.unknown_targets: set[str] = set()
         self.most_targets = 1000
+        self.cuts_lists = False
+        self.config_faults: list[str] = []
+        self.unhealthy: set[str] = set()
+        self.names_are_marks = False
         self.writes = 0
         self.before: Hook = lambda _name, _number: None
         self.after: Hook = lambda _name, _number: None
@@ -306,7 +311,8 @@ class MemoryDriver:
                 scope = Scope("balancer", thing.tags["scope"])
                 seen = _seen(thing)
                 found.setdefault(scope, {})[seen.key] = seen
-        return {scope: Observed(scope, resources) for scope, resources in found.items()}
+        whole = not self.cloud.cuts_lists
+        return {scope: Observed(scope, resources, complete=whole) for scope, resources in found.items()}
 
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
         waits = [Wait(f"{s.key} is being made", 2.0) for s in observed.resources.values() if s.state is State.PENDING]
@@ -420,14 +426,28 @@ class MemoryDriver:
         return Status(tuple(Ingress(ip=address) for address in addresses if address), waiting)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
+        if self.cloud.names_are_marks:
+            return ()
         return tuple(
             Action(str(seen.key), "update", (Step(Verb.RELEASE, seen.key, owners=seen.resource.owners, seen=seen),))
             for seen in observed.resources.values()
             if identity in seen.resource.owners
         )
 
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        found: dict[Identity, Health] = {}
+        for identity in identities:
+            name = default_balancer_name(identity.uid)
+            for thing in self.cloud.list("balancer"):
+                if thing.name == name:
+                    targets = thing.fields["targets"]
+                    found[identity] = Health(len(targets - self.cloud.unhealthy), len(targets))
+        return found
+
     def check(self) -> Iterator[Finding]:
         yield Finding(Level.OK, "cloud", "the cloud answers")
+        if self.cloud.most_targets < 10:  # few enough to be worth a word
+            yield Finding(Level.FAILED, "quota", f"{self.cloud.most_targets} targets are allowed", "ask for more")
 
     def close(self) -> None:
         pass
@@ -443,6 +463,7 @@ def _seen(thing: Thing) -> Seen:
     fields = {k: v for k, v in thing.fields.items() if not k.startswith("address") and k != "protected"}
     needs = frozenset() if key == balancer else frozenset({balancer})
     outputs = {"id": thing.id, "address": thing.fields.get("address", ""), "address6": thing.fields.get("address6", "")}
+    outputs |= {"created": thing.created} if thing.created else {}
     state = State.ACTIVE if thing.ready else State.PENDING
     return Seen(Resource(key, thing.name, fields, _owner(thing.tags["owner"]), needs), outputs, state)
 
@@ -467,7 +488,19 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         settings=MemorySettings,
         classes=("example.com/memory",),
         node_identity=lambda node: node.metadata.name,
+        controller_leases=("kube-system/memory-controller",),
+        billed={"balancer": "by the hour"},
+        ready_node=lambda node: bool(node.spec.provider_id),
+        config_faults=lambda _settings: cloud.config_faults,
+        documents=lambda _settings: ("secrets/kube-system/memory-config",),
+        permissions=lambda _settings, services: {"allow": sorted(_permissions(services))},
     )
+
+
+def _permissions(services: Iterable[Service] | None) -> set[str]:
+    """The firewall is needed only for Services that narrow their clients down."""
+    narrow = services is None or any(service.spec.load_balancer_source_ranges for service in services)
+    return {"balancer/write", "balancer/read", *(["firewall/write"] if narrow else [])}
 
 
 __all__ = ["CloudError", "Crash", "MemoryCloud", "MemoryDriver", "identity_of", "info"]

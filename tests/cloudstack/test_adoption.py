@@ -41,7 +41,7 @@ def adopt(serve, release="4.22", make=add_network, wanted=None, **options):
     return stage, before
 
 
-@pytest.mark.spec("CS-003", "CS-074", "CS-013")
+@pytest.mark.spec("CS-003", "CS-074", "CS-013", "CS-058")
 @pytest.mark.parametrize("release", ["4.18", "4.22"])
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("cidrs", ["", "0.0.0.0/0"], ids=["made-by-1.1", "made-by-1.2"])

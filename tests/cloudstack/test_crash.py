@@ -167,7 +167,7 @@ def test_a_crash_after_every_write_converges_to_the_same_end(name, network):
         judge(play, undisturbed, f"after a crash at write {at} to Kubernetes")
 
 
-@pytest.mark.spec("CS-060")
+@pytest.mark.spec("CS-060", "CS-064")
 @pytest.mark.parametrize(
     ("name", "network"),
     [

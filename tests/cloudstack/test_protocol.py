@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from lbctl.clock import ManualClock, SystemClock
@@ -15,13 +17,18 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
+from lbctl.model.resource import Outputs
+from lbctl.plan.render import plan_lines
 from lbctl_cloudstack.client import Api
+from lbctl_cloudstack.errors import error_for
+from lbctl_cloudstack.jobs import Jobs
 from lbctl_cloudstack.permissions import PERMISSIONS, When
 from lbctl_cloudstack.settings import CloudStackSettings
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.faults import How, Moment
+from tests.clouds.cloudstack.refusals import Refusal
 from tests.clouds.cloudstack.server import API_KEY, SECRET_KEY, CloudStackServer
-from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, add_machine, add_network
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, add_machine, add_network, add_tier
 from tests.cloudstack.stage import Stage
 from tests.cloudstack.test_wishes import PROXY, SOURCES, STICKINESS
 from tests.world import service
@@ -127,6 +134,77 @@ def test_a_limit_is_waited_for_as_long_as_the_server_says(server):
     client.close()
 
 
+@pytest.mark.spec("CS-055")
+@pytest.mark.parametrize("text", ["please retry after [1500] ms.", "please retry after 1500 ms."])
+def test_both_wordings_of_the_wait_are_understood(text):
+    """Older servers write the milliseconds without brackets."""
+    error = error_for("listNetworks", 429, f"The given user has reached his/her account api limit, {text}")
+    assert isinstance(error, Throttled)
+    assert error.after_seconds == pytest.approx(1.5)
+
+
+@pytest.mark.spec("CS-053")
+def test_neither_plans_nor_events_show_a_secret(serve):
+    """A refused call, a plan and everything that is published for a Service are free of key, secret and signature."""
+    stage = Stage(serve())
+    stage.cloud.jobs.fail["associateIpAddress"] = Refusal(534, "router")
+    stage.kube.put(service(ports=(80, 443)))
+    plans = [line for plan in stage.plans() for line in plan_lines(plan)]
+    stage.settle(120)
+    stage.cloud.faults.plan(How.HTML, writes=True)
+    stage.edit("web", session_affinity="ClientIP")
+    shown = " ".join([*map(str, plans), str(stage.kube.events), str(stage.live())])
+    assert "roundrobin" in shown
+    assert "associateIpAddress" in shown
+    for secret in (API_KEY, SECRET_KEY, "signature="):
+        assert secret not in shown
+
+
+@pytest.mark.spec("CS-060")
+@pytest.mark.parametrize("make", [add_network, add_tier])
+def test_a_job_that_takes_too_long_is_unknown_and_not_failed(serve, make):
+    """After the job's time-out the objects are read: nothing is made twice, and in the end all is served."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud), make(cloud))
+    stage.apply(service("fast", ports=(81,)))
+    cloud.jobs.seconds = 400.0
+    stage.kube.put(service(ports=(80,)))
+    stage.settle(450)
+    cloud.jobs.seconds = 1.0
+    stage.settle(2000)
+    assert stage.condition().reason == "Ready"
+    assert len([a for a in cloud.addresses.values() if a.state == "Allocated"]) == BYSTANDING_ADDRESSES + 2
+    assert cloud.faults.counts()["associateIpAddress"] == 2
+    assert stage.plans() == []
+    assert not stage.bugs
+
+
+@pytest.mark.spec("CS-063")
+def test_three_jobs_are_one_question_and_two_are_two(server):
+    """From three open jobs on a tick is one list; fewer are asked for one by one, and so are all without the right."""
+    clock = ManualClock()
+    client = api(server, clock=clock)
+    server.cloud.now = clock.monotonic
+    network = add_network(server.cloud)
+    jobs = Jobs(client, clock, CloudStackSettings())
+    address = add_address(server.cloud, "203.0.113.9", state="Allocated", network_id=network.id)
+
+    def tag(number):
+        pair = [{"key": f"k{number}", "value": "v"}]
+        reply = client.write("createTags", resourceids=[address.id], resourcetype="PublicIpAddress", tags=pair)
+        return jobs.accepted("createTags", reply, lambda _: Outputs())
+
+    pending = [tag(number) for number in range(3)]
+    clock.advance(30)
+    for asked, calls in ((pending, {"listAsyncJobs": 1}), (pending[:2], {"queryAsyncJobResult": 2})):
+        server.cloud.faults.clear()
+        assert len(jobs.poll(asked)) == len(asked)
+        assert Counter(name for name, _ in server.cloud.faults.calls) == calls
+    server.cloud.catalog.forbidden.add("listAsyncJobs")
+    assert len(jobs.poll(pending)) == 3
+    client.close()
+
+
 @pytest.mark.spec("CS-056")
 def test_the_servers_limit_is_never_reached(serve):
     """With 10 calls in 5 seconds, a life with polls is never answered 429."""
@@ -194,8 +272,6 @@ def test_lists_are_read_to_their_end(server):
 @pytest.mark.spec("CS-059")
 def test_a_jobs_failure_reaches_the_service(stage: Stage):
     """What the server says in a failed job is in the Service's Event."""
-    from tests.clouds.cloudstack.refusals import Refusal
-
     stage.cloud.jobs.fail["associateIpAddress"] = Refusal(534, "the router is unreachable just now")
     stage.apply(service())
     messages = [notice.message for _, notice in stage.kube.events]
@@ -280,6 +356,4 @@ ANSWERS = [
 @pytest.mark.parametrize(("code", "text", "error"), ANSWERS)
 def test_every_code_has_its_error(code, text, error):
     """The table maps each code, and the texts that only mean a stale view."""
-    from lbctl_cloudstack.errors import error_for
-
     assert type(error_for("x", code, text)) is error

@@ -37,13 +37,16 @@ def annotate(stage: Stage, **changes: str | None) -> None:
 
 @pytest.mark.spec("CS-006", "CS-017")
 def test_affinity_chooses_the_algorithm_in_place(stage: Stage):
-    """ClientIP means `source`, by one update of the living rule."""
+    """ClientIP means `source`, by one update of the living rule; an affinity that is unknown is refused."""
     stage.apply(service())
     stage.cloud.faults.clear()
     stage.edit("web", session_affinity="ClientIP")
     assert stage.served()[80]["algorithm"] == "source"
     assert stage.cloud.faults.counts() == {"updateLoadBalancerRule": 1}
     stage.edit("web", session_affinity="None")
+    assert stage.served()[80]["algorithm"] == "roundrobin"
+    stage.edit("web", session_affinity="Cookie")
+    assert "sessionAffinity" in stage.condition().message
     assert stage.served()[80]["algorithm"] == "roundrobin"
 
 
@@ -162,7 +165,11 @@ def test_source_ranges_are_firewall_rules_and_widen_without_a_gap(stage: Stage):
     stage.apply(service(load_balancer_source_ranges=("10.0.0.0/8",)))
     assert stage.served()[80]["admits"] == ["10.0.0.0/8"]
     stage.cloud.faults.clear()
-    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))
+    live = stage.live()
+    stage.kube.put(change(live, spec=change(live.spec, load_balancer_source_ranges=("10.0.0.0/8", "192.0.2.0/24"))))
+    for _ in range(20):
+        stage.settle(1)
+        assert "10.0.0.0/8" in stage.served()[80]["admits"]
     assert stage.served()[80]["admits"] == ["10.0.0.0/8", "192.0.2.0/24"]
     assert stage.cloud.faults.counts() == {"createFirewallRule": 1}
     stage.edit("web", load_balancer_source_ranges=("192.0.2.0/24",))
@@ -429,6 +436,7 @@ def test_ipv6_is_refused_and_dual_stack_served_on_ipv4(stage: Stage):
     assert stage.condition("six").reason == "InvalidService"
     assert stage.condition("both").reason == "InvalidService"
     assert stage.condition("any").reason == "Ready"
+    assert "LimitedByDriver" in stage.reasons("any")
 
 
 @pytest.mark.spec("CS-078")

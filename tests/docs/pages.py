@@ -6,6 +6,7 @@ A mark is an HTML comment on the line above a block, so that no reader sees it:
     <!-- run and leave running -->  the same, in a terminal of its own, until the end
     <!-- shows -->                  what the block before it prints
     <!-- settings -->               a settings file
+    <!-- cloud's file -->           the file in /etc/lbctl/cloud that the settings of the page name
     <!-- services of NAME -->       Services that the driver NAME serves as they are
     <!-- not run: WHY -->           commands that cannot be run here
 """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
 from lbctl.cli.main import run
 from tests.docs.pages import Block, blocks, every_page
 
+FILE_OF_CLOUD = re.compile(r"/etc/lbctl/cloud/(\S+)")
 EVERY = [block for page in every_page() for block in blocks(page)]
 SETTINGS = [block for block in EVERY if block.mark == "settings"]
 SERVICES = [block for block in EVERY if block.mark.startswith("services of ")]
@@ -24,9 +26,12 @@ def _nothing_is_set(monkeypatch):
 
 @pytest.mark.parametrize("block", SETTINGS, ids=lambda block: block.where)
 def test_settings_in_the_pages_are_accepted(block: Block, tmp_path, capsys):
-    """`lbctl config show` knows every key of a settings file in the documentation."""
+    """`lbctl config show` knows every key of a settings file, and of the upstream's file beside it on the page."""
+    for other in blocks(block.page):
+        if other.mark == "cloud's file":
+            (tmp_path / FILE_OF_CLOUD.search(block.text).group(1)).write_text(other.text)
     file = tmp_path / "settings.yaml"
-    file.write_text(block.text)
+    file.write_text(block.text.replace("/etc/lbctl/cloud", str(tmp_path)))
     assert run(["config", "show", "--config", str(file)]) == 0, capsys.readouterr().err
 
 

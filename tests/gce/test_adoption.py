@@ -214,6 +214,35 @@ def test_what_upstream_made_is_taken_over_without_a_write(build: Build, mode: Mo
     assert world.addresses() == ["10.1.0.40" if mode.is_internal else "203.0.113.40"]
 
 
+@pytest.mark.spec("GCE-044")
+def test_two_rules_that_upstream_made_for_two_protocols_become_one_with_their_address(build: Build) -> None:
+    """Upstream's other way of serving several protocols is exchanged openly, and deletion leaves nothing."""
+    world = build()
+    before = world.state()
+    lay(world, Mode.EXTERNAL_GROUPS)
+    store = world.compute.store
+    rule = store.objects.pop(f"{REGIONAL}/forwardingRules/{LB}")
+    store.objects[f"{REGIONAL}/backendServices/{BE}"].update(
+        protocol="UNSPECIFIED", connectionDraining={"drainingTimeoutSec": 0}
+    )
+    for protocol in ("TCP", "UDP"):
+        name = f"k8s2-{protocol.lower()}-7kpbhpki-shop-web-a5j1vv26"
+        store.put(f"{REGIONAL}/forwardingRules/{name}", {**rule, "IPProtocol": protocol})
+    live = world.live()
+    (tcp,) = live.spec.ports
+    both = (tcp, change(tcp, protocol="UDP", name="udp", node_port=30999))
+    world.kube.overwrite(change(live, spec=change(live.spec, ports=both)))
+    world.crash()
+    world.settle(120)
+    (now,) = world.objects("forwardingRules").values()
+    assert (now["IPProtocol"], now["IPAddress"], world.addresses()) == ("L3_DEFAULT", "203.0.113.40", ["203.0.113.40"])
+    assert world.condition().status == "True", world.condition()
+    assert world.plans() == []
+    world.delete("web")
+    world.settle(60)
+    assert world.state() == before
+
+
 @pytest.mark.parametrize("mode", RECORDED)
 def test_what_upstream_made_goes_with_its_service(build: Build, mode: Mode) -> None:
     """Nothing of it is left."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 
+from lbctl.model.objects import Service
 from tests.clouds.gce.errors import Refusal
 from tests.clouds.gce.faults import Fault
 from tests.clouds.gce.world import Google, nothing_happens
 from tests.gce.conftest import Build
 from tests.world import change, service
+
+Step = Callable[[Google], None]
 
 
 class Crash(BaseException):
@@ -56,9 +63,12 @@ SCENARIOS = {
 }
 CLASSES = {
     "netlb-tp": "networking.gke.io/l4-regional-external-legacy",
+    "netlb-neg": None,
     "ilb-ig": "networking.gke.io/l4-regional-internal-legacy",
     "ilb-neg": "networking.gke.io/l4-regional-internal",
 }
+ENDINGS: dict[str, tuple[int, Any]] = {}
+"""Writes and end of undisturbed runs, which are the same for every test of one scenario."""
 
 
 class Counter:
@@ -95,6 +105,28 @@ def play(world: Google, steps, counter: Counter) -> None:
         world.settle(60)
 
 
+def undisturbed(name: str, build: Build, steps: Sequence[Step]) -> tuple[int, Any]:
+    """How many writes the last step costs, and the end; planning it again finds nothing to do."""
+    if name not in ENDINGS:
+        counter, world = Counter(), build()
+        play(world, steps, counter)
+        assert counter.count > 2
+        assert world.plans() == []
+        ENDINGS[name] = counter.count, picture(world)
+    return ENDINGS[name]
+
+
+def crash_everywhere(name: str, build: Build, steps: Sequence[Step], *, before: bool) -> None:
+    """Play the scenario once for every write of its last step, each time dying at another one."""
+    count, wanted = undisturbed(name, build, steps)
+    for at in range(1, count + 1):
+        counter, world = Counter(at, before=before), build()
+        play(world, steps, counter)
+        assert counter.fired
+        # The plan was empty for this very state of cloud and Services, so it is now.
+        assert picture(world) == wanted, f"after a crash at write {at}"
+
+
 def picture(world: Google):
     """Everything that must be the same whatever happened on the way."""
     services = {
@@ -110,49 +142,53 @@ def picture(world: Google):
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_a_crash_at_every_write_converges_to_the_same_end(build: Build, scenario: str, before: bool) -> None:
     """Each run dies once, at another write; the next process ends where an undisturbed one ends, with an empty plan."""
-    undisturbed = Counter()
-    first = build()
-    play(first, SCENARIOS[scenario], undisturbed)
-    wanted = picture(first)
-    assert undisturbed.count > 2
-    for at in range(1, undisturbed.count + 1):
-        counter = Counter(at, before=before)
-        world = build()
-        play(world, SCENARIOS[scenario], counter)
-        assert counter.fired
-        assert picture(world) == wanted, f"after a crash at write {at}"
-        assert world.plans() == []
+    crash_everywhere(scenario, build, SCENARIOS[scenario], before=before)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", CLASSES)
 @pytest.mark.parametrize("scenario", ["create", "recreate", "delete-local"])
 def test_a_crash_after_every_write_converges_in_every_other_mode(build: Build, mode: str, scenario: str) -> None:
-    """Target pools, internal balancers with groups and with endpoints: the same end, and an empty plan."""
-    steps = [lambda world: world.kube.put(classed(CLASSES[mode])), *SCENARIOS[scenario][1:]]
-    undisturbed = Counter()
-    first = build()
-    play(first, steps, undisturbed)
-    wanted = picture(first)
-    assert undisturbed.count > 2
-    for at in range(1, undisturbed.count + 1):
-        counter = Counter(at, before=False)
-        world = build()
-        play(world, steps, counter)
-        assert counter.fired
-        assert picture(world) == wanted, f"after a crash at write {at}"
-        assert world.plans() == []
+    """Target pools, internal balancers with groups, endpoints inside and outside: the same end, and an empty plan."""
+    steps = [lambda world: world.kube.put(wanted_in(mode)), *SCENARIOS[scenario][1:]]
+    crash_everywhere(f"{mode} {scenario}", build, steps, before=False)
 
 
-def classed(load_balancer_class: str):
-    """A Service of one class."""
-    return service(ports=(80, 443), load_balancer_class=load_balancer_class)
+def wanted_in(mode: str) -> Service:
+    """A Service of one kind; endpoints behind an external balancer are told by upstream's finalizer alone."""
+    wanted = service(ports=(80, 443), load_balancer_class=CLASSES[mode])
+    marks = () if CLASSES[mode] else ("gke.networking.io/l4-netlb-v3",)
+    return change(wanted, metadata=change(wanted.metadata, finalizers=marks))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["local", "migrate"])
+def test_a_crash_after_every_write_of_a_target_pools_rebuilding_converges(build: Build, scenario: str) -> None:
+    """Another health check for the pool, and the exchange of the pool for a backend service: the address is kept."""
+    first = classed_create if scenario == "local" else unclassed_create
+    steps = [first, make_local if scenario == "local" else migrate]
+    crash_everywhere(f"pool {scenario}", lambda: build(backend_service_default=False), steps, before=False)
+
+
+def classed_create(world: Google) -> None:
+    """Make a Service that has a target pool by its class."""
+    world.kube.put(wanted_in("netlb-tp"))
+
+
+def unclassed_create(world: Google) -> None:
+    """Make a Service that has a target pool because that is the default."""
+    world.kube.put(service())
+
+
+def migrate(world: Google) -> None:
+    """Ask for a backend service instead of the pool."""
+    live = world.live()
+    world.kube.put(change(live, metadata=change(live.metadata, annotations={"lbctl.io/gce-target-pool": "migrate"})))
 
 
 FAULTS = {
     "lost": {"lost": True},
     "throttled": {"refusal": Refusal(403, "rateLimitExceeded", "Rate Limit Exceeded")},
-    "too-many": {"refusal": Refusal(429, "rateLimitExceeded", "Too many requests")},
     "server-error": {"refusal": Refusal(503, "backendError", "Service unavailable")},
     "stale": {"refusal": Refusal(412, "conditionNotMet", "Invalid fingerprint.")},
     "in-operation": {"refusal": Refusal(503, "backendError", "Internal error"), "in_operation": True},
@@ -160,25 +196,38 @@ FAULTS = {
 
 
 @pytest.mark.slow
+@pytest.mark.spec("GCE-082")
 @pytest.mark.parametrize("scenario", ["create", "recreate", "delete"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_answer_at_every_write_changes_nothing_in_the_end(build: Build, scenario: str, fault: str) -> None:
     """A lost reply, a throttle, a server error, a stale fingerprint, a failed operation: the end is the same."""
     steps = SCENARIOS[scenario]
-    first = build()
-    play(first, steps, Counter())
-    wanted = picture(first)
-    writes = first.compute.journal.writes
-    for number in range(writes):
+    _, wanted = undisturbed(scenario, build, steps)
+    spoil_everywhere(build, steps, wanted, FAULTS[fault])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", CLASSES)
+def test_a_lost_answer_at_every_write_changes_nothing_in_any_mode(build: Build, mode: str) -> None:
+    """What was written is found again, never made twice, when a balancer is made and when it is made anew."""
+    steps = [lambda world: world.kube.put(wanted_in(mode)), recreate]
+    for number, name in ((1, "create"), (2, "recreate")):
+        _, wanted = undisturbed(f"{mode} {name}", build, steps[:number])
+        spoil_everywhere(build, steps[:number], wanted, FAULTS["lost"])
+
+
+def spoil_everywhere(build: Build, steps: Sequence[Step], wanted: Any, fault: dict[str, Any]) -> None:
+    """Play the scenario once for every write to the cloud in its last step, each time with one bad answer."""
+    for number in itertools.count():
         world = build()
         for step in steps[:-1]:
             step(world)
             world.settle()
-        done = world.compute.journal.writes
-        world.compute.faults.append(Fault(skip=number, **FAULTS[fault]))
+        spoilt = Fault(skip=number, **fault)
+        world.compute.faults.append(spoilt)
         steps[-1](world)
         world.settle(200)
-        if number >= writes - done:
-            break
-        assert picture(world) == wanted, f"{fault} at write {number + 1}"
-        assert world.plans() == []
+        if spoilt.times > 0:
+            assert number > 2
+            return
+        assert picture(world) == wanted, f"at write {number + 1}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.plan.actions import Hazard
 from tests.gce.conftest import Build
-from tests.world import service
+from tests.world import change, service
 
 MIGRATE = {"lbctl.io/gce-target-pool": "migrate"}
 
@@ -34,6 +35,36 @@ def test_a_target_pool_is_exchanged_for_a_backend_service_with_the_same_address(
     world.delete("web")
     world.settle(60)
     assert world.state() == before
+
+
+def test_the_exchange_is_planned_openly_and_holds_the_address_all_the_way(build: Build) -> None:
+    """The plan says that the rule is recreated and its address kept; an address reserves it whenever no rule has it."""
+    world = build(backend_service_default=False)
+    world.apply(service())
+    (address,) = world.addresses()
+    world.kube.listeners.clear()
+    live = world.live()
+    world.kube.services[live.key] = change(live, metadata=change(live.metadata, annotations=MIGRATE))
+    world.crash()
+    world.do(world.controller.next_work())
+    (plan,) = [plan for plan in world.plans() if plan.scope.kind == "balancer"]
+    reasons = [step.why for action in plan.actions for step in action.steps]
+    assert any("recreated, address kept" in why for why in reasons)
+    assert max(action.hazard for action in plan.actions) is Hazard.INTERRUPTS
+    assert plan.held == ()
+    lost: list[str] = []
+
+    def look(target: str) -> None:
+        rules = [rule["IPAddress"] for rule in world.objects("forwardingRules").values()]
+        held = [entry["address"] for entry in world.objects("addresses").values()]
+        lost.extend([target] if address not in (*rules, *held) else [])
+
+    world.compute.operations.after = look
+    world.settle(120)
+    assert lost == []
+    assert "backendService" in next(iter(world.objects("forwardingRules").values()))
+    assert world.addresses() == [address]
+    assert world.objects("addresses") == {}
 
 
 @pytest.mark.spec("GCE-006")

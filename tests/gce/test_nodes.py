@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbctl.model.objects import Taint
-from lbctl_gce.machines import Machine, by_zone, target_tags
+from lbctl_gce.machines import Machine, target_tags
 from lbctl_gce.subsets import choose_subset, hashed
 from tests.clouds.gce.world import HOME, PROJECT, REGION, Google
 from tests.gce.conftest import Build
@@ -37,12 +37,14 @@ def test_a_node_whose_zone_is_unknown_neither_joins_nor_leaves(world: Google) ->
 
 
 @pytest.mark.spec("GCE-050")
-def test_the_first_thousand_nodes_of_a_zone_by_name_are_taken() -> None:
-    """A group takes no more."""
-    machines = [Machine(f"n{index:04d}", "z") for index in range(1001)]
-    (chosen,) = by_zone(machines).values()
-    assert len(chosen) == 1000
-    assert chosen[-1] == "n0999"
+def test_the_first_thousand_nodes_of_a_zone_by_name_are_taken(build: Build) -> None:
+    """A group takes no more; the author of every Service that uses it is told."""
+    names = [f"n{index:04d}" for index in range(1001)]
+    world = build(nodes=names)
+    world.apply(service())
+    assert world.members() == set(names[:1000])
+    told = [notice.message for _, notice in world.kube.events if notice.reason == "LimitedByDriver"]
+    assert told == ["zone europe-west1-b has 1001 nodes and an instance group takes 1000: the first by name are used"]
 
 
 @pytest.mark.spec("GCE-051", "GCE-061")
@@ -101,6 +103,7 @@ def test_an_instance_in_another_balanced_group_is_reported_with_that_group(world
     joined = world.join("taken")
     assert joined
     world.compute.store.members[other] = [f"{HOME}/zones/{REGION}-b/instances/taken"]
+    world.others = world.bystanders()
     world.settle(60)
     assert "somebody-elses" in world.condition().message
 

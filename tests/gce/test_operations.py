@@ -8,11 +8,13 @@ import sys
 import pytest
 
 from lbctl.errors import InvalidSettings, PermissionDenied, QuotaExceeded, Rejected, Throttled, Unreachable
+from lbctl_gce import DRIVER
 from lbctl_gce.errors import ApiError, translated
 from tests.clouds.gce.description import checked, find_method
 from tests.clouds.gce.errors import Refusal
 from tests.clouds.gce.faults import Fault
-from tests.clouds.gce.world import REGIONAL, Google
+from tests.clouds.gce.world import PROJECT, REGIONAL, Google
+from tests.gce.conftest import Build
 from tests.world import change, service
 
 
@@ -255,12 +257,12 @@ def test_finalizers_come_first_and_go_last(world: Google) -> None:
 
 @pytest.mark.spec("GCE-099")
 def test_planning_works_with_the_right_to_read_alone(world: Google) -> None:
-    """No write is made."""
+    """The smallest role of all, which lists and gets, is enough; no write is made."""
     world.kube.listeners = []
     world.kube.put(service())
     world.compute.journal.clear()
-    for collection in ("forwardingRules", "regionBackendServices", "firewalls"):
-        world.compute.denied.add(("shop-project", f"{collection}.insert"))
+    reader = DRIVER.permissions(world.settings, [])["includedPermissions"]
+    world.compute.granted = {PROJECT: set(reader)}
     world.crash()
     world.do(world.controller.next_work())
     plans = world.plans()
@@ -327,16 +329,45 @@ def test_several_protocols_share_one_rule_and_can_be_switched_both_ways(world: G
     assert world.plans() == []
 
 
+CLASS = "networking.gke.io/l4-regional-"
+SLOW, QUICK = (8, 1, 1, 3), (3, 1, 1, 2)
+
+
 @pytest.mark.spec("GCE-063")
-@pytest.mark.parametrize(("local", "numbers"), [(False, (8, 1, 1, 3)), (True, (3, 1, 1, 2))])
-def test_health_checks_have_upstreams_numbers(world: Google, local: bool, numbers: tuple) -> None:
-    """Interval, time-out, healthy and unhealthy threshold; the page is the kubelet's or kube-proxy's."""
-    spec = {"external_traffic_policy": "Local", "health_check_node_port": 32100} if local else {}
-    world.apply(service(**spec))
-    (check,) = world.objects("healthChecks").values()
+@pytest.mark.parametrize(
+    ("kind", "place", "own"),
+    [
+        ("external-legacy", "global/httpHealthChecks", SLOW),
+        ("internal-legacy", "global/healthChecks", SLOW),
+        ("external", "regions/europe-west1/healthChecks", QUICK),
+        ("internal", "global/healthChecks", QUICK),
+    ],
+)
+def test_health_checks_have_upstreams_numbers(world: Google, kind: str, place: str, own: tuple) -> None:
+    """Interval, time-out and thresholds of the shared and of the Service's own; the page is kube-proxy's or its own."""
     names = ("checkIntervalSec", "timeoutSec", "healthyThreshold", "unhealthyThreshold")
-    assert tuple(check[name] for name in names) == numbers
-    assert check["httpHealthCheck"] == {"port": 32100 if local else 10256, "requestPath": "/healthz"}
+    local = {"external_traffic_policy": "Local", "health_check_node_port": 32100}
+    for spec, numbers, port in (({}, SLOW, 10256), (local, own, 32100)):
+        world.apply(service(load_balancer_class=f"{CLASS}{kind}", **spec))
+        world.settle(60)
+        (check,) = world.objects(place.rpartition("/")[2]).values()
+        assert f"/{place}/" in check["selfLink"]
+        assert tuple(check[name] for name in names) == numbers
+        page = check.get("httpHealthCheck", check)
+        assert (page["port"], page["requestPath"]) == (port, "/healthz")
+
+
+@pytest.mark.spec("GCE-045")
+def test_several_protocols_on_a_target_pool_are_refused_and_the_balancer_lives_on(build: Build) -> None:
+    """The API's own condition says so; address and objects of the living balancer stay as they are."""
+    world = build(backend_service_default=False)
+    world.apply(service(ports=(53,)))
+    before, address = world.state(), world.addresses()
+    (tcp,) = world.live().spec.ports
+    world.edit("web", ports=(tcp, change(tcp, protocol="UDP", name="udp", node_port=30999)))
+    found = {c.type: c for c in world.live().status.conditions}
+    assert found["LoadBalancerPortsError"].status == "True"
+    assert (world.state(), world.addresses()) == (before, address)
 
 
 MEASURE = """

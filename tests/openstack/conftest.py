@@ -1,8 +1,9 @@
-"""Fixtures: the services, once a session, and scenes on them."""
+"""Fixtures: the services, once a session and in one worker (see `tests/conftest.py`), and scenes on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,31 +12,49 @@ from tests.clouds.openstack.cloud import Cloud, running
 from tests.openstack.scene import Scene
 
 Build = Callable[..., Scene]
+HERE = Path(__file__).parent
+LAST = HERE / "test_permissions.py"
+SECONDS = 300
 
 
-@pytest.fixture(scope="session", autouse=True)
-def installed() -> None:
-    """Nothing is tried, and it is said, where the services have not been installed."""
-    if not (environment.is_made() or environment.is_required()):
-        pytest.skip("NOTHING OF OPENSTACK IS TESTED: its services are not installed; run `make test-openstack`")
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests here are slow, and patient on a loaded machine."""
+    if HERE in item.path.parents:
+        item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at all the others goes last."""
+    items.sort(key=lambda item: item.path == LAST)
+
+
+@pytest.fixture
+def whole_suite(request: pytest.FixtureRequest) -> bool:
+    """True when every test of this folder has been asked for."""
+    config = request.config
+    options = ("keyword", "markexpr", "lf", "failedfirst")
+    chosen = any(config.getoption(name) for name in options) or any("::" in argument for argument in config.args)
+    return not chosen and {item.path for item in request.session.items} >= set(HERE.glob("test_*.py"))
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Keystone, Neutron and Octavia."""
+    """Keystone, Neutron and Octavia; nothing is tried, and it is said, where they have not been installed."""
     try:
-        environment.make()
-    except environment.CannotInstall as error:
         if environment.is_required():
-            pytest.fail(f"OpenStack's services are required here and cannot be installed: {error}")
-        pytest.skip(f"NOTHING OF OPENSTACK IS TESTED: its services cannot be installed: {error}")
+            environment.make()
+    except environment.CannotInstall as error:
+        pytest.fail(f"OpenStack's services are required here and cannot be installed: {error}")
+    if not environment.is_made():
+        pytest.skip(f"{environment.MISSING}; see what `make test` says first")
     with running(tmp_path_factory.mktemp("openstack")) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
-    """Makes scenes; no test may leave a bug behind."""
+    """Makes scenes; no test may leave a bug behind, and the next one sees no balancer of this one."""
     made: list[Scene] = []
 
     def make(**options: object) -> Scene:
@@ -46,9 +65,10 @@ def build(cloud: Cloud, tmp_path) -> Iterator[Build]:
     yield make
     for scene in made:
         assert not scene.bugs
-        for service in list(scene.kube.services.values()):
-            scene.delete(service.metadata.name)
+        for floating in scene.floating():
+            scene.admin.network.delete(f"/floatingips/{floating['id']}")
         scene.driver.close()
+    cloud.forget_balancers()
 
 
 @pytest.fixture

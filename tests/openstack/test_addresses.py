@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+
 import pytest
+from openstack.exceptions import ConflictException
 
 from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 KEEP = "loadbalancer.openstack.org/keep-floatingip"
+SUBNET = "loadbalancer.openstack.org/floating-subnet"
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 @pytest.fixture
@@ -63,6 +68,50 @@ def test_a_kept_floating_ip_survives_its_service(scene: Scene):
     scene.delete("web")
     assert [kept["id"] for kept in scene.floating()] == [floating["id"]]
     scene.admin.network.delete(f"/floatingips/{floating['id']}")
+
+
+@pytest.fixture
+def full(scene: Scene, cloud: Cloud):
+    """An external subnet without a free address, which Neutron lists before `pub2`."""
+    admin = cloud.connect("admin").network
+    body = {"network_id": cloud.ids["public"], "ip_version": 4, "name": "full", "cidr": "192.0.2.0/30"}
+    subnet = admin.create_subnet(**body)
+    while subnet.id > cloud.ids["pub2"]:
+        admin.delete_subnet(subnet.id)
+        subnet = admin.create_subnet(**body)
+    taken = []
+    with suppress(ConflictException):
+        while True:
+            taken.append(admin.create_ip(floating_network_id=cloud.ids["public"], subnet_id=subnet.id))
+    yield subnet.id
+    for floating in taken:
+        admin.delete_ip(floating.id)
+    admin.delete_subnet(subnet.id)
+
+
+@pytest.mark.spec("OS-058")
+@pytest.mark.usefixtures("full")
+def test_floating_subnets_are_chosen_by_pattern(scene: Scene, cloud: Cloud):
+    """A name, a glob, a regex and a negation find their subnet; one without a free address gives way to the next."""
+    scene.apply(service(annotations=INTERNAL))
+    start = dict(scene.live().metadata.annotations)
+
+    def address(pattern: str) -> str:
+        external = {key: value for key, value in start.items() if key not in INTERNAL}
+        scene.annotate("web", {**external, SUBNET: pattern})
+        (found,) = scene.addresses()
+        scene.annotate("web", start)
+        return found
+
+    second = ip_network("198.51.100.0/28")
+    with cloud.neutron.counted() as calls:
+        assert ip_address(address("pub1")) in ip_network("203.0.113.0/24")
+        assert [ip_address(address(pattern)) in second for pattern in ("*2", "~p.b2", "!pub1", "~(full|pub2)")] == [
+            True
+        ] * 4
+    tried = [call for call in calls if call.method == "POST" and call.path.endswith("floatingips")]
+    assert len(tried) == 5 + 2, "the full subnet was tried first where the pattern has it"
+    assert scene.floating() == []
 
 
 @pytest.mark.spec("OS-057")

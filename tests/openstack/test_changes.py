@@ -8,8 +8,8 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene
 from tests.world import change, service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 PREFIX = "loadbalancer.openstack.org/"
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 def annotated(scene: Scene, **values: str) -> None:
@@ -61,7 +61,7 @@ def test_settings_change_in_place(scene: Scene, cloud: Cloud):
     (listener,) = scene.children("listeners")
     stranger = {"listener": {"tags": [*listener["tags"], "somebody's"]}}
     scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=stranger)
-    scene.clock.wait(3)
+    scene.rest()
     with cloud.octavia.counted() as calls:
         live = scene.live()
         ranges = {"load_balancer_source_ranges": ("192.168.32.1/24",), "session_affinity": "ClientIP"}
@@ -176,12 +176,17 @@ def test_a_serial_provider_gets_everything_one_by_one(build, cloud: Cloud):
 
 @pytest.mark.spec("OS-035")
 def test_tls_ends_at_the_listener(build, cloud: Cloud):
-    """A certificate reference makes a TERMINATED_HTTPS listener, and another reference is put in place."""
-    scene = build(conf="container-store = external")
-    scene.apply(service(ports=(443,), annotations={PREFIX + "default-tls-container-ref": "store/one"}))
+    """A Barbican reference makes a TERMINATED_HTTPS listener, an unknown one is refused, another is put in place."""
+    cloud.barbican.known = {"containers/one", "secrets/two"}
+    url = cloud.barbican.url
+    scene = build(conf=f"default-tls-container-ref = {url}/v1/containers/one")
+    scene.apply(service(ports=(443,), annotations=INTERNAL))
     (before,) = scene.children("listeners")
-    assert (before["protocol"], before["default_tls_container_ref"]) == ("TERMINATED_HTTPS", "store/one")
-    annotated(scene, default_tls_container_ref="store/two")
+    assert (before["protocol"], before["default_tls_container_ref"]) == ("TERMINATED_HTTPS", f"{url}/v1/containers/one")
+    annotated(scene, default_tls_container_ref=f"{url}/v1/secrets/none")
+    assert f"{url}/v1/secrets/none does not exist" in scene.condition().message
+    assert scene.children("listeners") == [before]
+    annotated(scene, default_tls_container_ref=f"{url}/v1/secrets/two")
     (after,) = scene.children("listeners")
-    assert (after["id"], after["default_tls_container_ref"]) == (before["id"], "store/two")
+    assert (after["id"], after["default_tls_container_ref"]) == (before["id"], f"{url}/v1/secrets/two")
     assert scene.plans() == []

@@ -8,8 +8,6 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
-
 
 @pytest.mark.spec("OS-003", "OS-004", "OS-053", "OS-080")
 def test_a_service_gets_a_balancer_and_a_floating_ip_and_loses_both(scene: Scene, cloud: Cloud):
@@ -49,8 +47,6 @@ def test_a_node_that_joins_costs_one_call_a_pool(scene: Scene, cloud: Cloud):
     assert [call.method for call in calls if call.is_write] == ["PUT", "PUT"]
     for pool in scene.children("pools"):
         assert [member["name"] for member in scene.members(pool)] == ["node0", "node1", "node2"]
-    scene.delete("web")
-    assert scene.leftovers() == []
 
 
 @pytest.mark.spec("OS-086", "OS-093")
@@ -64,7 +60,7 @@ def test_a_restart_writes_nothing_and_repairs_what_was_changed_by_hand(scene: Sc
     (listener,) = scene.children("listeners")
     by_hand = {"listener": {"timeout_client_data": 1234}}
     scene.admin.load_balancer.put(f"/lbaas/listeners/{listener['id']}", json=by_hand)
-    scene.clock.wait(5)
+    scene.rest()
     scene.crash()
     with cloud.octavia.counted() as octavia:
         (plan,) = scene.plans()
@@ -94,5 +90,3 @@ def test_a_retained_balancer_stays_without_our_mark(scene: Scene):
     assert balancer["tags"] == [balancer["name"]]
     (floating,) = scene.floating()
     assert floating["port_id"] == balancer["vip_port_id"]
-    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer['id']}?cascade=true")
-    scene.admin.network.delete(f"/floatingips/{floating['id']}")

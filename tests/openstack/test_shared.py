@@ -8,8 +8,8 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
 from tests.world import service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("openstack"), pytest.mark.timeout(900)]
 ID = "loadbalancer.openstack.org/load-balancer-id"
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 @pytest.mark.spec("OS-067", "OS-068", "OS-070", "OS-073")
@@ -45,15 +45,27 @@ def test_services_share_a_balancer_until_the_last_one_leaves(scene: Scene, cloud
     assert scene.leftovers() == []
 
 
-@pytest.mark.spec("OS-070")
+@pytest.mark.spec("OS-069", "OS-070")
 def test_a_port_of_the_other_service_is_refused(scene: Scene):
-    """A Service that wants a port which its neighbour has is told so, and the neighbour keeps it."""
+    """A Service that wants a port which its neighbour has is told so, as is an internal one beside a floating IP."""
     scene.apply(service("web", ports=(80,)))
     before = scene.children("listeners")
+    scene.apply(service("inner", ports=(81,), annotations={**INTERNAL, ID: scene.balancer()["id"]}))
+    assert "an internal Service cannot join a balancer with a floating IP" in scene.condition("inner").message
+    scene.delete("inner")
     scene.apply(service("api", ports=(80,), annotations={ID: scene.balancer()["id"]}))
     assert "TCP/80 of the balancer is used by shop/web" in scene.condition("api").message
     assert scene.children("listeners") == before
     scene.delete("api")
+
+
+@pytest.mark.spec("OS-069")
+def test_who_joins_an_internal_balancer_shows_its_vip(scene: Scene):
+    """An external Service on the balancer of an internal one gets no floating IP and publishes the VIP."""
+    scene.apply(service("web", ports=(80,), annotations=INTERNAL))
+    scene.apply(service("api", ports=(8080,), annotations={ID: scene.balancer()["id"]}))
+    assert scene.addresses("api") == [scene.balancer()["vip_address"]]
+    assert scene.floating() == []
 
 
 def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
@@ -91,14 +103,8 @@ def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
         ],
     }
     made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": body}).json()["loadbalancer"]
-    for _ in range(60):
-        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
-            break
-        scene.clock.wait(1)
+    scene.rest()
     return made["id"]
-
-
-INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 @pytest.mark.spec("OS-006")
@@ -123,7 +129,7 @@ def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cl
     balancer_id = upstreams(scene, cloud)
     tags = {"loadbalancer": {"tags": [scene.balancer()["name"], "lbctl_uid=another"]}}
     scene.admin.load_balancer.put(f"/lbaas/loadbalancers/{balancer_id}", json=tags)
-    scene.clock.wait(4)
+    scene.rest()
     scene.crash()
     with cloud.octavia.counted() as calls:
         scene.apply(service(annotations=INTERNAL))
@@ -133,19 +139,18 @@ def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cl
     scene.delete("web")
     assert not scene.exists()
     assert len(scene.balancers()) == 1
-    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{balancer_id}?cascade=true")
 
 
-@pytest.mark.spec("OS-071", "OS-072")
+@pytest.mark.spec("OS-069", "OS-071", "OS-072")
 def test_a_balancer_made_by_hand_outlives_its_services(scene: Scene, cloud: Cloud):
     """A Service on a balancer that somebody made leaves it as it was: his listener stays, our tag and listener go."""
     own = {"name": f"mine-{scene.cluster.name}", "vip_subnet_id": cloud.ids["nodes4"]}
     own["listeners"] = [{"name": "his", "protocol": "TCP", "protocol_port": 22}]
     made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": own}).json()["loadbalancer"]
-    for _ in range(60):
-        if scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]["provisioning_status"] == "ACTIVE":
-            break
-        scene.clock.wait(1)
+    scene.rest()
+    scene.apply(service("outer", annotations={ID: made["id"]}))
+    assert "the balancer has no floating IP, and only its owner may give it one" in scene.condition("outer").message
+    scene.delete("outer")
     scene.apply(service(annotations={**INTERNAL, ID: made["id"]}))
     assert scene.addresses() == [made["vip_address"]]
     listed = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]
@@ -155,4 +160,3 @@ def test_a_balancer_made_by_hand_outlives_its_services(scene: Scene, cloud: Clou
     left = scene.get(f"loadbalancers/{made['id']}")["loadbalancer"]
     (his,) = scene.get("listeners", loadbalancer_id=made["id"])["listeners"]
     assert (his["name"], left["tags"], len(left["pools"])) == ("his", [], 0)
-    scene.admin.load_balancer.delete(f"/lbaas/loadbalancers/{made['id']}?cascade=true")

@@ -33,7 +33,8 @@ def annotations_page() -> str:
         "it without a cluster. A value that does not fit is told with all others at once; an unknown key that looks "
         "like one of these is told with the nearest known key.",
         "## What each driver can do",
-        "What a driver cannot do is refused with a sentence on the Service, not silently left out.",
+        "What a driver cannot do is refused with a sentence on the Service, or told in a Warning; it is never left "
+        "out silently.",
         table(("", *names), ((what, *(ability(info) for info in infos)) for what, ability in ABILITIES)),
         "## Which driver knows which annotation",
         table(("annotation", *names), _matrix(infos)),

@@ -12,7 +12,7 @@ OURS = "lbctl_"
 
 def metrics_page() -> str:
     """Every metric with type, labels and the question that it answers: ours, then the names of upstream."""
-    declared = [one for one in vars(Metrics()).values() if isinstance(one, MetricWrapperBase)]
+    declared = list(Metrics().collectors.values())
     columns = ("metric", "type", "labels", "what it says")
     ours = [metric for metric in declared if metric._name.startswith(OURS)]
     others = [metric for metric in declared if metric not in ours]

@@ -6,7 +6,7 @@ from moto_fixtures import crowd
 from tests.aws.cluster import NLB, Cluster, service
 from tests.world import change
 
-SERVICES = 450
+SERVICES = 410
 A_PAGE = 400
 ARNS_A_CALL = 20
 ANYWHERE = {"CidrIp": "0.0.0.0/0"}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from lbctl.clock import ManualClock
 from lbctl.driver import Cluster, Driver, Pending, Refs, Setup
 from lbctl.model.objects import Node
 from lbctl.model.resource import Outputs
@@ -67,6 +68,7 @@ class Google(World):
         nodes: Iterable[str] = ("n1", "n2"),
         uid: str = UID,
         documents: Mapping[str, Mapping[str, str]] = {},
+        clock: ManualClock | None = None,
         **settings: Any,
     ) -> None:
         self.server = server
@@ -76,6 +78,7 @@ class Google(World):
         self.before: Hook = nothing_happens
         self.after: Hook = nothing_happens
         lay_out(self.compute, network_project)
+        self.others = self.bystanders()
         self.compute.granted = granted(PROJECT, network_project)
         given = {
             "credentials_file": str(write_federation(folder / "federation.json", server.url)),
@@ -93,7 +96,7 @@ class Google(World):
             return cast("Driver", Mortal(DRIVER.connect(replace(setup, read_document=documents.get)), self))
 
         info = replace(DRIVER, connect=connect)
-        super().__init__(info, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid))
+        super().__init__(info, settings=GceSettings(**given), nodes=(), cluster=Cluster("kubernetes", uid), clock=clock)
         for name in nodes:
             self.join(name)
 
@@ -127,13 +130,19 @@ class Google(World):
         """Everything that is in the cloud."""
         return self.compute.store.picture()
 
+    def bystanders(self) -> list[tuple[str, Any]]:
+        """Everything that belongs to others, with members."""
+        return [(path, what) for path, what in self.state() if path.split(" ")[0].rpartition("/")[2] == BYSTANDER]
+
     def all_done(self) -> None:
-        """No answer of the fake was wrong, nothing failed inside of it or of lbctl, bystanders stand."""
+        """No answer of the fake was wrong, nothing failed inside of it or of lbctl, bystanders are as they were.
+
+        A test that plays somebody else and changes their objects says so by `world.others = world.bystanders()`.
+        """
         assert not self.bugs
         assert not self.server.bugs
         assert not self.compute.wrong_replies
-        standing = {path for path in self.compute.store.objects if path.rpartition("/")[2].startswith(BYSTANDER)}
-        assert standing == {path for path, _ in bystanders()}
+        assert self.bystanders() == self.others
 
 
 def lay_out(compute: Compute, network_project: str) -> None:
@@ -156,6 +165,7 @@ def bystanders() -> list[tuple[str, dict[str, Any]]]:
     pool, http_check = f"{REGIONAL}/targetPools/{BYSTANDER}", f"{HOME}/global/httpHealthChecks/{BYSTANDER}"
     endpoint_group = f"{HOME}/zones/{REGION}-b/networkEndpointGroups/{BYSTANDER}"
     return [
+        (f"{HOME}/global/healthChecks/{BYSTANDER}", {"type": "HTTP", "httpHealthCheck": {"port": 80}}),
         (check, {"type": "HTTP", "httpHealthCheck": {"port": 80}}),
         (http_check, {"port": 80}),
         (group, {}),

@@ -15,7 +15,11 @@ if sys.argv[2:] == ["stop"]:
     for pid in json.loads((folder / NOTE).read_text())["processes"].values():
         os.killpg(pid, signal.SIGKILL)
 else:
-    cloud = Cloud(folder)
-    cloud.start()
+    cloud = Cloud(folder, outlives=True)
+    try:
+        cloud.start()
+    except BaseException:
+        cloud.stop()
+        raise
     cloud.leave()
     print(f"export {FOLDER_VARIABLE}={folder}")  # noqa: T201 - this is the command's answer

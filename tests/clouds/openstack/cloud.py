@@ -9,22 +9,26 @@ from __future__ import annotations
 import base64
 import json
 import os
+import secrets
 import signal
 import socket
-import sqlite3
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import openstack
 
 from tests.clouds.openstack import configuration, environment
+from tests.clouds.openstack.barbican import Barbican
 from tests.clouds.openstack.configuration import Layout
+from tests.clouds.openstack.database import GUARD, find_server, running_mariadb
 from tests.clouds.openstack.proxy import Proxy
 
 SERVICE = Path(__file__).parent / "service.py"
@@ -46,45 +50,48 @@ def free_port() -> int:
 class Cloud:
     """The services of one folder; see the module's text."""
 
-    def __init__(self, folder: Path, *, mysql: str = "", known: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, mysql: str = "", outlives: bool = False, known: dict[str, Any] | None = None
+    ) -> None:
         self.python = environment.make()
+        self._outlives = outlives
         ports = known["services"] if known else {name: free_port() for name in SERVICES}
         proxies = known["proxies"] if known else dict.fromkeys(SERVICES, 0)
         self.layout = Layout(folder, self.python.parents[1], mysql=mysql, **ports)
         self.neutron = Proxy(self.layout.neutron, port=proxies["neutron"])
         self.octavia = Proxy(self.layout.octavia, port=proxies["octavia"])
         self.keystone = Proxy(self.layout.keystone, port=proxies["keystone"])
+        self.barbican = Barbican(proxies["barbican"] if known else 0)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ids: dict[str, str] = {}
         self.node_addresses: list[tuple[str, ...]] = []
 
+    @property
+    def _servers(self) -> tuple[Proxy | Barbican, ...]:
+        """What listens in this process."""
+        return self.keystone, self.neutron, self.octavia, self.barbican
+
     # -- start and stop ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Bring everything up, empty but for the networks; about 25 s on two cores."""
-        for proxy in (self.keystone, self.neutron, self.octavia):
-            proxy.start()
+        """Bring everything up, empty but for the networks; about 15 s on two cores."""
+        for server in self._servers:
+            server.start()
         self._write_files()
-        tables = self._spawn("neutron_db")
-        self._manage("db_sync")
-        url = f"{self.keystone.url}/v3"
-        urls = ("--bootstrap-public-url", url, "--bootstrap-internal-url", url)
-        self._manage("bootstrap", "--bootstrap-password", "admin", *urls, "--bootstrap-region-id", REGION)
-        if tables.wait(START_SECONDS):
-            raise RuntimeError(f"no tables for Neutron: see {self.layout.folder}/neutron_db.log")
-        self._serve("keystone", "/v3")
+        for name in SERVICES:  # together: most of the time they load their own code
+            self._spawn(name)
+        self._wait("keystone", "/v3")
         self._fill_identity()
-        self._serve("neutron", "/")
+        self._wait("neutron", "/")
         self._fill_networks()
-        management = configuration.octavia_conf(self.layout, management_network=self.ids["lb-mgmt"])
-        (self.layout.folder / "octavia.conf").write_text(management)
-        self._serve("octavia", "/")
+        self._write("octavia.conf", configuration.octavia_conf(self.layout, management_network=self.ids["lb-mgmt"]))
+        self._wait("octavia", "/")
 
     def leave(self) -> None:
         """Note how to come back, and let the services run on."""
         known = {
             "services": {name: getattr(self.layout, name) for name in SERVICES},
-            "proxies": {name: getattr(self, name).port for name in SERVICES},
+            "proxies": {name: getattr(self, name).port for name in (*SERVICES, "barbican")},
             "processes": {name: process.pid for name, process in self._processes.items()},
             "ids": self.ids,
             "nodes": self.node_addresses,
@@ -100,17 +107,22 @@ class Cloud:
         cloud = cls(folder, known=known)
         cloud.ids = known["ids"]
         cloud.node_addresses = [tuple(addresses) for addresses in known["nodes"]]
-        for proxy in (cloud.keystone, cloud.neutron, cloud.octavia):
-            proxy.start()
+        for server in cloud._servers:
+            server.start()
         return cloud
 
     def stop(self) -> None:
         """End what was started."""
         for name in list(self._processes):
             self.kill(name)
-        for proxy in (self.keystone, self.neutron, self.octavia):
+        for server in self._servers:
             with suppress(OSError):
-                proxy.stop()
+                server.stop()
+
+    @property
+    def is_ours(self) -> bool:
+        """False for services that outlive the tests: these are not killed."""
+        return bool(self._processes)
 
     def kill(self, name: str) -> None:
         """End one service at once."""
@@ -118,75 +130,99 @@ class Cloud:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
     def revive(self, name: str) -> None:
         """Start a killed service again."""
-        self._serve(name, "/")
+        self._spawn(name)
+        self._wait(name, "/")
 
-    def _serve(self, name: str, path: str) -> None:
-        self._processes[name] = self._spawn(name)
-        self._wait(name, path)
-
-    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str) -> None:
         folder = self.layout.folder
         mode = "parallel" if self.layout.mysql else "serial"
-        port = str(getattr(self.layout, name, 0))
+        service = [str(self.python), "-W", "ignore", str(SERVICE), name, str(folder), str(getattr(self.layout, name))]
+        guard = [] if self._outlives else [sys.executable, str(GUARD)]
+        stdin = subprocess.DEVNULL if self._outlives else subprocess.PIPE
         with (folder / f"{name}.log").open("ab") as log:
-            command = [str(self.python), "-W", "ignore", str(SERVICE), name, str(folder), port, mode]
-            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._processes[name] = subprocess.Popen(
+                [*guard, *service, mode], stdin=stdin, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _wait(self, name: str, path: str) -> None:
         tick = threading.Event()
-        for _ in range(START_SECONDS * 5):
+        for _ in range(START_SECONDS * 10):
             if self._processes[name].poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(self.layout.url(name) + path, timeout=2):
+                with urllib.request.urlopen(self.layout.url(name) + path, timeout=10):
                     return
             except urllib.error.HTTPError as answer:
                 answer.close()
                 return
             except OSError:
-                tick.wait(0.2)
+                tick.wait(0.1)
         raise RuntimeError(f"{name} does not answer: see {self.layout.folder}/{name}.log")
-
-    def _manage(self, *arguments: str) -> None:
-        binary = self.python.parent / "keystone-manage"
-        command = [str(binary), "--config-file", f"{self.layout.folder}/keystone.conf", *arguments]
-        env = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        with (self.layout.folder / "keystone-manage.log").open("ab") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=log, env=env)
 
     def _write_files(self) -> None:
         folder = self.layout.folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "keystone.conf").write_text(configuration.keystone_conf(self.layout))
-        (folder / "neutron.conf").write_text(configuration.neutron_conf(self.layout))
+        self._write("identity-url", f"{self.keystone.url}/v3")
+        self._write("keystone.conf", configuration.keystone_conf(self.layout))
+        self._write("neutron.conf", configuration.neutron_conf(self.layout))
         for name in ("fernet", "cred"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
             for number in ("0", "1"):
                 key = folder / name / number
                 key.write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
                 key.chmod(0o600)
-        request = ["req", "-x509", "-newkey", "rsa:2048", "-days", "30", "-subj", "/CN=test", "-passout", "pass:pw"]
-        files = ["-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem"]
-        constraint = ["-addext", "basicConstraints=critical,CA:TRUE"]
-        subprocess.run(["openssl", *request, *files, *constraint], check=True, capture_output=True)
+
+    def _write(self, name: str, text: str) -> None:
+        """A file that is whole as soon as it is there."""
+        draft = self.layout.folder / f"{name}.new"
+        draft.write_text(text)
+        draft.rename(self.layout.folder / name)
 
     # -- contents ---------------------------------------------------------------------------------------------------
 
-    def connect(self, user: str = "demo", *, project: str = "", past_proxy: bool = False) -> Any:
+    def connect(self, user: str = "demo") -> Any:
         """A client of the test's own, as `demo` or `admin`."""
-        connection = openstack.connect(
+        return openstack.connect(
             load_yaml_config=False,
             load_envvars=False,
-            auth={**self.credentials, "username": user, "password": user, "project_name": project or user},
+            auth={**self.credentials, "username": user, "password": user, "project_name": user},
             region_name=REGION,
         )
-        if past_proxy:
-            connection.config.config["network_endpoint_override"] = self.layout.url("neutron") + "/v2.0"
-            connection.config.config["load_balancer_endpoint_override"] = self.layout.url("octavia")
-        return connection
+
+    @cached_property
+    def user(self) -> Any:
+        """The client of `demo` that tests look with."""
+        return self.connect()
+
+    def is_at_work(self) -> bool:
+        """True while Octavia works on any balancer; asked of its database, since a list costs it as much as a write."""
+        busy = "SELECT 1 FROM load_balancer WHERE project_id = :project AND provisioning_status LIKE 'PENDING%'"
+        return bool(self.execute(busy, project=self.ids["project demo"]))
+
+    def forget_balancers(self) -> None:
+        """Put all balancers out of the project's sight: to delete them would cost two seconds each.
+
+        They stay as they are, below a project that is nobody's; what they use of the quota is counted anew.
+        """
+        for table in ("load_balancer", "listener", "pool", "member", "health_monitor"):
+            self.execute(
+                f"UPDATE {table} SET project_id = 'nobody' WHERE project_id = :id", id=self.ids["project demo"]
+            )
+        self.execute("DELETE FROM quotas WHERE project_id = :id", id=self.ids["project demo"])
+
+    @cache  # noqa: B019 - lives as long as the tests
+    def application_credential(self, access_rules: str) -> tuple[str, str]:
+        """Id and secret of an application credential of `demo` with these access rules, a JSON list."""
+        body = {"name": secrets.token_hex(8), "access_rules": json.loads(access_rules)}
+        path = f"/users/{self.user.current_user_id}/application_credentials"
+        reply = self.user.identity.post(path, json={"application_credential": body})
+        made = reply.json()["application_credential"]
+        return made["id"], made["secret"]
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -212,6 +248,7 @@ class Cloud:
         for name, kind, url in (
             ("neutron", "network", self.neutron.url),
             ("octavia", "load-balancer", self.octavia.url),
+            ("barbican", "key-manager", self.barbican.url),
         ):
             service = identity.create_service(name=name, type=kind)
             for interface in ("public", "internal"):
@@ -246,10 +283,12 @@ class Cloud:
             self.ids[f"port{number}"] = port.id
             self.node_addresses.append(tuple(sorted(fixed["ip_address"] for fixed in port.fixed_ips)))
 
-    def execute(self, service: str, statement: str, *values: Any) -> None:
-        """Change a service's SQLite database behind its back; used to force states that only a crash would make."""
-        with closing(sqlite3.connect(self.layout.folder / f"{service}.db", timeout=30)) as database, database:
-            database.execute(statement, values)
+    def execute(self, statement: str, **values: Any) -> list[list[Any]]:
+        """Read or change Octavia's database behind its back: for states that only a crash of its own would make."""
+        body = json.dumps({"statement": statement, "values": values}).encode()
+        with urllib.request.urlopen(f"{self.layout.url('octavia')}/sql", body, timeout=30) as reply:
+            rows: list[list[Any]] = json.loads(reply.read())
+        return rows
 
 
 def device_id(number: int) -> str:
@@ -258,16 +297,20 @@ def device_id(number: int) -> str:
 
 
 @contextmanager
-def running(folder: Path, *, mysql: str = "") -> Iterator[Cloud]:
-    """A started cloud, stopped at the end; raises `CannotInstall` where the packages cannot be had.
+def running(folder: Path) -> Iterator[Cloud]:
+    """A started cloud, stopped at the end, on the machine's MariaDB or else on SQLite; raises `CannotInstall`.
 
     With LBCTL_OPENSTACK_RUNNING, the services that `python -m tests.clouds.openstack FOLDER` has left running there.
     """
-    left = "" if mysql else os.environ.get(FOLDER_VARIABLE, "")
-    cloud = Cloud.rejoin(Path(left)) if left else Cloud(folder, mysql=mysql)
-    try:
+    left, server = os.environ.get(FOLDER_VARIABLE, ""), find_server()
+    with ExitStack() as stack:
+        if left:
+            cloud = Cloud.rejoin(Path(left))
+        elif server is None:
+            cloud = Cloud(folder)
+        else:
+            cloud = Cloud(folder, mysql=stack.enter_context(running_mariadb(server, folder, free_port())))
+        stack.callback(cloud.stop)
         if not left:
             cloud.start()
         yield cloud
-    finally:
-        cloud.stop()

@@ -56,6 +56,11 @@ key_repository = {layout.folder}/fernet
 key_repository = {layout.folder}/fernet
 [credential]
 key_repository = {layout.folder}/cred
+[identity]
+password_hash_rounds = 4
+[cache]
+enabled = True
+backend = dogpile.cache.memory
 """
 
 
@@ -70,6 +75,7 @@ api_paste_config = {layout.prefix}/etc/neutron/api-paste.ini
 state_path = {layout.folder}
 notify_nova_on_port_status_changes = False
 notify_nova_on_port_data_changes = False
+dhcp_agent_notification = False
 [database]
 connection = {layout.database("neutron")}
 [oslo_concurrency]
@@ -86,6 +92,7 @@ quota_floatingip = 200
 quota_security_group = 200
 quota_security_group_rule = 2000
 [keystone_authtoken]
+service_type = network
 www_authenticate_uri = {layout.url("keystone")}
 {_account(layout)}"""
 
@@ -134,6 +141,7 @@ heartbeat_key = k
 default_load_balancer_quota = 100
 [service_auth]
 {_account(layout)}[keystone_authtoken]
+service_type = load-balancer
 www_authenticate_uri = {layout.url("keystone")}
 {_account(layout)}[neutron]
 region_name = RegionOne

@@ -1,11 +1,15 @@
-"""One service process: `python service.py keystone|neutron|neutron_db|octavia FOLDER PORT serial|parallel`.
+"""One service process: `python service.py keystone|neutron|octavia FOLDER PORT serial|parallel`.
 
-Runs in the services' own environment and so imports nothing of ours. Octavia's API and worker share a process over an
-in-memory transport. The one patch is what Nova would do when it plugs a port: see `attach`.
+Runs in the services' own environment and so imports nothing of ours. Each makes its own tables: a process of its own
+for that would spend its time importing. Octavia's API and worker share a process over an in-memory transport. The one
+patch of its behaviour is what Nova would do when it plugs a port: see `attach`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
+import json
 import os
 import secrets
 import socketserver
@@ -13,22 +17,30 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from wsgiref import simple_server
 
-PRAGMAS = ("journal_mode=WAL", "busy_timeout=30000", "synchronous=OFF")
+PRAGMAS = ("busy_timeout=30000", "synchronous=OFF")
 
 
-def set_pragmas() -> None:
-    """Make every SQLite connection wait for locks instead of failing."""
-    from sqlalchemy import event
+def tune_sqlite() -> None:
+    """Make SQLite wait for locks instead of failing, and keep its connections: opening them is a third of all work."""
+    from oslo_db.sqlalchemy import engines
+    from sqlalchemy import event, pool
     from sqlalchemy.engine import Engine
+
+    engines.pool = SimpleNamespace(**{**vars(pool), "NullPool": pool.QueuePool})
+    engines._thread_yield = lambda _connection, _record: None  # for greenthreads, which there are none of
+    of_file = ["journal_mode=WAL"]
 
     @event.listens_for(Engine, "connect")
     def _(connection: Any, _record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
-            for pragma in PRAGMAS:
+            for pragma in (*PRAGMAS, *of_file):
                 connection.execute("PRAGMA " + pragma)
+            of_file.clear()
 
 
 def one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., list[bytes]]:
@@ -61,16 +73,30 @@ def serve(app: Callable[..., Any], port: int) -> None:
 
 
 def keystone(folder: str, port: int, *, serial: bool) -> None:
-    """The identity service."""
-    os.environ.update(OS_KEYSTONE_CONFIG_DIR=folder, OS_KEYSTONE_CONFIG_FILES=f"{folder}/keystone.conf")
-    from keystone.wsgi.api import application
+    """The identity service, with the user and project `admin`."""
+    from keystone.cmd import bootstrap
+    from keystone.common.sql import upgrades
+    from keystone.server.flask import core
 
+    os.environ.update(OS_KEYSTONE_CONFIG_DIR=folder, OS_KEYSTONE_CONFIG_FILES=f"{folder}/keystone.conf")
+    application = core.initialize_application(
+        "public",
+        post_log_configured_function=upgrades.offline_sync_database_to_version,
+        config_files=[f"{folder}/keystone.conf"],
+    )
+    bootstrap.backends = SimpleNamespace(load_backends=lambda: None)  # they are loaded
+    first = bootstrap.Bootstrapper()
+    first.admin_username = first.admin_password = first.project_name = first.admin_role_name = "admin"
+    first.service_name, first.region_id = "keystone", "RegionOne"
+    first.public_url = first.internal_url = Path(folder, "identity-url").read_text()
+    first.bootstrap()
     serve(application, port)
 
 
 def neutron(folder: str, port: int, *, serial: bool) -> None:
     """The network service, without agents."""
     os.environ.update(OS_NEUTRON_CONFIG_DIR=folder, OS_NEUTRON_CONFIG_FILES="neutron.conf")
+    make_neutron_tables(folder)
     from neutron.wsgi.api import application
 
     serve(one_at_a_time(application) if serial else application, port)
@@ -84,7 +110,7 @@ DEFAULT_RULES = (
 )
 
 
-def neutron_db(folder: str, port: int, *, serial: bool) -> None:
+def make_neutron_tables(folder: str) -> None:
     """Neutron's tables from its models, and the default rules that a migration would seed; migrations need MySQL."""
     import configparser
 
@@ -124,29 +150,75 @@ def attach(self: Any, compute_id: str, network_id: Any = None, ip_address: Any =
     raise Conflict(409)
 
 
-def octavia(folder: str, port: int, *, serial: bool) -> None:
-    """The load-balancing service: API and worker."""
-    from octavia.api import app as api
+def make_authority(folder: str) -> None:
+    """The certificate authority that Octavia wants even where no amphora will ever show its certificate."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
-    app = api.setup_app(argv=["octavia-api", "--config-file", f"{folder}/octavia.conf"])
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)  # noqa: TID251 - a process of its own
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    locked = serialization.BestAvailableEncryption(b"pw")
+    Path(folder, "ca.pem").write_bytes(certificate.public_bytes(pem))
+    Path(folder, "ca.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, locked))
+
+
+def wait_for(path: Path) -> None:
+    """Return when the file is there."""
+    tick = threading.Event()
+    while not path.exists():
+        tick.wait(0.1)
+
+
+def with_back_door(app: Callable[..., Iterable[bytes]], engine: Any) -> Callable[..., Iterable[bytes]]:
+    """The application, and below `/sql` its database: for states that no request can make, and for a cheap look."""
+    import sqlalchemy as sa
+
+    def opened(environ: Any, start: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/sql":
+            return app(environ, start)
+        question = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        with engine.begin() as connection:
+            result = connection.execute(sa.text(question["statement"]), question["values"])
+            rows = [list(row) for row in result] if result.returns_rows else []
+        start("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(rows).encode()]
+
+    return opened
+
+
+def octavia(folder: str, port: int, *, serial: bool) -> None:
+    """The load-balancing service: API and worker; its configuration may come while it loads."""
     import oslo_messaging
-    from octavia.common import constants, rpc
+    from octavia.api import app as api
+    from octavia.common import constants, rpc, utils
     from octavia.compute.drivers.noop_driver import driver as noop
     from octavia.controller.queue.v2 import endpoints
     from octavia.db import api as db
     from octavia.db import base_models
-    from oslo_config import cfg
 
-    if serial:
-        cfg.CONF.set_override("pool_timeout", None, "database")  # SQLite's pool refuses it
+    make_authority(folder)
+    wait_for(Path(folder, "octavia.conf"))
+    app = api.setup_app(argv=["octavia-api", "--config-file", f"{folder}/octavia.conf"])
     noop.NoopComputeDriver.attach_network_or_port = attach
+    # Every step of a flow makes one of its own and asks Neutron for all extensions each time: half of all the work.
+    utils.get_network_driver = functools.cache(utils.get_network_driver)
     base_models.BASE.metadata.create_all(db.get_engine())
     session = db.get_session()
     with session.begin():
         seed_octavia(session)
     target = oslo_messaging.Target(topic=constants.TOPIC_AMPHORA_V2, server="w", fanout=False)
     rpc.get_server(target, [endpoints.Endpoints()]).start()
-    serve(one_at_a_time(app) if serial else app, port)
+    serve(with_back_door(one_at_a_time(app) if serial else app, db.get_engine()), port)
 
 
 def seed_octavia(session: Any) -> None:
@@ -182,11 +254,11 @@ def seed_octavia(session: Any) -> None:
     session.add(m.AvailabilityZone(availability_zone_profile_id=nil, name=nil, enabled=False, description=""))
 
 
-COMMANDS = {"keystone": keystone, "neutron": neutron, "neutron_db": neutron_db, "octavia": octavia}
+COMMANDS = {"keystone": keystone, "neutron": neutron, "octavia": octavia}
 
 if __name__ == "__main__":
     _, command, where, number, mode = sys.argv
     sys.argv = sys.argv[:1]  # the services parse it
     if mode == "serial":
-        set_pragmas()
+        tune_sqlite()
     COMMANDS[command](where, int(number), serial=mode == "serial")

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from lbctl.errors import InvalidSettings
+from lbctl_cloudstack import DRIVER
 from lbctl_cloudstack.settings import CloudStackSettings, load_settings
 
 UPSTREAM = """
@@ -105,6 +106,20 @@ def test_what_is_unknown_stops_nothing_and_is_told(load, caplog, line, text):
     assert loaded.settings.api_key == "k"
     assert loaded.unknown == (text,)
     assert text in caplog.text
+
+
+def test_config_show_is_told_of_everything_in_the_file(tmp_path):
+    """What is unknown, what cannot be used, and a file that is not there: one sentence each, with the path."""
+    path = tmp_path / "cloud-config"
+    path.write_text(f"[Global]\n{KEYS}api-ulr = x\ntimeout = long\n")
+    faults = list(DRIVER.config_faults(CloudStackSettings(cloud_config=str(path))))
+    assert faults == [
+        f"{path}: line 6: timeout is not a whole number",
+        f"{path}: line 5: key api-ulr is unknown; did you mean api-url?",
+    ]
+    (lost,) = DRIVER.config_faults(CloudStackSettings(cloud_config="/nowhere"))
+    assert "/nowhere" in lost
+    assert list(DRIVER.config_faults(CloudStackSettings())) == []
 
 
 @pytest.mark.parametrize(

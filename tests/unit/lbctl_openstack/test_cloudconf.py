@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lbctl.errors import InvalidSettings
+from lbctl_openstack import DRIVER
 from lbctl_openstack.cloudconf import parse_cloud_conf, parse_duration, unquote
 from lbctl_openstack.settings import OpenStackSettings, load
 
@@ -100,3 +101,16 @@ def test_what_is_no_duration_is_refused(text):
 def test_values_are_unquoted(raw, value):
     """Quotes keep blanks and comment signs."""
     assert unquote(raw) == value
+
+
+@pytest.mark.spec("OS-094")
+def test_what_is_wrong_in_the_file_is_told_before_anything_runs(tmp_path):
+    """`config show` gets every fault and every unknown key of cloud.conf, with the file and the nearest known key."""
+    path = tmp_path / "cloud.conf"
+    path.write_text("[LoadBalancer]\nlb-version=v1\nfloating-netwrk-id=x\nuse-octavia=true\n")
+    faults = DRIVER.config_faults(OpenStackSettings(cloud_config=str(path)))
+    assert [str(path) in fault for fault in faults] == [True, True]
+    assert "lb-version=v1 is not supported" in faults[0]
+    assert "did you mean floating-network-id?" in faults[1]
+    (missing,) = DRIVER.config_faults(OpenStackSettings(cloud_config=str(tmp_path / "none")))
+    assert "cannot read" in missing

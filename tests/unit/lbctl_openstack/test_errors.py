@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lbctl import errors
-from lbctl_openstack.errors import Reply, error_of, text_of
+from lbctl_openstack.errors import Busy, Reply, error_of, text_of
 
 CASES = [
-    (409, "Invalid state PENDING_CREATE of loadbalancer resource 1", errors.NotReady),
-    (409, "Load Balancer 1 is immutable and cannot be updated.", errors.NotReady),
+    (409, "Invalid state PENDING_CREATE of loadbalancer resource 1", Busy),
+    (409, "Load Balancer 1 is immutable and cannot be updated.", Busy),
     (409, "Another Listener on this Load Balancer is already using protocol TCP and protocol_port 80", errors.Rejected),
     (409, "The VIP IP address is already in use", errors.Rejected),
     (409, "FloatingIPPortAlreadyAssociated: x", errors.Conflict),

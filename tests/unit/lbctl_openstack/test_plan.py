@@ -7,15 +7,20 @@ from dataclasses import replace
 
 import pytest
 
+from lbctl.driver import Refs
+from lbctl.engine.collecting import Living, find_orphans
 from lbctl.errors import OwnedByOther
 from lbctl.model.objects import NodeAddress
-from lbctl.model.resource import Desired, Key, State
+from lbctl.model.resource import Desired, Key, Observed, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
 from lbctl_openstack import bodies, names
+from lbctl_openstack.apply import _in_flight
+from lbctl_openstack.groups import GroupReading
+from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
 from lbctl_openstack.plan import Manner, build_actions
-from tests.openstack.stage import Stage, balancer_body
+from tests.openstack.stage import NOW, Stage, balancer_body
 from tests.world import change, node
 
 INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
@@ -209,7 +214,7 @@ def test_serial_ways_need_no_cascade_and_no_nested_creation():
         return [a.call for a in plan.actions]
 
     assert ending() == ["loadbalancers.delete", "floatingips.give-up"]
-    assert ending(cascade=False)[:3] == ["listeners.delete", "pools.delete", "loadbalancers.delete"]
+    assert ending(cascade=False)[:3] == ["pools.delete", "listeners.delete", "loadbalancers.delete"]
     assert Stage().calls(serial=True) == [
         "loadbalancers.create",
         "pools.create",
@@ -361,3 +366,78 @@ def test_a_new_cluster_name_renames_from_the_monitors_up_to_the_balancer():
     tags = ["kube_service_c_shop_web", "lbctl_uid=uid-web", "somebody's"]
     assert bodies.balancer_tags(balancer.desired, balancer.seen) == tags
     assert "LoadBalancerRename" in [notice.reason for notice in stage.desired(observed).notices[stage.identity]]
+
+
+@pytest.mark.spec("OS-081")
+def test_without_cascade_everything_goes_one_by_one():
+    """With cascade-delete off monitors go first, then pools, then listeners, and the balancer at the end."""
+    stage = Stage({"enable-health-monitor": "true"} | INTERNAL, ports=(80, 443))
+    seen = stage.seen()
+    plan = build_actions(Desired(stage.scope), seen, stage.world(seen), Manner(cascade=False))
+    assert [action.call for action in plan.actions] == [
+        "healthmonitors.delete",
+        "healthmonitors.delete",
+        "pools.delete",
+        "pools.delete",
+        "listeners.delete",
+        "listeners.delete",
+        "loadbalancers.delete",
+    ]
+    gone = {step.key for action in plan.actions for step in action.steps}
+    assert gone == set(seen.resources)
+
+
+def test_another_balancer_that_is_named_later_moves_nothing():
+    """A Service that names another balancer while it has one is refused, and neither of the two is touched."""
+    stage = Stage({"load-balancer-id": "lb-2", "load-balancer-address": "10.0.0.5"} | INTERNAL)
+    own = balancer_body(tags=["kube_service_c_shop_web", "lbctl_uid=uid-web"])
+    other = balancer_body(id="lb-2", name="mine", description="", tags=[])
+    observed = stage.observe(own, other)
+    assert observed[names.BALANCER_KEY].outputs["id"] == "lb-1"
+    (problems,) = stage.desired(observed).rejected.values()
+    assert "must not change, and names lb-2 now" in str(problems[0])
+    assert "set it back to lb-1" in str(problems[0])
+    stale = stage.observe(own)
+    assert stage.desired(stale).rejected == {}
+
+
+@pytest.mark.spec("OS-092")
+def test_only_what_is_ours_for_sure_and_old_enough_is_an_orphan():
+    """Without its Service a balancer counts with our uid tag, address and group by their texts; all tell their age."""
+    stage = Stage()
+    nobody = replace(stage.world(), services={}, intents={})
+    marked = balancer_body(tags=["kube_service_c_shop_web", "lbctl_uid=uid-web"])
+    floating = {"id": "f", "floating_ip_address": "203.0.113.9", "port_id": None, "tags": []}
+    floating["description"] = "Floating IP for Kubernetes external service shop/web from cluster c"
+    group = {"id": "g", "name": "lb-sg-00000001-0000-4000-8000-000000000000-shop-web"}
+    group["description"] = "Security Group for shop/web Service LoadBalancer in cluster c"
+    made = {"created_at": "2026-01-01T10:30:00Z"}
+
+    def orphans(balancer, floating=floating, group=group):
+        reading = Reading((balancer | made,), floating=(floating | made,), groups=GroupReading((group | made,)))
+        return list(find_orphans("main", observe_all(reading, nobody), Living(), everything=False))
+
+    def kinds(*bodies):
+        return sorted(seen.key.kind for orphan in orphans(*bodies) for seen in orphan.objects)
+
+    assert kinds(marked) == ["balancer", "floating", "group"]
+    assert kinds(balancer_body()) == ["floating", "group"]
+    elsewhere = {"description": "Floating IP for Kubernetes external service shop/web from cluster d"}
+    renamed = {"name": "lb-sg-mine"}
+    assert kinds(marked, floating | elsewhere, group | renamed) == ["balancer"]
+    assert kinds(marked, floating | {"tags": ["lbctl_kept"]}, group | renamed) == ["balancer"]
+    hour = 3600.0
+    assert all(not orphan.is_younger_than(hour, now=NOW) for orphan in orphans(marked))
+    assert all(orphan.is_younger_than(2 * hour, now=NOW) for orphan in orphans(marked))
+
+
+def test_a_change_of_an_old_balancer_is_not_stuck_yet():
+    """How long a balancer is busy counts from our write on, not from the last one before it."""
+    stage = Stage(INTERNAL)
+    old = stage.seen(since="2026-01-01T01:00:00")
+    flying = replace(old[names.BALANCER_KEY], state=State.PENDING)
+    stuck = Observed(stage.scope, {**old.resources, names.BALANCER_KEY: flying})
+    assert [notice.reason for notice in stage.status(stuck).notices] == ["BalancerStuck"]
+    fresh = _in_flight(old[names.BALANCER_KEY], Refs(old, stage.world(old)))
+    busy = Observed(stage.scope, {**old.resources, names.BALANCER_KEY: fresh})
+    assert stage.status(busy).notices == ()

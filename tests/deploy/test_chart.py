@@ -1,0 +1,107 @@
+"""The Helm chart: it says what the manifests say, and its schema refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from lbctl.deploy.objects import build
+from lbctl.deploy.variants import PLACES, variant_of
+from lbctl.registry import find_provider
+from tests.deploy.helm import find_helm, helm_template, merged_values, render_chart
+from tests.deploy.test_manifests import by_name
+
+CHART = Path(__file__).parents[2] / "manifests" / "chart"
+PROVIDERS = sorted(PLACES)
+EVERYTHING = ("alerts.enabled", "dashboard.enabled", "admissionPolicy.enabled")
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def values_of(provider):
+    return CHART / f"values-{provider}.yaml"
+
+
+def plain(objects):
+    """Without empty maps, and with the settings as data: text of one meaning may be laid out in two ways."""
+    found = by_name(objects)
+    for one in found.values():
+        one["metadata"] = {name: value for name, value in one["metadata"].items() if value}
+        if one["kind"] == "ConfigMap" and "settings.yaml" in one["data"]:
+            one["data"] = {"settings.yaml": yaml.safe_load(one["data"]["settings.yaml"])}
+    return found
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_chart_gives_the_same_objects(provider):
+    """With a cloud's values file, the chart installs what `lbctl manifests` prints."""
+    rendered = render_chart(CHART, [values_of(provider)], namespace="kube-system")
+    assert plain(rendered) == plain(build(variant_of(find_provider(provider))))
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_helm_itself_gives_the_same_objects(provider):
+    """The real Helm reads the templates as the tests do, also with everything switched on."""
+    if find_helm() is None:
+        pytest.skip("no helm on PATH")
+    on = tuple(f"{name}=true" for name in EVERYTHING)
+    ours = render_chart(CHART, [values_of(provider)], namespace="lb", sets=dict.fromkeys(EVERYTHING, True))
+    assert plain(helm_template(CHART, [values_of(provider)], namespace="lb", sets=on)) == plain(ours)
+
+
+def test_a_release_goes_into_its_own_namespace():
+    """All but the Lease's Role, whose namespace the settings name."""
+    rendered = by_name(render_chart(CHART, [values_of("azure")], namespace="lb"))
+    namespaces = {key[:2] for key in rendered if key[1]}
+    assert ("Deployment", "lb") in namespaces
+    assert ("Role", "kube-system") in namespaces
+    bindings = [one for one in rendered.values() if one["kind"].endswith("Binding")]
+    assert {one["subjects"][0]["namespace"] for one in bindings} == {"lb"}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_values_file_fits_the_schema(provider):
+    """What is shipped is valid."""
+    jsonschema.validate(merged_values(CHART, values_of(provider)), SCHEMA)
+
+
+def test_the_schema_is_one():
+    """It is a valid JSON schema of its own draft."""
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("replica", 3),  # a misspelt name
+        ("replicas", "two"),
+        ("provider", ""),
+        ("settings", {"accounts": {}, "lease": {"name": "a", "namespace": "b"}}),
+        ("image", {"repository": "lbctl", "tag": "", "pullPolicy": "IfNotPresent"}),
+        ("podLabels", {"app.kubernetes.io/name": "another"}),
+        ("leases", [{"namespace": "kube-system"}]),
+    ],
+)
+def test_the_schema_refuses_what_cannot_be_meant(path, value):
+    """A misspelt name, a wrong type, no account, no image: said before anything is installed."""
+    values = merged_values(CHART, values_of("aws"))
+    values[path] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values, SCHEMA)
+
+
+def test_without_the_values_of_a_cloud_nothing_is_installed():
+    """The chart's own defaults name no cloud, and the schema says so."""
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load((CHART / "values.yaml").read_text()), SCHEMA)
+
+
+def test_nobody_can_switch_the_protection_off():
+    """No value of the chart touches the security contexts."""
+    template = (CHART / "templates" / "workload.yaml").read_text()
+    pod = template.partition("securityContext:")[2].partition("containers:")[0]
+    container = template.rpartition("securityContext:")[2].partition("volumeMounts:")[0]
+    assert "{{" not in pod + container

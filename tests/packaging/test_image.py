@@ -1,0 +1,78 @@
+"""The container image, as far as it can be held without a container engine: its file system, its locks, its recipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CLOUDS = sorted(PROJECT["entry-points"]["lbctl.providers"])
+PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ;]+)", re.MULTILINE)
+PROGRAM = """
+import ctypes, hashlib, json, lzma, os, sqlite3, ssl, zlib
+ssl.create_default_context(cafile="/etc/ssl/certs/ca-certificates.crt")
+open("/tmp/written", "w").close()
+import hello
+print(os.getuid(), hello.WORD, hello.__cached__)
+"""
+
+
+def pins(path):
+    """Name and version of everything that a lock installs."""
+    return dict(PIN.findall((ROOT / path).read_text()))
+
+
+def names(requirements):
+    return {re.split(r"[\[>=<;]", one)[0].lower() for one in requirements}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_an_image_installs_what_was_tested_and_all_that_its_cloud_needs(cloud):
+    """Its lock has the versions of the common one, every dependency, its own SDK, and nothing for tests."""
+    lock, image = pins("requirements/lock.txt"), pins(f"requirements/image/{cloud}.txt")
+    assert image.items() <= lock.items()
+    assert names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"][cloud]) <= image.keys()
+    assert not {"pytest", "moto", "mypy"} & image.keys()
+    text = (ROOT / f"requirements/image/{cloud}.txt").read_text()
+    assert text.count("--hash=") >= len(image)
+
+
+def test_the_recipe_ends_with_an_unprivileged_user_on_an_empty_base():
+    """The last stage starts from nothing and runs as 65532."""
+    last = (ROOT / "image" / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert last.startswith("scratch\n")
+    assert "USER 65532:65532" in last
+    assert "RUN" not in last
+
+
+@pytest.mark.slow
+def test_the_file_system_runs_python_for_an_unprivileged_user_and_has_no_shell(tmp_path):
+    """Standard library and certificates work, byte code is used from the image, and no way to a shell is left."""
+    if os.geteuid() or shutil.which("chroot") is None or not Path("/etc/ssl/certs/ca-certificates.crt").exists():
+        pytest.skip("chroot needs root, and the image this machine's certificates")
+    packages, out = Path("/opt/lbctl-of-a-test"), tmp_path / "root"
+    shutil.rmtree(packages, ignore_errors=True)
+    packages.mkdir(parents=True)
+    try:
+        (packages / "hello.py").write_text("WORD = 'hello'\n")
+        command = [sys.executable, str(ROOT / "image" / "rootfs.py"), str(packages), str(out)]
+        subprocess.run(command, check=True, capture_output=True)
+    finally:
+        shutil.rmtree(packages)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}
+    jailed = ["chroot", "--userspec=65532:65532", str(out), "/usr/bin/python3", "-c", PROGRAM]
+    done = subprocess.run(jailed, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    uid, word, cached = done.stdout.split()
+    assert (uid, word) == ("65532", "hello")
+    assert (out / cached.lstrip("/")).exists()
+    found = {path.name for path in out.rglob("*")}
+    assert not found & {"sh", "bash", "dash", "busybox", "pip", "apt", "ensurepip"}
