@@ -22,7 +22,16 @@ CHOICES: dict[str, list[str]] = {
     "azure-disable-load-balancer-nsg-rule": ["true"],
     "azure-load-balancer-internal-subnet": ["internal"],
     "azure-dns-label-name": ["some-label"],
+    "azure-deny-all-except-load-balancer-source-ranges": ["true"],
+    "azure-additional-public-ips": ["20.9.9.9", "20.9.9.9,2603:1020:999::1"],
+    "azure-load-balancer-resource-group": ["user-rg"],
+    "azure-pip-tags": ["team=web,junk"],
+    "azure-load-balancer-health-probe-protocol": ["http", "gopher"],
+    "azure-load-balancer-health-probe-interval": ["20"],
     "port_80_no_probe_rule": ["true"],
+    "port_80_health-probe_port": ["443", "9000"],
+    "port_443_no_lb_rule": ["true"],
+    "load-balancer-source-ranges": ["203.0.113.0/24"],
 }
 
 
