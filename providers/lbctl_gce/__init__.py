@@ -15,7 +15,7 @@ from lbctl_gce.modes import CLASSES, FINALIZERS
 from lbctl_gce.names import INGRESS_UID
 from lbctl_gce.parse import CAPABILITIES, mode_of
 from lbctl_gce.permissions import build_roles
-from lbctl_gce.settings import GceSettings
+from lbctl_gce.settings import GceSettings, config_faults
 
 
 def connect(setup: Setup) -> Driver:
@@ -75,4 +75,5 @@ DRIVER = DriverInfo(
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
     documents=documents,
+    config_faults=config_faults,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,8 +119,18 @@ def read_config(settings: GceSettings) -> Config:
         node_tags=frozenset(settings.node_tags or file.get("node-tags", ())),
         defaults=_defaults(settings, file),
         settings=settings,
-        unknown_keys=tuple(unknown_key(key) for key in sorted(set(file) - KNOWN_KEYS)),
+        unknown_keys=_unknown_keys(file),
     )
+
+
+def config_faults(settings: GceSettings) -> Iterator[str]:
+    """What is wrong with the gce.conf that the settings name, unknown keys among it; reads it only."""
+    try:
+        file = _file(settings)
+    except InvalidSettings as error:
+        yield error.message
+        return
+    yield from (f"{settings.config_file}: {sentence}" for sentence in _unknown_keys(file))
 
 
 def named_projects(settings: GceSettings) -> tuple[str, str]:
@@ -155,6 +166,10 @@ def parse_gce_conf(text: str) -> dict[str, tuple[str, ...]]:
         key: tuple(part.strip().strip('"') for part in value.split("\n") if part.strip())
         for key, value in parser.items(section)
     }
+
+
+def _unknown_keys(file: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(unknown_key(key) for key in sorted(set(file) - KNOWN_KEYS))
 
 
 def unknown_key(key: str) -> str:

@@ -171,12 +171,13 @@ def granted(found):
 
 
 # Kept for what a short life does not need: what a conflict made doubtful is read alone, a list stands in for a watch
-# that expired, and an Event is counted up when it happens again.
+# that expired, an Event is counted up when it happens again, and the Secret is read by drivers that need it.
 SELDOM = {
     ("get", "", "services"),
     ("get", "", "nodes"),
     ("list", "", "nodes"),
     ("patch", "", "events"),
+    ("get", "", "secrets"),
     ("get", "discovery.k8s.io", "endpointslices"),
     ("list", "discovery.k8s.io", "endpointslices"),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.errors import InvalidSettings
 from lbctl_gce.modes import Mode
-from lbctl_gce.settings import GceSettings, parse_gce_conf, read_config
+from lbctl_gce.settings import GceSettings, config_faults, parse_gce_conf, read_config
 
 CONF = """
 [global]
@@ -42,6 +42,17 @@ def test_settings_win_over_the_file(tmp_path):
     file.write_text("[global]\nproject-id = shop\nlocal-zone = europe-west1-b\n")
     config = read_config(GceSettings(config_file=str(file), project="other", region="us-east1"))
     assert (config.project, config.region) == ("other", "us-east1")
+
+
+def test_config_show_is_told_what_is_wrong_with_the_file(tmp_path):
+    """A misspelt key, and a file that is not there, each with the file's name."""
+    file = tmp_path / "gce.conf"
+    file.write_text("[global]\nnode-tag = web\n")
+    assert list(config_faults(GceSettings(config_file=str(file)))) == [
+        f"{file}: node-tag is unknown; did you mean node-tags?"
+    ]
+    (missing,) = config_faults(GceSettings(config_file="/nowhere/gce.conf"))
+    assert "cannot read /nowhere/gce.conf" in missing
 
 
 def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path):
