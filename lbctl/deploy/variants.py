@@ -118,9 +118,14 @@ class Variant:
         return rules
 
 
+# A Role in a namespace that is not there stops the whole installation; without the right, a look ends in a warning.
+EVERYWHERE = (NAMESPACE,)
+
+
 def variant_of(info: DriverInfo) -> Variant:
     """The installation for this driver."""
-    leases = [LeaseRight(*_split(name)) for name in info.controller_leases if name != info.write_lease]
+    others = (LeaseRight(*_split(name)) for name in info.controller_leases if name != info.write_lease)
+    leases = [lease for lease in others if lease.namespace in EVERYWHERE]
     if info.write_lease:
         leases.append(LeaseRight(*_split(info.write_lease), ("get", "update")))
     place = PLACES.get(info.name, Place())

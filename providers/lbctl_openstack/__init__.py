@@ -62,9 +62,12 @@ DRIVER = DriverInfo(
     ),
     permissions=needed_credential,
     config_faults=config_faults,
-    # The default of `--leader-elect-resource-name` (cloud-provider) in the namespace of upstream's manifests. OpenShift
-    # has another namespace, which is left out: a Role in it makes the installation fail in every other cluster.
-    controller_leases=("kube-system/cloud-controller-manager",),
+    # The default of `--leader-elect-resource-name` (cloud-provider) in the namespaces of upstream's and OpenShift's
+    # manifests.
+    controller_leases=(
+        "kube-system/cloud-controller-manager",
+        "openshift-cloud-controller-manager/cloud-controller-manager",
+    ),
     billed={
         BALANCER: "by the hour and the flavor of its amphorae in most clouds, also without members",
         FLOATING: "by the hour that it is allocated in most clouds, attached or not",
