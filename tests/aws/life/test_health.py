@@ -72,3 +72,19 @@ def test_a_balancer_that_went_meanwhile_has_no_targets(aws, mode):
         aws.backstage("elbv2").delete_load_balancer(LoadBalancerArn=one["LoadBalancerArn"])
         aws.backstage("elbv2").delete_target_group(TargetGroupArn=group)
     assert told(cluster) == Health(0, 0)
+
+
+def test_a_target_that_drains_is_no_target_any_more(aws):
+    """A target that was taken out counts neither as healthy nor as sick while its connections end."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(ASKED, annotations=EXTERNAL))
+    (group,) = (g for g in cluster.target_groups().values() if g["LoadBalancerArns"])
+    members = cluster.targets(group["TargetGroupName"])
+    gone, _ = min(members)
+    arn = group["TargetGroupArn"]
+    aws.backstage("elbv2").deregister_targets(TargetGroupArn=arn, Targets=[{"Id": gone}])
+    health = aws.backstage("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    assert "draining" in {one["TargetHealth"]["State"] for one in health}
+    found = told(cluster)
+    assert found is not None
+    assert found.total == len(members) - 1
