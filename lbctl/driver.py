@@ -35,6 +35,10 @@ returned is in `world` before the next call; a Service whose input is invalid is
 `Rejected` with several changed owners, halves of them are frozen until the culprit is alone; a crash between any two
 calls is followed by a fresh snapshot.
 
+What a driver may tell besides: `outputs["created"]` of a seen object is the time at which the cloud made it, in ISO
+8601; `lbctl gc` spares by it what is too young. Without a zone it is UTC; empty or missing means that the cloud does
+not tell.
+
 What a driver promises: deterministic names; ownership marks in the create call; `apply` of a create whose object an
 earlier attempt already made finds it and returns it; "not found" is success for a delete; no sleeping (return
 `Pending`, or raise `NotReady`); no exception but those of `lbctl.errors`; no state that is not in the cloud or in

@@ -13,6 +13,7 @@ from lbctl_aws import confirm, names
 from lbctl_aws.client import AwsClient
 from lbctl_aws.firewall import Rule, write_permissions
 from lbctl_aws.model_nodes import rule_of
+from lbctl_aws.place import SOLE
 from lbctl_aws.replies import read_tags, write_tags
 
 Write = Callable[[AwsClient, Action, Refs], Outputs]
@@ -31,7 +32,10 @@ def create_group(client: AwsClient, action: Action, refs: Refs) -> Outputs:
     }
     reply = client.call("ec2", "CreateSecurityGroup", request, ignore=("InvalidGroup.Duplicate",))
     group = reply["GroupId"] if reply else _take(client, step, str(request["VpcId"]), tags)
-    return Outputs(seen=(confirm.created(step, refs, {"id": group}),))
+    outputs = {"id": group}
+    if reply and step.desired is not None and not step.desired.owners:
+        outputs[SOLE] = "yes"
+    return Outputs(seen=(confirm.created(step, refs, outputs),))
 
 
 def _take(client: AwsClient, step: Step, vpc: str, tags: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -25,6 +25,7 @@ from lbctl_aws.place import BACKEND, BALANCER
 from lbctl_aws.release import release
 from lbctl_aws.settings import AwsSettings, with_cloud_config
 from lbctl_aws.status import status
+from lbctl_aws.target_health import read_health
 
 
 class AwsDriver:
@@ -91,6 +92,10 @@ class AwsDriver:
     def status(self, identity: Identity, world: World) -> Status:
         """The balancer's host name."""
         return status(identity, world)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What AWS's checks find of these Services: one call for each target group and classic balancer."""
+        return read_health(self._client, identities, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Actions that take our own tag off."""

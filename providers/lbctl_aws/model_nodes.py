@@ -32,6 +32,7 @@ from lbctl_aws.place import (
     GROUP,
     NODE_SCOPE,
     RULE,
+    SOLE,
     balancer_scope,
     is_of_lbc,
 )
@@ -74,11 +75,13 @@ def build_node_rules(world: World, facts: NodeFacts, settings: AwsSettings, clus
     groups, notices = _node_groups(world, facts, settings, cluster)
     to_pods = {i: intent for i, intent in world.intents.items() if options_of(intent).target_type == "ip"}
     observed = world.observed.get(NODE_SCOPE, Observed(NODE_SCOPE))
+    narrows = _all_take_part(world) and _is_sole_user(world, cluster)
     resources: dict[Key, Resource] = {}
     for takers, intents in ((groups, world.intents), (_pod_groups(facts, settings, cluster) - groups, to_pods)):
         wishes = list(_wishes(replace(world, intents=intents), facts, settings, cluster)) if takers else []
         for group in sorted(takers):
-            resources.update((r.key, r) for r in _resources(group, wishes, observed, settings, cluster))
+            here = wishes if narrows else [replace(wish, rule=_living(wish, group, observed)) for wish in wishes]
+            resources.update((r.key, r) for r in _resources(group, here, observed, settings, cluster))
     resources = {**{resource.key: resource for resource in _kept(world, observed)}, **resources}
     rejected = dict(_without_room(resources, observed, settings.rules_per_security_group))
     fitting = [resource for resource in resources.values() if resource.owners.isdisjoint(rejected)]
@@ -121,13 +124,24 @@ def _kept(world: World, observed: Observed) -> Iterator[Resource]:
     Such a Service is frozen (invalid, or not yet marked as ours) or leaving; what it alone owns the engine keeps, but
     nobody owns a shared rule.
     """
-    scopes = (seen for scope, seen in world.observed.items() if scope.kind == BALANCER)
-    owners = {owner for scope in scopes for seen in scope.resources.values() for owner in seen.resource.owners}
-    if owners <= world.intents.keys():
+    if _all_take_part(world):
         return
     for seen in observed.of_kind(RULE):
         if seen.ours and not seen.resource.owners:
             yield seen.resource
+
+
+def _all_take_part(world: World) -> bool:
+    scopes = (seen for scope, seen in world.observed.items() if scope.kind == BALANCER)
+    owners = {owner for scope in scopes for seen in scope.resources.values() for owner in seen.resource.owners}
+    return owners <= world.intents.keys()
+
+
+def _is_sole_user(world: World, cluster: str) -> bool:
+    """True when the shared group is ours and no balancer of another controller is known to carry it."""
+    observed = world.observed.get(BACKEND_SCOPE)
+    seen = observed.get(Key(GROUP, names.backend_group(cluster))) if observed else None
+    return seen is not None and SOLE in seen.outputs
 
 
 def _resources(
@@ -140,9 +154,8 @@ def _resources(
     owners: dict[Rule, set[Identity | None]] = defaultdict(set)
     description: dict[Rule, str] = {}
     for wish in fitting:
-        rule = _living(wish, group, observed)
-        owners[rule].add(wish.owner)
-        description.setdefault(rule, wish.description)
+        owners[wish.rule].add(wish.owner)
+        description.setdefault(wish.rule, wish.description)
     for rule, theirs in sorted(owners.items()):
         owner = next(iter(theirs)) if len(theirs) == 1 else None
         yield rule_resource(group, rule, description[rule], owner)
@@ -159,7 +172,7 @@ def rule_resource(group: str, rule: Rule, description: str, owner: Identity | No
 
 
 def _living(wish: Wish, group: str, observed: Observed) -> Rule:
-    """A wider rule that is there already for the shared group serves: other balancers of LBC may be using it."""
+    """A wider rule that is there already for the shared group serves: LBC's Ingresses may be using it."""
     if not wish.description.startswith(names.SHARED_RULE):
         return wish.rule
     for seen in observed.of_kind(RULE):

@@ -51,6 +51,7 @@ class _Look:
     seen: SeenByScope = field(default_factory=lambda: defaultdict(dict))
     managed: dict[str, tuple[str, Claim]] = field(default_factory=dict)
     health: Counter[str] = field(default_factory=Counter)
+    used_by_others: frozenset[str] | None = None
 
     def wants(self, owner: Identity) -> bool:
         return self.only in (None, balancer_scope(owner))
@@ -59,6 +60,9 @@ class _Look:
         scope = balancer_scope(owner)
         if self.only in (None, scope):
             self.seen[scope].update((one.key, one) for one in seen)
+
+    def is_others(self, name: str, tags: Mapping[str, str]) -> bool:
+        return not self.owners.is_interesting(name, tags) or not self.owners.find(name, tags).ours
 
     def declares(self, owner: Identity, place: str) -> bool:
         intent = self.world.intents.get(owner)
@@ -176,10 +180,17 @@ class Reader:
         seen[key] = _with_fields(seen[key], fields)
 
     def _see_networks(self, look: _Look) -> None:
-        pages = self._client.pages("elbv2", "DescribeLoadBalancers", {"PageSize": PAGE}, items="LoadBalancers")
-        balancers = {raw["LoadBalancerArn"]: raw for raw in pages if raw.get("Type") == "network"}
+        listed = list(self._client.pages("elbv2", "DescribeLoadBalancers", {"PageSize": PAGE}, items="LoadBalancers"))
+        balancers = {raw["LoadBalancerArn"]: raw for raw in listed if raw.get("Type") == "network"}
         groups = self._target_groups()
         tags = self._tags_of([*balancers, *groups], look)
+        look.used_by_others = frozenset(
+            group
+            for raw in listed
+            if raw["LoadBalancerArn"] not in balancers
+            or look.is_others(raw["LoadBalancerName"], tags.get(raw["LoadBalancerArn"], {}))
+            for group in raw.get("SecurityGroups", ())
+        )
         arns = self._see_target_groups(look, groups, tags)
         listening: list[tuple[Key, Claim, list[dict[str, Any]]]] = []
         for arn, raw in sorted(balancers.items()):
@@ -269,7 +280,7 @@ class Reader:
     def _see_shared(self, look: _Look, groups: Mapping[str, dict[str, Any]], nodes: NodeFacts) -> None:
         backend = {g: raw for g, raw in groups.items() if is_backend(read_tags(raw))}
         for raw in backend.values():
-            seen = see_backend(raw)
+            seen = see_backend(raw, others=look.used_by_others)
             look.seen[BACKEND_SCOPE][seen.key] = seen
         owners = self._rule_owners(look, backend)
         used = _used(nodes)
@@ -281,7 +292,7 @@ class Reader:
         by_source: dict[str, Identity | None] = {
             group: claim.owner for group, (_, claim) in look.managed.items() if claim.ours
         }
-        by_source.update({group: None for group, raw in backend.items() if see_backend(raw).ours})
+        by_source.update({group: None for group, raw in backend.items() if names.OWNER in read_tags(raw)})
         by_name: dict[str, Identity] = {}
         known = look.seen if look.only is None else {**_resources(look.world), **look.seen}
         for resources in known.values():

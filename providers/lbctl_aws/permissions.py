@@ -64,6 +64,7 @@ PERMISSIONS: tuple[Permission, ...] = (
         modes=NETWORK_MODES,
     ),
     *_all(EC2, "DescribeNetworkInterfaces", modes=(IP,)),
+    *_all(ELB, "DescribeInstanceHealth", modes=(CLB,)),
     *_all(EC2, "CreateSecurityGroup CreateTags", limit=NEW),
     *_all(EC2, "DeleteSecurityGroup DeleteTags", limit=OWN),
     # The nodes' groups are the operator's, and rules cannot be limited by the tag of what they will allow.

@@ -30,6 +30,8 @@ CLASSIC, CLASSIC_LISTENER, CLASSIC_POLICY, CLASSIC_BACKEND = (
 NETWORK, LISTENER, TARGETS = "network-balancer", "listener", "target-group"
 GROUP, RULE = "security-group", "rule"
 BALANCERS = frozenset({CLASSIC, NETWORK})
+SOLE = "sole"
+"""Output of the shared group that we made, while no balancer but ours is known to carry it."""
 
 Tags = frozenset[tuple[str, str | None]]
 

@@ -11,7 +11,7 @@ from lbctl_aws import names
 from lbctl_aws.firewall import Rule, read_permissions
 from lbctl_aws.model_nodes import rule_resource
 from lbctl_aws.ownership import Claim
-from lbctl_aws.place import GROUP, RULE
+from lbctl_aws.place import GROUP, RULE, SOLE
 from lbctl_aws.replies import read_tags
 
 Raw = Mapping[str, Any]
@@ -49,8 +49,11 @@ def see_managed(raw: Raw, claim: Claim) -> Iterator[Seen]:
         yield Seen(part, ours=claim.ours, owner_hint=claim.hint)
 
 
-def see_backend(raw: Raw) -> Seen:
-    """The shared group: ours to delete only if we made it, since LBC's Ingresses may use it too."""
+def see_backend(raw: Raw, *, others: frozenset[str] | None) -> Seen:
+    """The shared group: ours to delete only if we made it, since LBC's Ingresses may use it too.
+
+    `others` are the groups that balancers of others carry, None when they were not looked at.
+    """
     tags = read_tags(raw)
     fields = {
         "vpc": raw.get("VpcId", ""),
@@ -58,7 +61,11 @@ def see_backend(raw: Raw) -> Seen:
         "tags": frozenset(tags.items()),
     }
     resource = Resource(Key(GROUP, raw["GroupName"]), raw["GroupName"], fields)
-    return Seen(resource, {"id": raw["GroupId"]}, ours=names.OWNER in tags)
+    ours = names.OWNER in tags
+    outputs = {"id": raw["GroupId"]}
+    if ours and others is not None and raw["GroupId"] not in others:
+        outputs[SOLE] = "yes"
+    return Seen(resource, outputs, ours=ours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,3 +223,23 @@ def pods_own_group(cluster, name, address):
     made = ec2.create_security_group(GroupName=name, Description="theirs", VpcId=cluster.scene["main"])
     private = cluster.scene["private-a"]
     ec2.create_network_interface(SubnetId=private, PrivateIpAddress=address, Groups=[made["GroupId"]])
+
+
+@pytest.mark.parametrize("has_ingress", [False, True])
+def test_the_shared_range_shrinks_only_where_nobody_else_can_need_it(aws, has_ingress):
+    """After a Service went, the range fits those that are left; not while an Ingress's balancer carries the group."""
+    cluster = Cluster.begin(aws)
+    for name, port in (("web", 80), ("api", 81)):
+        cluster.apply(service(name, ports=(port,), annotations=EXTERNAL))
+    (shared,) = (one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic-"))
+    assert ("tcp", 31080, 31081, shared) in rules(cluster.groups()["demo-nodes"])
+    if has_ingress:
+        subnets = [zone["SubnetId"] for zone in cluster.balancers()[0]["AvailabilityZones"]]
+        aws.backstage("elbv2").create_load_balancer(
+            Name="ingress", Type="application", Subnets=subnets, SecurityGroups=[shared]
+        )
+        cluster.settle(900)
+    cluster.delete("api")
+    cluster.settle(900)
+    left = {rule for rule in rules(cluster.groups()["demo-nodes"]) if rule[3] == shared}
+    assert left == {("tcp", 31080, 31081 if has_ingress else 31080, shared)}

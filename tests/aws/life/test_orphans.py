@@ -13,7 +13,7 @@ from tests.world import change
 
 
 @pytest.mark.spec("SC-093")
-@pytest.mark.parametrize("mode", ["classic", "nlb"])
+@pytest.mark.parametrize("mode", ["classic", "nlb", "external"])
 def test_an_orphaned_balancer_goes_with_its_groups_and_rules(aws, mode):
     """A Service lost its finalizer and its life: all made for it goes, all that was there before stays."""
     cluster = Cluster.begin(aws)
