@@ -52,10 +52,12 @@ def _label(step: Step) -> str:
 def _brief(step: Step) -> str:
     if step.verb is not Verb.CREATE:
         return step.why
-    shown = (
-        f"{c.field} {value_text(c.new)}" for c in step.changes if not isinstance(c.new, Ref) and c.new not in ("", ())
-    )
-    return ", ".join(shown)
+    return ", ".join(f"{c.field} {value_text(c.new)}" for c in step.changes if _tells_something(c.new))
+
+
+def _tells_something(value: object) -> bool:
+    """False for what a person takes for granted: options that are off or empty, and references."""
+    return not (value is None or value is False or isinstance(value, Ref) or value in ("", (), frozenset()))
 
 
 def _totals(plan: Plan) -> str:
