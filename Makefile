@@ -39,7 +39,7 @@ test: openstack-env ## Every test
 	$(BIN)/pytest -q -n 2 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
 test-openstack: openstack-env ## The OpenStack driver alone, on a real Keystone, Neutron and Octavia
-	LBCTL_OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
+	OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
 
 conformance: env ## Which promises have a test; fails while one has none
 	@$(BIN)/python -m tests.conformance

@@ -24,8 +24,9 @@ def strings(node: ast.AST, constants: dict[str, set[str]]) -> set[str]:
 
 
 def written_tests() -> Iterator[tuple[set[str], bool]]:
-    """The texts of each test of this folder, and whether it looks at an exit code."""
-    for file in sorted(Path(__file__).parent.glob("test_*.py")):
+    """The texts of each test of a command, and whether it looks at an exit code."""
+    here = Path(__file__).parent
+    for file in sorted([*here.glob("test_*.py"), *(here.parent / "deploy").glob("test_*.py")]):
         if file == Path(__file__):
             continue
         tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -48,7 +48,7 @@ def test_a_sound_place_has_no_failed_finding(office):
     told = {one["message"] for one in findings(said)}
     assert {"the cloud answers", "2 nodes can be targets", "none of this cloud runs here"} <= told
     assert any("controller-1 leads, renewed 7 s ago" in text or "renewed 8 s ago" in text for text in told)
-    assert sum(one["subject"] == "right" for one in findings(said)) == 14
+    assert sum(one["subject"] == "right" for one in findings(said)) == 15
 
 
 def test_each_missing_right_is_a_finding(office):

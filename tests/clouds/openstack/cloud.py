@@ -36,7 +36,7 @@ START_SECONDS = 120
 REGION = "RegionOne"
 SERVICES = ("keystone", "neutron", "octavia")
 NOTE = "running.json"
-FOLDER_VARIABLE = "LBCTL_OPENSTACK_RUNNING"
+FOLDER_VARIABLE = "OPENSTACK_RUNNING"
 NODE_COUNT = 4
 
 
@@ -300,7 +300,7 @@ def device_id(number: int) -> str:
 def running(folder: Path) -> Iterator[Cloud]:
     """A started cloud, stopped at the end, on the machine's MariaDB or else on SQLite; raises `CannotInstall`.
 
-    With LBCTL_OPENSTACK_RUNNING, the services that `python -m tests.clouds.openstack FOLDER` has left running there.
+    With OPENSTACK_RUNNING, the services that `python -m tests.clouds.openstack FOLDER` has left running there.
     """
     left, server = os.environ.get(FOLDER_VARIABLE, ""), find_server()
     with ExitStack() as stack:
