@@ -17,6 +17,7 @@ from typing import Any
 
 from lbctl.clock import SystemClock
 from lbctl.driver import Cluster
+from lbctl.engine.nodes import QUIET_SECONDS, REMOVAL_WAIT_SECONDS
 from lbctl.model.objects import Node, NodeAddress, NodeStatus, Service, ServicePort
 from lbctl_local import DRIVER
 from lbctl_local.process import stop_envoy
@@ -27,6 +28,8 @@ NET = f"127.{16 + os.getpid() % 200}"
 DEFAULTS: dict[str, Any] = {"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",)}
 ANSWER_SECONDS = 3.0
 LOOK_SECONDS = 0.02
+SOON_SECONDS = max(QUIET_SECONDS, REMOVAL_WAIT_SECONDS) + 0.2
+"""Longer than nodes are waited for: a test that goes on earlier has the old targets, or none."""
 
 
 class RealClock(SystemClock):
@@ -68,7 +71,7 @@ class Gateway(World):
         self.clock = RealClock()
         super().start()
 
-    def settle(self, seconds: float = 0.5) -> None:
+    def settle(self, seconds: float = SOON_SECONDS) -> None:
         """Work until nothing is due soon and nothing is in flight."""
         while True:
             self.controller.tick()
