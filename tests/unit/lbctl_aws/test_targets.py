@@ -102,7 +102,6 @@ def pods(*endpoints, nodes=(), port=8080):
     return pod_targets(here, read, read.ports[0], Network("vpc-1", ("10.0.0.0/16",)), group_port=8080)
 
 
-@pytest.mark.spec("AWS-072")
 def test_pods_are_targets_while_they_are_ready():
     """Ready pods count; terminating ones and endpoints that are no pods do not; an address outside gets zone all."""
     assert pods(endpoint("10.0.0.1"), endpoint("10.0.0.2", ready=False)) == {"10.0.0.1"}
