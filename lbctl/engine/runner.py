@@ -62,6 +62,7 @@ class Workers:
     on_bug: Callable[[BaseException], None] = lambda _error: None
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Condition = field(default_factory=threading.Condition)
+    _wakings: int = 0
     _threads: list[threading.Thread] = field(default_factory=list)
     _busy_since: dict[int, float] = field(default_factory=dict)
 
@@ -74,6 +75,7 @@ class Workers:
     def wake(self) -> None:
         """Have somebody look at the queue now; called after each event that may have dirtied something."""
         with self._wake:
+            self._wakings += 1
             self._wake.notify_all()
 
     def stop(self) -> None:
@@ -104,9 +106,10 @@ class Workers:
 
     def _work(self) -> None:
         while not self._stop.is_set():
+            wakings = self._wakings
             work = self.controller.next_work()
             if work is None:
-                self._nap()
+                self._nap(wakings)
             else:
                 self._do(work)
 
@@ -136,18 +139,20 @@ class Workers:
             self.on_result(work, self.clock.monotonic() - started, ok)
             self.wake()
 
-    def _nap(self) -> None:
+    def _nap(self, wakings: int) -> None:
+        """Wait for what is due next, or for news; not at all when news came since `wakings` was read."""
         due = self.controller.next_due()
         now = self.clock.monotonic()
         seconds = LONGEST_NAP_SECONDS if due is None else min(max(due - now, 0.005), LONGEST_NAP_SECONDS)
         with self._wake:
-            if not self._stop.is_set():
+            if not self._stop.is_set() and self._wakings == wakings:
                 self._wake.wait(seconds)
 
     def _keep_time(self) -> None:
         while not self._stop.is_set():
+            wakings = self._wakings
             try:
                 self.controller.tick()
             except KubeError as error:
                 log.warning("could not confirm the list of nodes: %s", error)
-            self._nap()
+            self._nap(wakings)
