@@ -57,7 +57,7 @@ class WriteLease:
         self._users: set[Hashable] = set()
         self._held: Lease | None = None
         self._taken_at = float("-inf")
-        self._refusal: NotReady | None = None
+        self._refusal = ""
         self._refused_at = float("-inf")
 
     def enter(self, user: Hashable) -> None:
@@ -68,8 +68,8 @@ class WriteLease:
         """
         with self._lock:
             now = self._clock.monotonic()
-            if self._refusal is not None and now < self._refused_at + RETRY_SECONDS:
-                raise self._refusal
+            if self._refusal and now < self._refused_at + RETRY_SECONDS:
+                raise NotReady(self._refusal, after_seconds=RETRY_SECONDS)
             if not self._users or now > self._taken_at + RENEW_AFTER_SECONDS:
                 self._take(now)
             self._users.add(user)
@@ -90,9 +90,9 @@ class WriteLease:
         try:
             self._held = self._acquire()
         except NotReady as refusal:
-            self._refusal, self._refused_at = refusal, now
+            self._refusal, self._refused_at = refusal.message, now
             raise
-        self._refusal, self._taken_at = None, now
+        self._refusal, self._taken_at = "", now
 
     def _give_back(self) -> None:
         held, self._held = self._held, None
