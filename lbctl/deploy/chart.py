@@ -17,6 +17,7 @@ from lbctl.deploy.rights import (
     Object,
     base_rights,
     document_rights,
+    gate_rights,
     lease_rights,
     slice_rights,
 )
@@ -88,6 +89,7 @@ def values(variant: Variant) -> Object:
         "replicas": parts.replicas,
         "cloudSecret": parts.secret,
         "endpointSlices": variant.watches_slices,
+        "readinessGates": variant.judges_gates,
         "leases": [
             {"namespace": lease.namespace, "name": lease.name, "verbs": list(lease.verbs)} for lease in variant.leases
         ],
@@ -137,6 +139,7 @@ def _templates() -> dict[str, str]:
     return {
         "rights": _template([account, *rights]),
         "endpointslices": _if("endpointSlices", _template(slice_rights(RELEASE_NAMESPACE))),
+        "readiness-gates": _if("readinessGates", _template(gate_rights(RELEASE_NAMESPACE))),
         "leases": _each(
             "leases", _named('"lbctl-lease-%s" .name', lease_rights(ROOT_NAMESPACE, [LeaseRight(*ITEM, VERBS)]))
         ),
@@ -239,6 +242,7 @@ SCHEMA: Object = {
         replicas={"type": "integer", "minimum": 0},
         cloudSecret={**_NAME, "description": "Secret whose keys are files in /etc/lbctl/cloud; may be missing."},
         endpointSlices={**_FLAG, "description": "The driver reads EndpointSlices."},
+        readinessGates={**_FLAG, "description": "The driver opens the readiness gates of Pods that are targets."},
         leases={"type": "array", "items": _LEASE, "description": "Leases of other controllers to look at or take."},
         documents={
             "type": "array",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbctl.deploy.rights import Object, base_rights, document_rights, lease_rights, slice_rights
+from lbctl.deploy.rights import Object, base_rights, document_rights, gate_rights, lease_rights, slice_rights
 from lbctl.deploy.variants import NAMESPACE, Variant
 from lbctl.deploy.workload import (
     config_map,
@@ -29,8 +29,9 @@ def shared_objects() -> list[Object]:
 def own_objects(variant: Variant) -> list[Object]:
     """What an overlay adds: its settings, and the rights that only its driver needs."""
     slices = slice_rights(NAMESPACE) if variant.watches_slices else []
+    gates = gate_rights(NAMESPACE) if variant.judges_gates else []
     leases, documents = lease_rights(NAMESPACE, variant.leases), document_rights(NAMESPACE, variant.documents)
-    return [config_map(parts_of(variant)), *slices, *leases, *documents]
+    return [config_map(parts_of(variant)), *slices, *gates, *leases, *documents]
 
 
 def changed_objects(variant: Variant) -> list[Object]:

@@ -1,8 +1,8 @@
 """The rights that the controller needs, and no others: what it reads, and the three things that it writes. Pure.
 
 The list is that of `lbctl.kube`: Services and Nodes are watched, only `services/status` is patched (it takes finalizers
-too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, and single Leases,
-ConfigMaps and Secrets of others.
+too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, Pods with readiness gates, and
+single Leases, ConfigMaps and Secrets of others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lbctl.deploy.variants import DocumentRight, LeaseRight
 NAME = "lbctl"
 LABELS = {"app.kubernetes.io/name": NAME}
 SLICES_NAME = "lbctl-endpointslices"
+PODS_NAME = "lbctl-readiness-gates"
 LEASE_GROUP = "coordination.k8s.io"
 READ = ["get", "list", "watch"]
 
@@ -48,6 +49,15 @@ def slice_rights(namespace: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
     """What a driver that targets Pods, or only nodes with Pods, reads beside."""
     rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ}
     return _cluster_wide(SLICES_NAME, namespace, [rule])
+
+
+def gate_rights(namespace: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
+    """What a driver whose targets Pods may wait for needs: it sees them, and says in their status what it found."""
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": READ},
+        {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+    ]
+    return _cluster_wide(PODS_NAME, namespace, rules)
 
 
 def lease_rights(namespace: Any, leases: Sequence[LeaseRight]) -> list[Object]:  # noqa: ANN401 - see `chart`

@@ -82,6 +82,7 @@ class Variant:
     provider: str
     place: Place
     watches_slices: bool
+    judges_gates: bool = False
     leases: tuple[LeaseRight, ...] = ()
     documents: tuple[DocumentRight, ...] = ()
 
@@ -131,7 +132,8 @@ def variant_of(info: DriverInfo) -> Variant:
     place = PLACES.get(info.name, Place())
     settings = decode(place.settings, info.settings, where=f"settings of {info.name}")
     documents = tuple(DocumentRight(*name.split("/")) for name in info.documents(settings))
-    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases), documents)
+    slices, gates = ("endpointslices" in info.watches), ("pods" in info.watches)
+    return Variant(info.name, place, slices, gates, tuple(leases), documents)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lbctl.clock import Clock
-from lbctl.driver import Driver, DriverInfo, Finding, Level
+from lbctl.driver import Driver, DriverInfo, Finding, JudgesGates, Level
 from lbctl.errors import InvalidSettings, KubeUnreachable, LbctlError
 from lbctl.kube.reads import Cluster
-from lbctl.kube.rights import Right, needed_rights
+from lbctl.kube.rights import Right, gate_rights, needed_rights
 from lbctl.model.node import UNINITIALIZED_TAINT, has_taint, is_eligible
 from lbctl.model.objects import Node
 from lbctl.plan.policy import Mode
@@ -181,6 +181,7 @@ class Doctor:
             yield Finding(Level.FAILED, self._subject(account, "settings"), error.message, hint)
             return
         try:
+            yield from self._guarded(self._subject(account, "readiness gates"), lambda: self._gates(driver))
             for finding in driver.check():
                 yield replace(finding, subject=self._subject(account, finding.subject))
         except LbctlError as error:
@@ -188,6 +189,11 @@ class Doctor:
             yield Finding(Level.FAILED, self._subject(account, "cloud"), error.message, hint)
         finally:
             driver.close()
+
+    def _gates(self, driver: Driver) -> Iterator[Finding]:
+        """The rights on Pods, where some Service has targets that Pods may wait for."""
+        if isinstance(driver, JudgesGates) and any(driver.may_gate(service) for service in self.reads.list_services()):
+            yield from (self._right(right) for right in gate_rights())
 
     def _config_file(self, account: str) -> Iterator[Finding]:
         for fault in self.infos[account].config_faults(self._decoded(account)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, Target
+from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, SERVICES, Target
 
 READ = ("get", "list", "watch")
 
@@ -58,3 +58,9 @@ def needed_rights(
     for document in documents:
         resource, namespace, name = document.split("/")
         yield Right("get", Target(resource=resource, namespace=namespace, name=name))
+
+
+def gate_rights() -> Iterator[Right]:
+    """What opening the readiness gates of Pods takes; without them the Pods that have some stay unready."""
+    yield from (Right(verb, PODS, optional=True) for verb in READ)
+    yield Right("patch", Target(resource="pods", subresource="status"), optional=True)

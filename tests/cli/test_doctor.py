@@ -65,6 +65,21 @@ def test_each_missing_right_is_a_finding(office):
     assert "grant the verb get on secrets in namespace kube-system" in failed[1]["hint"]
 
 
+def test_rights_on_pods_are_asked_for_where_pods_may_wait(office):
+    """A Service whose targets Pods may wait for makes them a finding, a warning where missing, and no other does."""
+    office.create("plain")
+    assert not [one for one in findings(office.lbctl("doctor", "-o", "json")) if "pods" in one["message"]]
+    office.create("gated", labels={"gated": "yes"})
+    told = [one for one in findings(office.lbctl("doctor", "-o", "json")) if "pods" in one["message"]]
+    assert {(one["level"], one["message"]) for one in told} == {
+        ("ok", f"may {right}") for right in ("get pods", "list pods", "watch pods", "patch pods/status")
+    }
+    office.kubeconfig.write_text(office.api.kubeconfig(office.api.users.add("limited", roles=[BASIC, ROLE])))
+    missed = [one for one in findings(office.lbctl("doctor", "-o", "json")) if "pods" in one["message"]]
+    assert [one["level"] for one in missed] == ["warning"] * 4
+    assert missed[-1]["hint"] == "grant the verb patch on pods/status to the identity that runs lbctl"
+
+
 def test_who_may_nothing_hears_all_of_it(office):
     """Without any right every right is named and the rest is looked at all the same: exit code 2, no traceback."""
     office.kubeconfig.write_text(office.api.kubeconfig(office.api.users.add("nobody", roles=[BASIC])))
