@@ -21,7 +21,7 @@ from lbctl_aws.model_groups import Groups, network_groups
 from lbctl_aws.names import GroupTraits
 from lbctl_aws.network import INTERNAL, PUBLIC, Subnet, Wanted, ccm_subnets, lbc_subnets, named_subnets
 from lbctl_aws.place import NETWORK, TARGETS, Place, listener_key
-from lbctl_aws.targets import instance_targets, pod_targets
+from lbctl_aws.targets import PodGroup, instance_targets, pod_targets
 
 FIXED_GROUP_FIELDS = ("protocol", "port", "target_type", "family", "vpc")
 ANY_PORT = 1
@@ -253,9 +253,8 @@ def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> frozens
     if is_instance:
         wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
     else:
-        wanted = frozenset().union(
-            *(pod_targets(place.world, place.intent, one, place.facts.network, group_port=port) for one in wish.ports)
-        )
+        into = PodGroup(group.id, port, place.facts.network)
+        wanted = frozenset().union(*(pod_targets(place.world, place.intent, one, into) for one in wish.ports))
     # Targets of other clusters cannot be told from our own former ones; AWS itself drops terminated instances.
     return wanted | there if place.options.multi_cluster_target_group else wanted
 

@@ -14,7 +14,7 @@ import yaml
 from lbctl.deploy.files import rendered_files
 from lbctl.deploy.objects import build
 from lbctl.deploy.variants import PLACES, LeaseRight, variant_of
-from lbctl.kube.rights import needed_rights
+from lbctl.kube.rights import gate_rights, needed_rights
 from lbctl.registry import find_provider, known_providers
 from lbctl.sandbox.api.kinds import BY_TYPE
 from tests.cli.console import lbctl
@@ -163,6 +163,14 @@ def test_rights_of_slices_go_to_those_drivers_only_that_read_them():
         assert has is ("endpointslices" in find_provider(provider).watches)
 
 
+def test_rights_on_pods_go_to_those_drivers_only_that_judge_gates():
+    """Pods may be read, and their status be patched, exactly where the driver opens their gates; nothing else is."""
+    for provider in PROVIDERS:
+        on_pods = {right for right in granted(provider) if right[1].startswith("pods")}
+        wanted = {(verb, "pods", "", "") for verb in ("get", "list", "watch")} | {("patch", "pods/status", "", "")}
+        assert on_pods == (wanted if "pods" in find_provider(provider).watches else set())
+
+
 def test_leases_of_others_are_bound_to_their_names():
     """A Lease that is only looked at may be read; one that is taken may be updated too, by name only."""
     leases = (LeaseRight("kube-system", "ccm"), LeaseRight("kube-system", "writer", ("get", "update")))
@@ -201,7 +209,8 @@ def test_the_doctor_asks_for_exactly_what_the_manifests_grant(provider):
         ],
         documents=[f"{one.resource}/{one.namespace}/{one.name}" for one in variant.documents],
     )
-    asked = {(one.verb, one.target.right, one.target.namespace, one.target.name) for one in needed}
+    gates = gate_rights() if variant.judges_gates else ()
+    asked = {(one.verb, one.target.right, one.target.namespace, one.target.name) for one in (*needed, *gates)}
     assert asked == granted(provider)
 
 
