@@ -46,7 +46,9 @@ def _action_lines(action: Action, suffix: str = "") -> Iterator[str]:
 
 
 def _label(step: Step) -> str:
-    return step.key.id if step.key.id == step.name or not step.name else f"{step.key.id} ({step.name})"
+    """What people know the resource by; a key that says no more than the name is left out."""
+    key, name = step.key.id, step.name
+    return name or key if not (key and name) or key.casefold() == name.casefold() else f"{key} ({name})"
 
 
 def _brief(step: Step) -> str:
