@@ -280,6 +280,8 @@ class Writer:
         fields = {**step.desired.fields, "cidrs": _union(known, cidrs)}
         if step.key.kind == "firewall":
             fields["bond"] = Bond.APART
+        else:
+            fields["marked"] = known is None or known.resource.fields["marked"]
         seen = Seen(replace(step.desired, fields=fields), outputs)
         return lambda _: Outputs((seen,))
 

@@ -125,7 +125,7 @@ class _Observer:
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
             fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": transport_of(item), "acl": acl}
-            fields["spare"] = spare_entries(outputs)
+            fields |= {"spare": spare_entries(outputs), "marked": True}
             group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
 
@@ -263,16 +263,17 @@ class _Observer:
     def _acl(self, row: Row, owner: Identity) -> tuple[dict[str, Any], dict[str, str]] | None:
         port, protocol = int(row["publicport"]), transport_of(row)
         items = [item for item in self._reading.acl_items if opens_port(item, port, protocol) and lets_in(item)]
-        own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
-        spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
-        if not own and not row.get("description"):
-            reasons = {"", upstreams_reason(balancer_name(owner.uid))}
-            own = [item for item in items if str(item.get("reason") or "") in reasons]
+        marked = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
+        reasons = set() if row.get("description") else {"", upstreams_reason(balancer_name(owner.uid))}
+        upstreams = [item for item in items if str(item.get("reason") or "") in reasons]
+        own = [*marked, *upstreams]
         if not own:
             return None
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
-        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"]), "spare": spare}
-        return fields, outputs
+        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}
+        # Upstream's are never spare: adopting writes nothing.
+        spare = spare_entries({key: outputs[key] for key in (str(item["id"]) for item in marked)})
+        return fields | {"spare": spare, "marked": not upstreams}, outputs
 
     def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
         mark = read_mark(str(item.get("reason") or ""))
