@@ -7,6 +7,9 @@ CLOUD  ?= aws
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lbctl/__init__.py)
 CLOUDS := aws azure gce openstack cloudstack local
 
+# Whatever the caller has set, byte code is kept: the suite starts hundreds of processes that would compile lbctl anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help env openstack-env demo check test test-openstack conformance reference docs bench bench-calls image sbom manifests lock clean
 
