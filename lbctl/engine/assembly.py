@@ -71,7 +71,7 @@ class Assembly:
 
     def start(self) -> None:
         """Load Services, Nodes, endpoints and gated Pods by lists, as commands do that run once."""
-        services = self.reads.list_services()
+        services = list(self.reads.list_services())
         for pod in self._gated_pods(services):
             self.controller.see_pod(None, pod)
         if self.watches_slices:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lbctl.clock import Clock
-from lbctl.driver import Driver, DriverInfo, Finding, JudgesGates, Level
+from lbctl.driver import Driver, DriverInfo, Finding, Level
 from lbctl.errors import InvalidSettings, KubeUnreachable, LbctlError
 from lbctl.kube.reads import Cluster
-from lbctl.kube.rights import Right, gate_rights, needed_rights
+from lbctl.kube.rights import needed_rights
+from lbctl.kube.target import Target
 from lbctl.model.node import UNINITIALIZED_TAINT, has_taint, is_eligible
 from lbctl.model.objects import Node
 from lbctl.plan.policy import Mode
@@ -87,19 +88,10 @@ class Doctor:
             yield _skew(ours - theirs - dt.timedelta(seconds=0.5))
 
     def _rights(self) -> Iterator[Finding]:
-        lease = f"{self.settings.lease.namespace}/{self.settings.lease.name}"
-        infos = self.infos.values()
-        slices = any("endpointslices" in info.watches for info in infos)
-        write_leases = {info.write_lease for info in infos} - {""}
-        rights = needed_rights(
-            lease=lease,
-            slices=slices,
-            write_leases=sorted(write_leases),
-            other_leases=sorted({name for info in infos for name in info.controller_leases} - write_leases - {lease}),
-            documents=self._documents(),
-        )
-        for right in rights:
-            yield self._right(right)
+        lease = self.settings.lease
+        needed = needed_rights(self.infos.values(), lease=(lease.namespace, lease.name), documents=self._documents())
+        for (verb, target), optional in needed.items():
+            yield self._right(verb, target, optional=optional)
 
     def _documents(self) -> list[str]:
         found: set[str] = set()
@@ -109,12 +101,12 @@ class Doctor:
                 found.update(info.documents(self._decoded(account)))
         return sorted(found)
 
-    def _right(self, right: Right) -> Finding:
-        if self.reads.can_i(right.verb, right.target):
-            return Finding(Level.OK, "right", f"may {right}")
-        where = f" in namespace {right.target.namespace}" if right.target.namespace else ""
-        hint = f"grant the verb {right.verb} on {right.target.right}{where} to the identity that runs lbctl"
-        return Finding(Level.WARNING if right.optional else Level.FAILED, "right", f"may not {right}", hint)
+    def _right(self, verb: str, target: Target, *, optional: bool) -> Finding:
+        if self.reads.can_i(verb, target):
+            return Finding(Level.OK, "right", f"may {verb} {target}")
+        where = f" in namespace {target.namespace}" if target.namespace else ""
+        hint = f"grant the verb {verb} on {target.right}{where} to the identity that runs lbctl"
+        return Finding(Level.WARNING if optional else Level.FAILED, "right", f"may not {verb} {target}", hint)
 
     # -- who else is here -------------------------------------------------------------------------------------------
 
@@ -181,7 +173,6 @@ class Doctor:
             yield Finding(Level.FAILED, self._subject(account, "settings"), error.message, hint)
             return
         try:
-            yield from self._guarded(self._subject(account, "readiness gates"), lambda: self._gates(driver))
             for finding in driver.check():
                 yield replace(finding, subject=self._subject(account, finding.subject))
         except LbctlError as error:
@@ -189,11 +180,6 @@ class Doctor:
             yield Finding(Level.FAILED, self._subject(account, "cloud"), error.message, hint)
         finally:
             driver.close()
-
-    def _gates(self, driver: Driver) -> Iterator[Finding]:
-        """The rights on Pods, where some Service has targets that Pods may wait for."""
-        if isinstance(driver, JudgesGates) and any(driver.may_gate(service) for service in self.reads.list_services()):
-            yield from (self._right(right) for right in gate_rights())
 
     def _config_file(self, account: str) -> Iterator[Finding]:
         for fault in self.infos[account].config_faults(self._decoded(account)):

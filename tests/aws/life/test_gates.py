@@ -363,6 +363,18 @@ def test_a_restart_leaves_waiting_pods_where_they_are(aws):
     assert cluster.write_calls() == []
 
 
+def test_a_pod_that_became_healthy_while_nobody_looked_is_ready_soon_after_a_start(aws):
+    """The first look comes with the first reading of the cloud, not a pause after it."""
+    cluster = begin(aws)
+    (gate,) = cluster.serve()
+    cluster.run_pod("a", A, gates=(gate,))
+    cluster.settle(1)
+    cluster.clock.advance(CHECKS_TAKE)
+    cluster.crash()
+    cluster.settle(1)
+    assert cluster.is_ready("a")
+
+
 def test_a_failed_read_is_made_again_later(aws):
     """A throttled account keeps the pod waiting, and no longer than it is throttled."""
     cluster = begin(aws)
