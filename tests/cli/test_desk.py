@@ -182,7 +182,7 @@ def test_once_for_one_service_leaves_the_others_alone(unserved):
 
 
 def test_once_says_what_became_of_a_service_that_goes(office):
-    """A deleted one is gone with its address, one to be retained is let go, the third is ready, and alone afterwards."""
+    """A deleted one is gone with its address, one to be retained is let go, the third is ready and alone then."""
     office.serve("web", "kept", "api")
     office.hands.patch("shop/kept", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "retain"}}})
     for name in ("web", "kept"):
