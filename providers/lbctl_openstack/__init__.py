@@ -47,7 +47,6 @@ DRIVER = DriverInfo(
     node_identity=node_identity,
     event_reasons=(
         "LoadBalancerForcedInternal",
-        "LoadBalancerExternalNetworkSearchFailed",
         "LoadBalancerSourceRangesIgnored",
         "LoadBalancerAvailabilityZonesIgnored",
         "LoadBalancerFloatingIPSkipped",
