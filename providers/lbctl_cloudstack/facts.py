@@ -21,6 +21,7 @@ from lbctl.model.resource import Observed, Scope
 from lbctl.model.status import Notice
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.features import Features, read_features
+from lbctl_cloudstack.late import LateAddresses, record_of
 from lbctl_cloudstack.model import Candidate, Facts, blocked_ports
 from lbctl_cloudstack.names import (
     ADDRESS,
@@ -47,8 +48,9 @@ CLEARED_SECONDS = 30.0
 class FactReader:
     """One account's cached facts; safe for several threads."""
 
-    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock) -> None:
+    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock, late: LateAddresses) -> None:
         self._api = api
+        self._late = late
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
@@ -158,6 +160,8 @@ class FactReader:
             return found
 
     def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+        if not any(record_of(scope, service) for service in world.services.values()):
+            self._late.chosen(scope)
         if not is_own(scope):
             return self._look_up(ipaddress=scope.name, is_asked_for=True)
         asked_for = _annotated(world, ID_ANNOTATION)
