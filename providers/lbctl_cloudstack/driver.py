@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -23,6 +23,7 @@ from lbctl_cloudstack.parse import parse_service
 from lbctl_cloudstack.plan import build_actions, release_actions, waiting_for_address
 from lbctl_cloudstack.reading import Reader
 from lbctl_cloudstack.settings import load_settings
+from lbctl_cloudstack.target_health import read_health
 from lbctl_cloudstack.targets import is_served, rules_of, scopes_of
 
 
@@ -101,6 +102,10 @@ class CloudStackDriver:
         former = (o for scope, o in world.observed.items() if scope not in scopes)
         serving = next((o for o in former if next(rules_of(identity, o), None) is not None), None)
         return Status(_ingress((serving,), hostname), waiting_for="the rules of its ports and their members")
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """How many targets the network's provider finds healthy, where it tells; one call a rule."""
+        return read_health(self._api, self._facts, identities, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Calls that take our marks off."""

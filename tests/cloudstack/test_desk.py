@@ -26,6 +26,7 @@ from tests.clouds.cloudstack.topology import (
     add_machine,
     add_network,
     add_pool,
+    add_shared,
     add_tier,
     picture,
     served,
@@ -295,3 +296,27 @@ def test_the_role_is_what_these_services_need(desk):
     desk.cloud.catalog.forbidden = set(published()) - allowed
     desk.serve()
     assert desk.lbctl("plan").code == 0
+
+
+@pytest.mark.parametrize("make", [add_shared], ids=["shared"], indirect=True)
+def test_the_health_of_targets_is_told_where_the_provider_tells_it(desk):
+    """A NetScaler finds one of two nodes up, on each of two ports; before its first report nothing is told."""
+    desk.serve("web", ports=(80, 443))
+    desk.create("new")
+    silent = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert [one["targets"] for one in silent] == [None, None]
+    n1, n2 = (machine.id for machine in desk.cloud.machines.values())
+    desk.cloud.monitored |= {n1: "UP", n2: "DOWN"}
+    said = desk.lbctl("status", "--targets", "-o", "json")
+    told = {one["name"]: one["targets"] for one in said.document["services"]}
+    assert told == {"web": {"healthy": 2, "total": 4}, "new": None}
+    (row,) = (line for line in desk.lbctl("status", "--targets").out.splitlines() if " web " in line)
+    assert " 2/4 " in row
+
+
+def test_where_a_virtual_router_balances_no_health_is_told(desk):
+    """Whatever its machines do, JSON has null there."""
+    desk.serve("web")
+    desk.cloud.monitored |= dict.fromkeys(desk.cloud.machines, "UP")
+    (row,) = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert row["targets"] is None

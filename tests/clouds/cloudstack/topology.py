@@ -22,9 +22,12 @@ def add_network(cloud: Cloud, name: str = "k8s", *, services: dict[str, str] = I
 
 
 def add_shared(cloud: Cloud, name: str = "lan") -> Network:
-    """A shared network, whose balancer is an appliance and which has no filter."""
+    """A shared network, whose balancer is an appliance with health checks and which has no filter."""
     services = {"Dhcp": "VirtualRouter", "Dns": "VirtualRouter", "Lb": "Netscaler"}
-    return add_network(cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb")
+    checks = {"Lb": {"HealthCheckPolicy": "true"}}
+    return add_network(
+        cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb", capabilities=checks
+    )
 
 
 def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services: dict[str, str] = TIER) -> Network:
