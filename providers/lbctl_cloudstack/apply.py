@@ -92,8 +92,7 @@ class Writer:
         assert step.desired is not None
         fields = step.desired.fields
         outputs = {"id": str(fields["id"]), "ip": str(fields["ip"])}
-        if fields["source_nat"]:
-            outputs["source_nat"] = "true"
+        outputs |= {name: str(fields[name]) for name in ("source_nat", "vpc") if fields[name]}
         return Outputs((self._address(refs, outputs, is_ours=not fields["stays"]),))
 
     def _associate(self, action: Action, refs: Refs) -> Reply:

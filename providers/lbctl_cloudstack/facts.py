@@ -35,7 +35,7 @@ from lbctl_cloudstack.names import (
     is_udp_half,
     read_rule_name,
 )
-from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
+from lbctl_cloudstack.networks import Machine, Matched, Network, choose_network, match_nodes
 from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
 from lbctl_cloudstack.targets import moving_away, ports_in, staying
@@ -78,7 +78,7 @@ class FactReader:
             networks=self.networks(),
             machines=matched.machines,
             notices=matched.notices,
-            candidates=self._candidates(scope, world) if is_new else (),
+            candidates=self._candidates(scope, world, matched.machines) if is_new else (),
             guests=self._guests(observed, world) if is_over else None,
             gives_up=self._gives_up(observed, world),
             has_idle_timeout=features.has_idle_timeout,
@@ -147,7 +147,7 @@ class FactReader:
         with self._lock:
             return self._given_up.setdefault(observed.scope, seen.outputs["ip"]) == seen.outputs["ip"]
 
-    def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
         """The address that is named or on record, as it is now; else a free one, none when none is shown.
 
         Kept for a minute: while the address is being associated, a scope may be planned several times.
@@ -155,11 +155,11 @@ class FactReader:
         with self._lock:
             read_at, found = self._candidates_of.get(scope, (0.0, ()))
             if not found or self._clock.monotonic() - read_at > CANDIDATE_SECONDS:
-                found = self._find_candidates(scope, world)
+                found = self._find_candidates(scope, world, machines)
                 self._candidates_of[scope] = (self._clock.monotonic(), found)
             return found
 
-    def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _find_candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
         if not any(record_of(scope, service) for service in world.services.values()):
             self._late.chosen(scope)
         if not is_own(scope):
@@ -174,7 +174,7 @@ class FactReader:
                 if len(found) == 1 and (found[0].is_free or self._is_unused(found[0], scope)):
                     return found
                 self._reserved[chosen] = "lost"
-            return self._choose_free(scope)
+            return self._choose_free(scope, self._zone_of(scope, world, machines))
 
     def _look_up(self, *, is_asked_for: bool = False, **which: str) -> tuple[Candidate, ...]:
         scoped = self._api.scoped()
@@ -194,11 +194,18 @@ class FactReader:
         )
         return not candidate.is_reserved and all(_balancer_of(row) == balancer_of(scope) for row in rows)
 
-    def _choose_free(self, scope: Scope) -> tuple[Candidate, ...]:
+    def _zone_of(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> Row:
+        """The parameter that leaves out addresses of other zones, which the network cannot have."""
+        wanted = next((str((i.options or {})["network_id"]) for i in staying(scope, world)), "")
+        network = choose_network(self.networks(), machines, wanted=wanted)
+        return {"zoneid": network.zone_id} if network is not None and network.zone_id else {}
+
+    def _choose_free(self, scope: Scope, zone: Row) -> tuple[Candidate, ...]:
         rows = self._api.rows(
             "listPublicIpAddresses",
             "publicipaddress",
             **self._api.scoped(),
+            **zone,
             state="Free",
             allocatedonly=False,
             forvirtualnetwork=True,
@@ -279,9 +286,11 @@ class FactReader:
         return tuple(sorted(others))
 
     def _may_have_firewall(self, address: Row) -> bool:
-        """The server refuses firewall rules on a VPC's addresses, and where the network lacks the service."""
+        """The server refuses firewall rules where the network lacks the service, and older ones in every VPC."""
+        if address.get("vpcid"):
+            return self.features().may_have_vpc_firewall
         network = self.networks().get(str(address.get("associatednetworkid") or ""))
-        return not address.get("vpcid") and (network is None or network.has_firewall)
+        return network is None or network.has_firewall
 
     def _is_old(self, read_at: float) -> bool:
         return self._clock.monotonic() - read_at > CACHE_SECONDS
@@ -297,6 +306,7 @@ def read_network(row: Row) -> Network:
         name=str(row.get("name", "")),
         offering=str(row.get("networkofferingname", "")),
         kind=str(row.get("type", "")),
+        zone_id=str(row.get("zoneid") or ""),
         vpc_id=str(row.get("vpcid") or ""),
         acl_id=str(row.get("aclid") or ""),
         acl_name=str(row.get("aclname") or ""),

@@ -27,6 +27,7 @@ class Network:
     name: str = ""
     offering: str = ""
     kind: str = "Isolated"
+    zone_id: str = ""
     vpc_id: str = ""
     acl_id: str = ""
     acl_name: str = ""
@@ -37,8 +38,8 @@ class Network:
 
     @property
     def has_firewall(self) -> bool:
-        """True where firewall rules of the address are the filter."""
-        return "Firewall" in self.services and not self.vpc_id
+        """True where firewall rules of the address are a filter; in tiers of a VPC from CloudStack 4.23 on."""
+        return "Firewall" in self.services
 
     @property
     def has_health_checks(self) -> bool:

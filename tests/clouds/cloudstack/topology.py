@@ -39,6 +39,11 @@ def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services
     )
 
 
+def add_guarded_tier(cloud: Cloud, name: str = "tier") -> Network:
+    """A tier of a VPC whose addresses have a firewall besides the tier's ACL, as newer servers offer it."""
+    return add_tier(cloud, name, services=TIER | {"Firewall": "VpcVirtualRouter"})
+
+
 def add_machine(cloud: Cloud, name: str, *networks: Network, **fields: Any) -> Machine:
     """A running machine with a NIC in each network."""
     ip = f"10.1.1.{len(cloud.machines) + 10}"
@@ -144,13 +149,14 @@ def served(cloud: Cloud, ip: str) -> dict[int, dict[str, Any]]:
 def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
     """CIDRs of the filter in front of the rule, before the rule's own sources."""
     network = cloud.networks[rule.network_id]
-    if "Firewall" in network.services:
-        rules = [
-            f
-            for f in cloud.firewalls.values()
-            if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
-        ]
-        return sorted(cidr for f in rules for cidr in f.cidrs)
+    opened = sorted(
+        cidr
+        for f in cloud.firewalls.values()
+        if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
+        for cidr in f.cidrs
+    )
+    if "Firewall" in network.services and (not network.acl_id or not opened):
+        return opened
     if not network.acl_id:
         return ["0.0.0.0/0"]
     if cloud.acl_lists[network.acl_id].name.startswith("default_"):
@@ -160,4 +166,5 @@ def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
         for i in cloud.acl_items.values()
         if i.acl_id == network.acl_id and i.action == "Allow" and i.direction == "Ingress"
     ]
-    return sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    allowed = sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    return [cidr for cidr in allowed if cidr in opened] if "Firewall" in network.services else allowed
