@@ -21,7 +21,7 @@ from lbctl.model.problem import Problem
 from lbctl.model.ranges import family_of, normalise_cidr
 from lbctl.model.status import Notice, Severity
 from lbctl_cloudstack.annotations import ANNOTATIONS
-from lbctl_cloudstack.names import PREFIX
+from lbctl_cloudstack.names import ID_ANNOTATION, PREFIX
 from lbctl_cloudstack.settings import CloudStackSettings
 
 CAPABILITIES = Capabilities(
@@ -113,6 +113,11 @@ def named_address(service: Service) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return ""
+
+
+def named_id(service: Service) -> str:
+    """The id of the address that a Service names by upstream's annotation, in lower case; empty when it names none."""
+    return service.metadata.annotations.get(ID_ANNOTATION, "").strip().lower()
 
 
 def _clash_problems(intent: Intent) -> Iterator[Problem]:

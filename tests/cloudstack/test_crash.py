@@ -12,7 +12,7 @@ import pytest
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.faults import Fault, How, Moment
 from tests.clouds.cloudstack.server import CloudStackServer
-from tests.clouds.cloudstack.topology import add_network, add_shared, add_tier, picture
+from tests.clouds.cloudstack.topology import add_guarded_tier, add_network, add_shared, add_tier, picture
 from tests.cloudstack.stage import Stage
 from tests.cloudstack.test_wishes import PROXY, SOURCES
 from tests.world import change, service
@@ -81,11 +81,12 @@ SCENARIOS = {
     "unshare": [first, second, partial(delete, name="one")],
     "release": [first, second, partial(delete, name="one"), partial(delete, name="two")],
 }
-NETWORKS = {"isolated": add_network, "vpc": add_tier, "shared": add_shared}
+NETWORKS = {"isolated": add_network, "vpc": add_tier, "guarded": add_guarded_tier, "shared": add_shared}
 EVERYWHERE = ("narrow", "update", "delete")
 PLAYED = [
     *((name, "isolated") for name in SCENARIOS),
     *((name, "vpc") for name in (*EVERYWHERE, "move", "share", "unshare")),
+    *((name, "guarded") for name in EVERYWHERE),
     *((name, "shared") for name in EVERYWHERE),
 ]
 
@@ -96,7 +97,7 @@ class Play:
     def __init__(self, steps, network, *, dies_after_cloud=0, dies_after_kube=0, fault=None):
         self.died = False
         self._last: Fault | None = None
-        cloud = Cloud()
+        cloud = Cloud("next" if network is add_guarded_tier else "4.22")
         cloud.jobs.seconds = JOB_SECONDS
         with CloudStackServer(cloud) as server:
             self.stage = Stage(server, network(cloud), record=self._die_with)
