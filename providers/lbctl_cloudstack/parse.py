@@ -62,6 +62,7 @@ def parse_service(service: Service, settings: CloudStackSettings) -> Intent:
     options["proxy_protocol"] = options["proxy_protocol"] == "true"
     options["hostname"] = options["hostname"] if HOSTNAME.fullmatch(options["hostname"]) else ""
     options["network_id"] = options["network_id"] or options["own_network_id"] or settings.network_id
+    options["local_endpoints"] = intent.local and settings.local_targets == "endpoints"
     options["sticky_ports"] = frozenset(port.port for port in sticky_ports(intent, options))
     options["stickiness_params"] = tuple(sorted(_either(options, "stickiness_params", {}).items()))
     options["stickiness"] = _either(options, "stickiness", "")
