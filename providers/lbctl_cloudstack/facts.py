@@ -226,11 +226,15 @@ class FactReader:
             return None
         address_id = seen.outputs["id"]
         balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        # A release that was just sent is not asked about again: another one of the same address looks for itself.
-        guests = () if self._is_fresh(self._sent, address_id) else self._look_for_guests(address_id, balancers)
+        guests = () if self._is_known(observed, address_id) else self._look_for_guests(address_id, balancers)
         if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
             raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
         return guests
+
+    def _is_known(self, observed: Observed, address_id: str) -> bool:
+        """True when no look is due: the release was just sent, or entries of an ACL go first and a look comes after."""
+        waits = any(not entry.resource.fields["marked"] for entry in observed.of_kind("acl"))
+        return self._is_fresh(self._sent, address_id) or (waits and self._is_fresh(self._cleared, address_id))
 
     def check_release(self, observed: Observed) -> None:
         """Raise `OwnedByOther` when a release would take along what is not this scope's.
