@@ -77,9 +77,9 @@ def record_of(scope: Scope, service: Service) -> str:
 
 
 def _has_asked(scope: Scope, world: World) -> bool:
-    """True for a Service that has an address on record and was never told to have it."""
+    """True for a Service that has an address on record and was told neither this one nor a name in its place."""
     for service in world.services.values():
-        told = {entry.ip for entry in service.status.load_balancer.ingress}
-        if record_of(scope, service) not in {"", *told}:
+        record, ingress = record_of(scope, service), service.status.load_balancer.ingress
+        if record and not any(entry.ip == record or entry.hostname for entry in ingress):
             return True
     return False

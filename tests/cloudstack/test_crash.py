@@ -5,7 +5,7 @@ Before a write is after the one before it, so dying after each write of either s
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import pytest
 
@@ -143,6 +143,12 @@ def _services(stage):
     return {key: (s.metadata.finalizers, len(s.status.load_balancer.ingress)) for key, s in stage.kube.services.items()}
 
 
+@cache
+def calm(name, network):
+    """The end of a scenario that nobody disturbs."""
+    return Play(SCENARIOS[name], NETWORKS[network])
+
+
 def judge(play, undisturbed, what):
     """The end is that of an undisturbed run, with nothing left to do."""
     assert play.picture == undisturbed.picture, what
@@ -154,8 +160,7 @@ def judge(play, undisturbed, what):
 @pytest.mark.parametrize(("name", "network"), PLAYED, ids=[f"{name}-{network}" for name, network in PLAYED])
 def test_a_crash_after_every_write_converges_to_the_same_end(name, network):
     """The process dies after each write to the cloud or to Kubernetes; the next one ends where a calm one ends."""
-    steps, make = SCENARIOS[name], NETWORKS[network]
-    undisturbed = Play(steps, make)
+    steps, make, undisturbed = SCENARIOS[name], NETWORKS[network], calm(name, network)
     assert undisturbed.writes > 0
     assert undisturbed.plans == []
     for at in range(1, undisturbed.writes + 1):
@@ -191,8 +196,7 @@ def test_a_crash_after_every_write_converges_to_the_same_end(name, network):
 )
 def test_every_write_survives_its_faults(name, network, how, moment):
     """A lost answer, a proxy's 503, a throttle or a failed job at each write changes nothing in the end."""
-    steps, make = SCENARIOS[name], NETWORKS[network]
-    undisturbed = Play(steps, make)
+    steps, make, undisturbed = SCENARIOS[name], NETWORKS[network], calm(name, network)
     for at in range(1, undisturbed.writes + 1):
         play = Play(steps, make, fault=Fault.of_writes(how, moment, at))
         assert play.struck

@@ -155,6 +155,9 @@ def test_one_run_serves_and_every_command_after_it_says_so(desk):
     (shown,) = desk.lbctl("status", "-o", "json").document["services"]
     assert (shown["state"], shown["addresses"], shown["ports"]) == ("ready", [ip], ["80/TCP", "443/TCP"])
     assert ip in desk.lbctl("status").out
+    desk.cloud.monitored |= dict.fromkeys(desk.cloud.machines, "UP")
+    (told,) = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert told["targets"] is None, "a virtual router tells no health"
     explained = desk.lbctl("explain", "shop/web")
     assert explained.code == 0
     assert "the cloud holds what the Service asks for" in explained.out
@@ -312,11 +315,3 @@ def test_the_health_of_targets_is_told_where_the_provider_tells_it(desk):
     assert told == {"web": {"healthy": 2, "total": 4}, "new": None}
     (row,) = (line for line in desk.lbctl("status", "--targets").out.splitlines() if " web " in line)
     assert " 2/4 " in row
-
-
-def test_where_a_virtual_router_balances_no_health_is_told(desk):
-    """Whatever its machines do, JSON has null there."""
-    desk.serve("web")
-    desk.cloud.monitored |= dict.fromkeys(desk.cloud.machines, "UP")
-    (row,) = desk.lbctl("status", "--targets", "-o", "json").document["services"]
-    assert row["targets"] is None

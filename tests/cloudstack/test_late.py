@@ -8,6 +8,7 @@ from tests.clouds.cloudstack.faults import Fault, How, Moment
 from tests.clouds.cloudstack.objects import Rule
 from tests.clouds.cloudstack.topology import add_network, add_tier, picture
 from tests.cloudstack.stage import Stage
+from tests.cloudstack.test_wishes import HOSTNAME
 from tests.world import service
 
 VALIDITY = 900 + 60
@@ -94,9 +95,10 @@ def test_somebody_elses_use_of_the_address_is_respected(stage):
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["same-process", "after-a-restart"])
-def test_a_service_that_was_served_goes_at_once(stage, restarts):
-    """Whoever was told an address has nothing to wait for."""
-    stage.apply(service())
+@pytest.mark.parametrize("annotations", [{}, {HOSTNAME: "web.example.com"}], ids=["address", "hostname"])
+def test_a_service_that_was_served_goes_at_once(stage, restarts, annotations):
+    """Whoever was told an address, or a name in its place, has nothing to wait for."""
+    stage.apply(service(annotations=annotations))
     if restarts:
         stage.crash()
         stage.settle(5)
