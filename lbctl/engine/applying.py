@@ -213,9 +213,7 @@ class Applier:
     def _note_waits(self, state: Pass, plan: Plan) -> None:
         for wait in plan.waits:
             state.comeback.not_later_than(self._shared.clock.monotonic() + wait.poll_after)
-        if plan.waits:
-            # What we wait for is the cloud's doing, so the cache cannot know of it: read again at that time.
-            self.doubt(state.scope)
+        state.waits = bool(plan.waits)
 
     def _is_paused(self, state: Pass) -> bool:
         paused_for = self._account.paused_until - self._shared.clock.monotonic()
