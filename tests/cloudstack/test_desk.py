@@ -26,6 +26,7 @@ from tests.clouds.cloudstack.topology import (
     add_machine,
     add_network,
     add_pool,
+    add_shared,
     add_tier,
     picture,
     served,
@@ -154,6 +155,9 @@ def test_one_run_serves_and_every_command_after_it_says_so(desk):
     (shown,) = desk.lbctl("status", "-o", "json").document["services"]
     assert (shown["state"], shown["addresses"], shown["ports"]) == ("ready", [ip], ["80/TCP", "443/TCP"])
     assert ip in desk.lbctl("status").out
+    desk.cloud.monitored |= dict.fromkeys(desk.cloud.machines, "UP")
+    (told,) = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert told["targets"] is None, "a virtual router tells no health"
     explained = desk.lbctl("explain", "shop/web")
     assert explained.code == 0
     assert "the cloud holds what the Service asks for" in explained.out
@@ -295,3 +299,19 @@ def test_the_role_is_what_these_services_need(desk):
     desk.cloud.catalog.forbidden = set(published()) - allowed
     desk.serve()
     assert desk.lbctl("plan").code == 0
+
+
+@pytest.mark.parametrize("make", [add_shared], ids=["shared"], indirect=True)
+def test_the_health_of_targets_is_told_where_the_provider_tells_it(desk):
+    """A NetScaler finds one of two nodes up, on each of two ports; before its first report nothing is told."""
+    desk.serve("web", ports=(80, 443))
+    desk.create("new")
+    silent = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert [one["targets"] for one in silent] == [None, None]
+    n1, n2 = (machine.id for machine in desk.cloud.machines.values())
+    desk.cloud.monitored |= {n1: "UP", n2: "DOWN"}
+    said = desk.lbctl("status", "--targets", "-o", "json")
+    told = {one["name"]: one["targets"] for one in said.document["services"]}
+    assert told == {"web": {"healthy": 2, "total": 4}, "new": None}
+    (row,) = (line for line in desk.lbctl("status", "--targets").out.splitlines() if " web " in line)
+    assert " 2/4 " in row
