@@ -184,4 +184,5 @@ ANNOTATIONS = AnnotationTable(
         ),
     ),
     prefixes=(GKE, CLOUD),
+    ignored=frozenset({f"{GKE}backend-service", f"{GKE}target-pool"}),
 )

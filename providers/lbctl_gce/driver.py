@@ -28,6 +28,7 @@ from lbctl_gce.observe import Reading, observe_all, read_cloud
 from lbctl_gce.parse import is_leaving, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
+from lbctl_gce.results import results_of
 from lbctl_gce.settings import GceSettings, read_config
 from lbctl_gce.shared import model_cluster, undetermined
 
@@ -137,7 +138,7 @@ class GceDriver:
         return outcomes
 
     def status(self, identity: Identity, world: World) -> Status:
-        """The addresses of the forwarding rules, always as `ip`."""
+        """The addresses of the forwarding rules, always as `ip`, and the names of what was made."""
         intent = world.intents.get(identity)
         observed = world.observed.get(balancer_scope(identity))
         if intent is None or observed is None:
@@ -148,7 +149,10 @@ class GceDriver:
         missing = [f for f in intent.families if not any(seen.resource.fields["family"] == f for seen in rules)]
         waiting = f"the forwarding rule for {' and '.join(missing)} does not exist yet" if missing else ""
         manual = [notice for seen in observed.of_kind(FIREWALL) if (notice := manual_notice(seen))]
-        return Status(ingress, waiting, tuple(manual))
+        shared = world.observed.get(CLUSTER) or Observed(CLUSTER)
+        present = world.services[identity].metadata.annotations
+        results = results_of(intent, self._place, observed, shared, present)
+        return Status(ingress, waiting, tuple(manual), results)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - names are marks
         """Nothing: names are the only marks here, and they cannot be taken off."""
