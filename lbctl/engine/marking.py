@@ -48,7 +48,7 @@ class Marker:
                 state.errors[tracked.identity] = error
 
     def shed(self, tracked: Tracked) -> Steps:
-        """Take off upstream's finalizers of former modes; called when all is as wished, so that nothing of these is left."""
+        """Take off upstream's finalizers of former modes, of which nothing is left when all is as wished."""
         yield from retry_conflicts(tracked, self._shared.reads, lambda: self._shed(tracked))
 
     def _shed(self, tracked: Tracked) -> Steps:
