@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -19,6 +19,7 @@ from lbctl_gce.client import Client, Endpoint, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
+from lbctl_gce.health import Pulse
 from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.model import model_balancer
@@ -153,6 +154,10 @@ class GceDriver:
         present = world.services[identity].metadata.annotations
         results = results_of(intent, self._place, observed, shared, present)
         return Status(ingress, waiting, tuple(manual), results)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What Google's checks find: one call for each group of a backend service and each instance of a pool."""
+        return Pulse(self._client, self._place.links, world).read(identities)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - names are marks
         """Nothing: names are the only marks here, and they cannot be taken off."""
