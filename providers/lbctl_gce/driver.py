@@ -102,21 +102,12 @@ class GceDriver:
         return model_balancer(scope, world, facts, self._place)
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
-        """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
-        reading = self._read()
-        self._claims.keep(world.services)
-        self._strays = world.nodes.project(undetermined)
-        self._book.take_addresses(reading.bodies[ADDRESS])
-        self._manual.look(reading.bodies[FIREWALL])
-        self._existing = {
-            body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
-            for body in reading.bodies[RULE]
-        }
-        return self._with_manual(observe_all(reading, world.services, self._place))
+        """All objects of this cluster: nine lists, and one for the members of each group of instances or endpoints."""
+        return self._take(self._read(), world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
-        """One scope; costs as much as all, since references are only known from lists."""
-        found = self.snapshot(world).get(scope)
+        """One scope; costs all lists, since references are only known from them, but one for each of its own groups."""
+        found = self._take(self._read(scope), world).get(scope)
         return found or Observed(scope, read_at=self._clock.monotonic())
 
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
@@ -171,6 +162,17 @@ class GceDriver:
         """Let go of connections."""
         self._client.close()
 
+    def _take(self, reading: Reading, world: World) -> Mapping[Scope, Observed]:
+        self._claims.keep(world.services)
+        self._strays = world.nodes.project(undetermined)
+        self._book.take_addresses(reading.bodies[ADDRESS])
+        self._manual.look(reading.bodies[FIREWALL])
+        self._existing = {
+            body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
+            for body in reading.bodies[RULE]
+        }
+        return self._with_manual(observe_all(reading, world.services, self._place))
+
     def _note_modes(self, outputs: Outputs) -> None:
         """Remember what forwarding rules point at now, which decides the mode of a Service with two finalizers."""
         for seen in outputs.seen:
@@ -178,9 +180,9 @@ class GceDriver:
                 fields = seen.resource.fields
                 self._existing[seen.key.id] = existing_mode(str(fields["backend"]), str(fields["scheme"]))
 
-    def _read(self) -> Reading:
+    def _read(self, only: Scope | None = None) -> Reading:
         try:
-            return read_cloud(self._client, self._place, read_at=self._clock.monotonic())
+            return read_cloud(self._client, self._place, read_at=self._clock.monotonic(), only=only)
         except ApiError as error:
             raise translated(error, "reading the region's balancers") from None
 
