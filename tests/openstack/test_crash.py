@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.clouds.openstack.cloud import Cloud
+from tests.openstack.pictures import picture, whole
 from tests.openstack.scene import Scene
 from tests.world import change, service
 
@@ -40,20 +41,6 @@ def one_write_a_process(scene: Scene) -> int:
         died += 1
         scene.crash()
     return died
-
-
-def picture(scene: Scene) -> tuple[object, ...]:
-    """Everything that must be the same whatever happened on the way."""
-    balancer = scene.balancer()
-    listeners = [(body["protocol_port"], body["provisioning_status"]) for body in scene.children("listeners")]
-    pools = [[member["name"] for member in scene.members(pool)] for pool in scene.children("pools")]
-    attached = [body["port_id"] == balancer["vip_port_id"] for body in scene.floating()]
-    return listeners, pools, attached, len(scene.addresses()), scene.plans()
-
-
-def whole(port: int) -> tuple[object, ...]:
-    """The picture of a Service with one port."""
-    return [(port, "ACTIVE")], [["node0", "node1"]], [True], 1, []
 
 
 def move_port(scene: Scene) -> None:
