@@ -64,8 +64,12 @@ def lives(scene: Scene, work: Callable[[], object]) -> None:
 
 
 @pytest.mark.spec("OS-005", "OS-084")
-def test_a_death_after_each_write_changes_nothing_in_the_end(scene: Scene):
-    """Every process of a life dies after one write; balancer, floating IP, status and plan are what they always are."""
+def test_a_death_after_each_write_changes_nothing_in_the_end(build: Callable[..., Scene]):
+    """Every process of a life dies after one write; balancer, floating IP, status and plan are what they always are.
+
+    Node security groups are kept too: their rules and ports are writes like the others.
+    """
+    scene = build(conf="manage-security-groups = true")
     deaths: list[int] = []
     lives(scene, lambda: deaths.append(one_write_a_process(scene)))
     assert min(deaths) > 2

@@ -38,6 +38,7 @@ SERVICES = ("keystone", "neutron", "octavia")
 NOTE = "running.json"
 FOLDER_VARIABLE = "OPENSTACK_RUNNING"
 NODE_COUNT = 4
+CHILDREN = ("listener", "pool", "member", "health_monitor")
 
 
 def free_port() -> int:
@@ -221,12 +222,24 @@ class Cloud:
         """Return when Octavia has done what it was asked for."""
         self._until(lambda: not self.is_at_work())
 
+    def finish(self) -> None:
+        """Let all be done that was asked of a provider that does nothing, and so never says that it has."""
+        for table in ("load_balancer", *CHILDREN):
+            for old, new in (("PENDING_DELETE", "DELETED"), ("PENDING%", "ACTIVE")):
+                self.execute(
+                    f"UPDATE {table} SET provisioning_status = :new "
+                    "WHERE project_id = :id AND provisioning_status LIKE :old",
+                    id=self.ids["project demo"],
+                    old=old,
+                    new=new,
+                )
+
     def forget_balancers(self) -> None:
         """Put all balancers out of the project's sight: to delete them would cost two seconds each.
 
         They stay as they are, below a project that is nobody's; what they use of the quota is counted anew.
         """
-        for table in ("load_balancer", "listener", "pool", "member", "health_monitor"):
+        for table in ("load_balancer", *CHILDREN):
             self.execute(
                 f"UPDATE {table} SET project_id = 'nobody' WHERE project_id = :id", id=self.ids["project demo"]
             )
