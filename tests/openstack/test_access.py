@@ -52,15 +52,21 @@ def said(found: list, subject: str) -> str:
 
 @pytest.mark.spec("OS-090")
 def test_password_application_credential_and_token_log_in(cloud: Cloud, tmp_path):
-    """A password, an application credential and a token of a real Keystone all reach Octavia and Neutron."""
+    """A password, an application credential and a token of a real Keystone all reach Octavia and Neutron.
+
+    A credential does so by its id or by its name, whatever else of user and project the file says.
+    """
     assert subjects(findings(cloud, tmp_path, password_conf(cloud))) == HEALTHY
     user = cloud.connect()
     identity = f"users/{user.current_user_id}/application_credentials"
     body = {"application_credential": {"name": secrets.token_hex(8), "unrestricted": False}}
     made = user.identity.post(f"/{identity}", json=body).json()["application_credential"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
-    by_credential = f"application-credential-id = {made['id']}\napplication-credential-secret = {made['secret']}\n"
-    assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{by_credential}")) == HEALTHY
+    secret = f"application-credential-secret = {made['secret']}\n"
+    more = "username = demo\npassword = old\ntenant-name = demo\ndomain-name = Default\n"
+    by_id, by_name = f"application-credential-id = {made['id']}\n", f"application-credential-name = {made['name']}\n"
+    for by_credential in (by_id, by_id + more, by_name + more):
+        assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{secret}{by_credential}")) == HEALTHY
     by_token = f"token = {user.auth_token}\ntenant-name = demo\ntenant-domain-name = Default\n"
     found = findings(cloud, tmp_path, f"[Global]\n{access}{by_token}")
     assert subjects(found) == HEALTHY | {"identity": Level.WARNING}
@@ -213,6 +219,7 @@ def test_a_trust_logs_in(cloud: Cloud, tmp_path):
     made = user.identity.post("/OS-TRUST/trusts", json={"trust": trust}).json()["trust"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
     by_trust = f"trust-id = {made['id']}\ntrustee-id = {trustee.id}\ntrustee-password = pw\n"
+    by_trust += "tenant-name = demo\ntenant-domain-name = Default\n"
     found = findings(cloud, tmp_path, f"[Global]\n{access}{by_trust}")
     assert subjects(found) == HEALTHY
     assert "user demo in project demo" in said(found, "identity")
