@@ -123,6 +123,12 @@ def is_of_lbc(balancer: Seen) -> bool:
     return isinstance(tags, frozenset) and any(key == names.LBC_CLUSTER for key, _ in tags)
 
 
+def is_backend_of(group: Seen, cluster: str) -> bool:
+    """True for the shared group of the cluster, LBC's or ours."""
+    tags = group.resource.fields.get("tags")
+    return isinstance(tags, frozenset) and (names.LBC_CLUSTER, cluster) in tags
+
+
 def covers_tags(old: object, new: object) -> bool:
     """True when the tags that are there need no change.
 
