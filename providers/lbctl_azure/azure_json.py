@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from lbctl.model.problem import Problem
+from lbctl_azure.selectors import read_selector
 from lbctl_azure.settings import BalancerConfig, CloudConfig, config_faults
 from lbctl_azure.tags import parse_tags
 
@@ -57,18 +58,10 @@ def _balancer(entry: Mapping[str, Any]) -> BalancerConfig:
         name=_text(entry.get("name")),
         placement=_flag(entry.get("allowserviceplacement", True)),
         primary_set=_text(entry.get("primaryvmset")),
-        service_labels=_labels(entry.get("servicelabelselector")),
-        namespace_labels=_labels(entry.get("servicenamespaceselector")),
-        node_labels=_labels(entry.get("nodeselector")),
+        services=read_selector(entry.get("servicelabelselector")),
+        namespaces=read_selector(entry.get("servicenamespaceselector")),
+        nodes=read_selector(entry.get("nodeselector")),
     )
-
-
-def _labels(selector: Any) -> dict[str, str] | None:  # noqa: ANN401 - as above
-    if not selector:
-        return None
-    if set(selector) - {"matchLabels"}:
-        raise ValueError("selectors are supported with matchLabels only")
-    return _tag_map(selector["matchLabels"])
 
 
 Reader = Callable[[Any], Any]

@@ -123,6 +123,7 @@ class AzureDriver:
         """Everything of the cluster, by what azure.json says now."""
         self._nodes = world.nodes
         self._follow_configuration()
+        self.account.placements.keep(world.services)
         return self._observer.snapshot(world)
 
     def observe(self, scope: Scope, world: World) -> Observed:

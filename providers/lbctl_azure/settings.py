@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from lbctl.model.problem import Problem
 from lbctl_azure.ids import Group
+from lbctl_azure.selectors import EVERYTHING, Selector
 
 NODE_IP = "nodeIP"
 NODE_IP_CONFIGURATION = "nodeIPConfiguration"
@@ -45,14 +46,14 @@ class BalancerConfig:
     name: str
     placement: bool = True
     primary_set: str = ""
-    service_labels: Mapping[str, str] | None = None
-    namespace_labels: Mapping[str, str] | None = None
-    node_labels: Mapping[str, str] | None = None
+    services: Selector = EVERYTHING
+    namespaces: Selector = EVERYTHING
+    nodes: Selector = EVERYTHING
 
     @property
     def is_selective(self) -> bool:
         """True when a selector decides which Services come here."""
-        return bool(self.service_labels or self.namespace_labels)
+        return bool(self.services or self.namespaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def balancer_faults(config: CloudConfig, cluster: str) -> list[Problem]:
         faults.append(Problem(path, f"no entry is named {cluster}", "name one like the cluster"))
     if len(set(names)) != len(names):
         faults.append(Problem(path, "two entries share a name"))
-    if any(set(entry.namespace_labels or ()) - {NAMESPACE_NAME} for entry in config.balancers):
+    if any(entry.namespaces.keys - {NAMESPACE_NAME} for entry in config.balancers):
         faults.append(Problem(path, "serviceNamespaceSelector may name one label only", f"select by {NAMESPACE_NAME}"))
     if not config.uses_node_ips:
         faults.append(Problem(path, "needs pools of node addresses", f"set the pool type to {NODE_IP}"))
