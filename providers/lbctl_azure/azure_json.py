@@ -14,7 +14,7 @@ import yaml
 
 from lbctl.model.problem import Problem
 from lbctl_azure.selectors import read_selector
-from lbctl_azure.settings import BalancerConfig, CloudConfig, config_faults
+from lbctl_azure.settings import PLACES, BalancerConfig, CloudConfig, TokenProvider, config_faults
 from lbctl_azure.tags import parse_tags
 
 
@@ -45,6 +45,16 @@ def _tag_map(value: Any) -> dict[str, str]:  # noqa: ANN401 - as above
     if not isinstance(value, Mapping):
         raise ValueError(f"{value!r} is not a mapping")  # noqa: TRY004 - every reader says so in this way
     return {_text(key): _text(item) for key, item in value.items()}
+
+
+def _token_provider(value: Any) -> TokenProvider:  # noqa: ANN401 - as above
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value!r} is not a mapping")  # noqa: TRY004 - as above
+    given = {str(key).lower(): _text(item) for key, item in value.items()}
+    unknown = sorted(given.keys() - {key.lower() for key in PLACES.values()})
+    if unknown:
+        raise ValueError(f"has {', '.join(PLACES.values())}, and no {', '.join(unknown)}")
+    return TokenProvider(**{name: given.get(key.lower(), "") for name, key in PLACES.items()})
 
 
 def _balancers(value: Any) -> tuple[BalancerConfig, ...]:  # noqa: ANN401 - as above
@@ -79,6 +89,7 @@ KEYS: Mapping[str, tuple[str, Reader]] = {
     "aadFederatedTokenFile": ("federated_token_file", _text),
     "useFederatedWorkloadIdentityExtension": ("workload_identity", _flag),
     "aadMSIDataPlaneIdentityPath": ("msi_data_plane_path", _text),
+    "auxiliaryTokenProvider": ("token_provider", _token_provider),
     "networkResourceTenantID": ("network_tenant_id", _text),
     "networkResourceSubscriptionID": ("network_subscription_id", _text),
     "identitySystem": ("identity_system", _text),
@@ -116,7 +127,6 @@ KEYS: Mapping[str, tuple[str, Reader]] = {
 IGNORED = frozenset(
     [
         "tagsMap",
-        "auxiliaryTokenProvider",
         "userAgent",
         "routeTableName",
         "routeTableResourceGroup",

@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import listings, polling
-from tests.clouds.azure.access import Access, Principal, check_action, check_tenant, permissions
+from tests.clouds.azure.access import (
+    Access,
+    Principal,
+    check_action,
+    check_audience,
+    check_tenant,
+    permissions,
+)
 from tests.clouds.azure.directory import Directory
 from tests.clouds.azure.errors import ArmError
 from tests.clouds.azure.paths import Asked, Counted
 from tests.clouds.azure.requests import Reply, Request, check_api_version
 from tests.clouds.azure.resources import Resources
+from tests.clouds.azure.vaults import Vaults
 from tests.clouds.azure.views import Views
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ class Arm:
         self.cloud: Final = cloud
         self.access: Final = access
         self.directory: Final = Directory()
+        self.vaults: Final = Vaults()
         self.throttle: Final = throttle
         self.views: Final = Views(cloud)
         self._resources: Final = Resources(self.views)
@@ -43,6 +52,9 @@ class Arm:
             if request.counted is Counted.TOKEN:
                 return self._sign_in(request)
             principal = self.access.principal(request.headers)
+            if request.route.asked is Asked.SECRET:
+                return self.vaults.tell(request, principal)
+            check_audience(principal, self.directory.audience_of(request))
             headers |= self.throttle.admit(principal.name, request.counted, self.cloud.now())
             reply = self._answer_admitted(request, principal)
         except ArmError as error:
@@ -64,6 +76,8 @@ class Arm:
             return Reply(200, permissions(principal))
         if route.asked is Asked.RESOURCE:
             return self._resources.answer(request, principal)
+        if route.asked is Asked.VAULT:
+            return self.vaults.show(request)
         if request.method not in _METHODS.get(route.asked, _GET):
             raise ArmError(405, "MethodNotAllowed", f"The method {request.method} is not allowed on '{request.path}'.")
         if route.asked in _POLLS:

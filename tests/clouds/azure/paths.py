@@ -30,6 +30,8 @@ class Asked(Enum):
     REGISTER = "register"
     GROUP = "resource group"
     GROUPS = "resource groups"
+    VAULT = "key vault"
+    SECRET = "secret of a key vault"
     TOKEN = "token"
     AUTHORITY = "authority"
     ENDPOINTS = "endpoints"
@@ -69,6 +71,12 @@ _PATTERNS: Final = tuple(
         (Asked.TOKEN, r"^/metadata/identity/oauth2/token$"),
         (Asked.TOKEN, r"^/(?P<name>[^/]+)/oauth2/v2\.0/token$"),
         (Asked.AUTHORITY, r"^/(?P<name>[^/]+)/v2\.0/\.well-known/openid-configuration$"),
+        (Asked.SECRET, r"^/vaults/(?P<name>[^/]+)/secrets/(?P<kind>[^/]+)$"),
+        (
+            Asked.VAULT,
+            _SUBSCRIPTION
+            + r"/resourceGroups/(?P<group>[^/]+)/providers/(?P<namespace>Microsoft\.KeyVault)/vaults/(?P<name>[^/]+)$",
+        ),
         (Asked.OPERATION, _LOCATION + r"/operations/(?P<name>[^/]+)$"),
         (Asked.OPERATION_RESULT, _LOCATION + r"/operationResults/(?P<name>[^/]+)$"),
         (Asked.SERVICE_TAGS, _LOCATION + r"/serviceTags$"),
@@ -153,6 +161,7 @@ _OTHER_ACTIONS: Final = {
     Asked.SERVICE_TAGS: "{namespace}/locations/serviceTags/read",
     Asked.USAGES: "{namespace}/locations/usages/read",
     Asked.PERMISSIONS: "{namespace}/permissions/read",
+    Asked.VAULT: "{namespace}/vaults/{verb}",
     Asked.PROVIDER: "Microsoft.Resources/subscriptions/providers/read",
     Asked.REGISTER: "{namespace}/register/action",
     Asked.GROUP: "Microsoft.Resources/subscriptions/resourceGroups/{verb}",
