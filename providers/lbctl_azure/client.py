@@ -157,6 +157,15 @@ class Client:
         """Write parts of an object."""
         return _reply(self._send("PATCH", path, document, _conditions(etag)))
 
+    def post(self, path: str) -> Reply:
+        """Ask a question of an object that takes time to answer."""
+        return _reply(self._send("POST", path))
+
+    def answer(self, operation: str) -> Document | None:
+        """The answer to a question; None while there is none yet."""
+        response = self._send("GET", operation)
+        return None if response.status_code == ACCEPTED else _json(response)
+
     def delete(self, path: str) -> Reply:
         """Remove an object; one that is not there counts as removed."""
         response = self._send("DELETE", path, missing_is_fine=True)
