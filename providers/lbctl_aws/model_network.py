@@ -285,6 +285,9 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         fields={
             "protocol": wish.protocol,
             "forward": forward,
+            "sticky": len(forward) > 1
+            and wish.action_key in options.actions
+            and options.actions[wish.action_key].sticky,
             "certificate": options.ssl_cert[0] if wish.tls else None,
             "more_certificates": frozenset(options.ssl_cert[1:]) if wish.tls else None,
             "policy": (options.ssl_negotiation_policy or default_policy) if wish.tls else None,
