@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 import lbctl_aws
 from lbctl.clock import ManualClock, SystemClock
 from lbctl.driver import Cluster as Ours
+from lbctl.driver import Driver, Setup
 from lbctl.model.objects import (
     Endpoint,
     EndpointConditions,
@@ -46,7 +48,8 @@ class Cluster(World):
     def __init__(self, aws: AwsWorld, scene: Scene, *, policy: Policy | None = None, **settings: Any) -> None:
         self.aws = aws
         self.scene = scene
-        self.pods = POD_ADDRESSES
+        self.pods: tuple[str, ...] = POD_ADDRESSES
+        self.documents: dict[str, dict[str, str]] = {}
         endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "iam", "sts"), aws.endpoint)
         usual = {"region": aws.region, "vpc_id": scene["main"], "endpoints": endpoints}
         chosen = AwsSettings(**{**usual, **settings})
@@ -56,7 +59,7 @@ class Cluster(World):
         clock = ManualClock(SystemClock().now())
         aws.follow(clock.monotonic)
         super().__init__(
-            lbctl_aws.DRIVER,
+            replace(lbctl_aws.DRIVER, connect=self._connect),
             kube=kube,
             settings=chosen,
             nodes=(),
@@ -64,6 +67,9 @@ class Cluster(World):
             policy=policy,
             clock=clock,
         )
+
+    def _connect(self, setup: Setup) -> Driver:
+        return lbctl_aws.DRIVER.connect(replace(setup, read_document=self.documents.get))
 
     def start(self) -> None:
         """Start a process; each Service that sends to pods has two of them."""
