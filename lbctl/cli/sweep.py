@@ -204,7 +204,7 @@ class Findings:
         elif held:
             self.states[key], self.reasons[key] = HELD, "the policy holds it; give --policy sync"
         elif any(_has(self.search, orphan, scope) for scope in orphan.scopes):
-            self.states[key], self.reasons[key] = KEPT, "it shares what is left with a Service that exists"
+            self.states[key], self.reasons[key] = KEPT, "others use what is left of it"
         else:
             self.states[key] = DELETED
 
@@ -222,10 +222,12 @@ def _without_shared(doomed: list[Orphan], found: Sequence[Orphan]) -> list[Orpha
 
 def _has(search: Search, orphan: Orphan, scope: Scope) -> bool:
     seen = search.accounts[orphan.account].look(scope)
-    return any(one.ours for one in seen.resources.values()) if search.gone else seen.owned_by(orphan.owner)
+    if orphan.owner != NOBODY:
+        return bool(seen.owned_by(orphan.owner))
+    return any(one.ours and not one.resource.owners for one in seen.resources.values())
 
 
 def _owner(owner: Identity) -> str:
     if owner == NOBODY:
         return "(the cluster)"
-    return owner.key if owner.namespace else owner.name
+    return owner.key if owner.namespace else owner.name or owner.uid

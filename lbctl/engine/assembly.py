@@ -56,7 +56,7 @@ class Assembly:
 
     def start(self) -> None:
         """Load Services, Nodes and endpoints by lists, as commands do that run once."""
-        services = self.reads.list_services()
+        services = list(self.reads.list_services())
         if self.watches_slices:
             for endpoint_slice in self.reads.list_slices():
                 self.controller.see_slice(None, endpoint_slice)

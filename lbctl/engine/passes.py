@@ -100,6 +100,7 @@ class Pass:
 
     `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
     was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
+    `waits` says that the cloud has to do something first, of which the cache cannot know.
     """
 
     scope: Scope
@@ -117,6 +118,7 @@ class Pass:
     unfinished: bool = False
     again: bool = False
     stopped: bool = False
+    waits: bool = False
 
     def blame(self, owners: Iterable[Identity], error: LbctlError) -> None:
         """Remember the first error of each owner."""

@@ -31,7 +31,7 @@ from lbctl.kube.wire import Codec
 from lbctl.model.objects import EndpointSlice, Node, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lbctl.kube.rest import Rest
 
@@ -115,32 +115,31 @@ class Cluster:
         except KubeGone:
             return None
 
-    def list_services(self) -> tuple[Service, ...]:
-        """All Services of every type, read consistently; one GET per 500.
+    def list_services(self) -> Iterator[Service]:
+        """All Services of every type, read consistently; one GET per 500, of which one page is held at a time.
 
         This finds Services that are no LoadBalancer any more and still carry a finalizer. What cannot be decoded is
         left out. Raises KubeError(status 410) when the list took longer than the server keeps its history.
         """
         return self._list(SERVICES, _SERVICES)
 
-    def list_nodes(self) -> tuple[Node, ...]:
+    def list_nodes(self) -> Iterator[Node]:
         """All Nodes, read consistently; one GET per 500."""
         return self._list(NODES, _NODES)
 
-    def list_slices(self) -> tuple[EndpointSlice, ...]:
+    def list_slices(self) -> Iterator[EndpointSlice]:
         """All EndpointSlices, read consistently; one GET per 500."""
         return self._list(ENDPOINT_SLICES, _SLICES)
 
-    def _list(self, target: Target, codec: Codec[T]) -> tuple[T, ...]:
-        found: list[T] = []
+    def _list(self, target: Target, codec: Codec[T]) -> Iterator[T]:
         token = ""
         while True:
             query = {"limit": _PAGE_SIZE} | ({"continue": token} if token else {})
             page = codec.page(self._rest.list(target, query))
-            found.extend(page.views)
+            yield from page.views
             token = page.continue_token
             if not token:
-                return tuple(found)
+                return
 
     def get_cluster_uid(self) -> str:
         """The uid of the namespace `kube-system`, which lives as long as the cluster; one GET."""

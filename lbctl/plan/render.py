@@ -41,6 +41,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def label(key: Key, name: str) -> str:
     """What people are to recognise an object by: its id here, and its name in the cloud where the id does not tell."""
+    if not key.id or key.id.casefold() == name.casefold():
+        return name
     return key.id if name in key.id else f"{key.id} ({name})"
 
 

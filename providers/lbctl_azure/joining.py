@@ -12,8 +12,8 @@ from typing import Any
 
 from lbctl.driver import Pending, Refs
 from lbctl.errors import NotReady
-from lbctl.model.resource import Outputs, Seen
-from lbctl.plan.actions import Action, Step
+from lbctl.model.resource import Observed, Outputs, Seen
+from lbctl.plan.actions import Action, Step, Verb
 from lbctl_azure import membership, private_links
 from lbctl_azure.account import Account
 from lbctl_azure.body import writable
@@ -94,6 +94,22 @@ class Joiner:
         profile = self._profile(document, frozenset())
         if membership.pools_in(document) != membership.pools_in(profile):
             self._client.patch(scale_set, profile, etag=document.get("etag", ""))
+
+    def leave(self, balancer: str, members: Observed, refs: Refs) -> None:
+        """Take every machine out of the pools of one balancer, models before their instances; asks for no outcome."""
+        writes = ((membership.SCALE_SET, self.put_model), (membership.MEMBER, self._put_member))
+        for kind, write in writes:
+            for seen in members.of_kind(kind):
+                pools = membership.pools_of(seen.resource)
+                left = frozenset(pool for pool in pools if not pool.startswith(f"{balancer.lower()}/"))
+                if left != pools:
+                    desired = replace(seen.resource, fields={**seen.resource.fields, "pools": left})
+                    step = Step(Verb.UPDATE, seen.key, seen.resource.name, desired=desired, seen=seen)
+                    write(Action(f"leave {seen.key.id}", "", (step,)), refs)
+
+    def _put_member(self, action: Action, refs: Refs) -> Outputs | Pending:
+        is_instance = "/virtualmachinescalesets/" in action.steps[0].key.id
+        return self.put_instance(action, refs) if is_instance else self.put_interface(action, refs)
 
     def put_instance(self, action: Action, refs: Refs) -> Outputs | Pending:  # noqa: ARG002 - as above
         """Bring an instance into the pools; one that was born from a joined model is there already."""

@@ -36,7 +36,7 @@ DRIVER = DriverInfo(
     # The default of k8s.io/cloud-provider, which upstream's manifests and CloudStack's own clusters leave as it is.
     controller_leases=("kube-system/cloud-controller-manager",),
     billed={
-        "address": "metered by the hour while it is allocated (usage type IP_ADDRESS), and counts against the limit",
-        "rule": "metered by the hour while it exists (usage type LOAD_BALANCER_POLICY)",
+        "address": "by the hour as IP_ADDRESS, of the limit",
+        "rule": "by the hour as LOAD_BALANCER_POLICY",
     },
 )

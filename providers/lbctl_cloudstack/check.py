@@ -112,7 +112,8 @@ class Checks:
         names = ((read_rule_name(str(row["name"])), str(row.get("description") or "")) for row in rows)
         balancers = sorted({name.balancer for name, mark in names if name is not None and read_mark(mark) is None})
         if balancers:
-            message = f"{len(balancers)} balancers have upstream's names and no cluster's mark: {', '.join(balancers)}"
+            count = "1 balancer has" if len(balancers) == 1 else f"{len(balancers)} balancers have"
+            message = f"{count} upstream's name and no cluster's mark: {', '.join(balancers)}"
             hint = "each should be `a` and the uid of a Service of some cluster; the others were left behind"
             yield Finding(Level.OK, "unmarked rules", message, hint)
 

@@ -68,6 +68,7 @@ class CloudStackDriver:
 
     def observe(self, scope: Scope, world: World) -> Observed:
         """One address; the same lists, and one call a rule for its members."""
+        self._facts.forget_releases()
         found = observe_all(self._reader.read_scope(scope, world), world, tags=self._settings.tags)
         return found.get(scope) or Observed(scope, read_at=self._clock.monotonic())
 

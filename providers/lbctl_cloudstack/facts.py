@@ -59,10 +59,11 @@ class FactReader:
         self._reserved: dict[str, str] = {}
         self._given_up: dict[Scope, str] = {}
         self._cleared: dict[str, float] = {}
+        self._sent: dict[str, float] = {}
         self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
 
     def read(self, scope: Scope, world: World) -> Facts:
-        """The facts for one scope: no call while caches hold, one more for a new address, four before a release."""
+        """The facts for one scope: no call while caches hold, one more for a new address, up to four for a release."""
         features = self.features()
         observed = world.observed.get(scope) or Observed(scope)
         matched = self._match(world)
@@ -212,8 +213,10 @@ class FactReader:
         seen = observed.get(ADDRESS)
         if seen is None or not seen.ours or any(map(_keeps_address, world.services.values())):
             return None
+        address_id = seen.outputs["id"]
         balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        guests = self._look_for_guests(seen.outputs["id"], balancers)
+        # A release that was just sent is not asked about again: another one of the same address looks for itself.
+        guests = () if self._is_fresh(self._sent, address_id) else self._look_for_guests(address_id, balancers)
         if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
             raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
         return guests
@@ -221,34 +224,48 @@ class FactReader:
     def check_release(self, observed: Observed) -> None:
         """Raise `OwnedByOther` when a release would take along what is not this scope's.
 
-        Costs nothing when that was just looked at to make the plan, else four lists.
+        Costs nothing when that was just looked at to make the plan, else three lists or four. One look is good for one
+        release.
         """
-        seen = observed[ADDRESS]
+        address_id = observed[ADDRESS].outputs["id"]
+        if not self._is_fresh(self._cleared, address_id):
+            guests = self._look_for_guests(address_id, {balancer_name(owner.uid) for owner in observed.owners()})
+            if guests:
+                ip = observed[ADDRESS].outputs["ip"]
+                message = f"{ip} is not released: it would take along {', '.join(guests)}"
+                raise OwnedByOther(message, hint="remove those first, or release the address by hand")
         with self._lock:
-            cleared_at = self._cleared.get(seen.outputs["id"])
-        if cleared_at is not None and self._clock.monotonic() - cleared_at <= CLEARED_SECONDS:
-            return
-        guests = self._look_for_guests(seen.outputs["id"], {balancer_name(owner.uid) for owner in observed.owners()})
-        if guests:
-            message = f"{seen.outputs['ip']} is not released: it would take along {', '.join(guests)}"
-            raise OwnedByOther(message, hint="remove those first, or release the address by hand")
+            self._cleared.pop(address_id, None)
+            self._sent[address_id] = self._clock.monotonic()
+
+    def forget_releases(self) -> None:
+        """Look again before anything is said about an address: what was sent may have failed."""
+        with self._lock:
+            self._sent.clear()
+
+    def _is_fresh(self, times: Mapping[str, float], address_id: str) -> bool:
+        with self._lock:
+            at = times.get(address_id)
+        return at is not None and self._clock.monotonic() - at <= CLEARED_SECONDS
 
     def _look_for_guests(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         rows = self._api.rows("listPublicIpAddresses", "publicipaddress", id=address_id, **self._api.scoped())
         if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
             return ("a network's own use",)
-        guests = self._other_rules(address_id, balancers) if rows else ()
+        guests = self._other_rules(rows[0], balancers) if rows else ()
         with self._lock:
             self._cleared.pop(address_id, None)
             if not guests:
                 self._cleared[address_id] = self._clock.monotonic()
         return guests
 
-    def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
+    def _other_rules(self, address: Row, balancers: set[str]) -> tuple[str, ...]:
         """By names, not by what is known of the scope: what is still being made for it is no guest."""
-        scoped = self._api.scoped()
+        address_id, scoped = str(address["id"]), self._api.scoped()
         rules = self._api.rows("listLoadBalancerRules", "loadbalancerrule", publicipid=address_id, **scoped)
-        firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
+        firewalls: list[Row] = []
+        if self._may_have_firewall(address):
+            firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
         forwardings = self._api.rows("listPortForwardingRules", "portforwardingrule", ipaddressid=address_id, **scoped)
         mine = [row for row in rules if _balancer_of(row) in balancers]
         ports = {int(row["publicport"]) for row in mine}
@@ -256,6 +273,11 @@ class FactReader:
         others += [f"firewall rule {row['id']}" for row in firewalls if not _is_filter(row, ports)]
         others += [f"port forwarding {row['id']}" for row in forwardings]
         return tuple(sorted(others))
+
+    def _may_have_firewall(self, address: Row) -> bool:
+        """The server refuses firewall rules on a VPC's addresses, and where the network lacks the service."""
+        network = self.networks().get(str(address.get("associatednetworkid") or ""))
+        return not address.get("vpcid") and (network is None or network.has_firewall)
 
     def _is_old(self, read_at: float) -> bool:
         return self._clock.monotonic() - read_at > CACHE_SECONDS

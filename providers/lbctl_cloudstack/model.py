@@ -156,7 +156,7 @@ def _address(
         "network": "" if network.vpc_id else network.id,
         "vpc": network.vpc_id,
         "id": "" if candidate.is_free else candidate.id,
-        "is_ours": candidate.is_free or candidate.is_taken_by_us or not candidate.is_asked_for,
+        "stays": candidate.is_asked_for and not (candidate.is_free or candidate.is_taken_by_us),
         "source_nat": "true" if candidate.is_source_nat else "",
     }
     return Resource(ADDRESS, candidate.ip, fields)
@@ -271,7 +271,7 @@ class View:
             "network": network.id,
             "address": Ref(ADDRESS),
             "state": "",
-            "timeout": self.options["timeout"],
+            "timeout": self.options["timeout"] or None,
         }
         if self.tags:
             fields["tagged"] = True

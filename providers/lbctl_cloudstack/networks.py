@@ -43,7 +43,7 @@ class Network:
     @property
     def has_health_checks(self) -> bool:
         """True where the provider takes health check policies; virtual routers do not."""
-        return "HealthCheckPolicy" in self.capabilities
+        return self.capabilities.get("HealthCheckPolicy", "").lower() == "true"
 
     @property
     def has_own_acl(self) -> bool:

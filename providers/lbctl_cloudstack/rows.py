@@ -9,6 +9,7 @@ from lbctl.model.resource import Scope
 from lbctl_cloudstack.names import (
     HALF_TAG,
     OWNER_TAG,
+    RELEASED,
     UDP_HALF,
     Bond,
     Mark,
@@ -35,6 +36,11 @@ def cidrs_of(text: str | None) -> frozenset[str]:
 def mark_of(row: Row) -> Mark | None:
     """The mark in a rule's description."""
     return read_mark(str(row.get("description") or ""))
+
+
+def is_upstreams(row: Row) -> bool:
+    """True for a rule that says nothing about itself, or that we let go of: its name tells whose it is."""
+    return str(row.get("description") or "") in {"", RELEASED}
 
 
 def scope_in_tags(uid: str, tags: Mapping[str, str]) -> Scope:

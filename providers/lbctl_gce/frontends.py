@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import lbctl_gce.annotations as keys
 from lbctl.model.intent import Intent
 from lbctl.model.problem import Problem
-from lbctl.model.resource import Key, Observed, Resource
+from lbctl.model.resource import Key, Observed, Resource, Seen
 from lbctl_gce import ports
 from lbctl_gce.facts import Facts, Reserved
 from lbctl_gce.kinds import ADDRESS, RULE
@@ -117,7 +117,6 @@ class Frontend:
             "family": self.family,
             "network": self.place.config.network if self.mode.is_internal else None,
             "static": reserved is not None and reserved.name != labels.address(self.family, self.protocol),
-            "holder": labels.address(self.family, self.protocol),
             "description": labels.description,
         }
         return Resource(self.key, self.key.id, fields, frozenset({self.intent.identity}), needs)
@@ -160,7 +159,7 @@ class Frontend:
     def _held(self) -> str | None:
         name = self.place.labels(self.intent.identity, self.mode).address(self.family, self.protocol)
         held = self.seen.get(Key(ADDRESS, name))
-        if held is None or not held.ours or held.resource.fields["tier"] != self.tier:
+        if held is None or not self._has(held) or held.resource.fields["tier"] != self.tier:
             return None
         return str(held.resource.fields["address"])
 
@@ -170,6 +169,10 @@ class Frontend:
             same = fields["family"] == self.family and fields["scheme"] == self.mode.scheme
             stays = fields["tier"] == self.tier and (fields["subnet"] == self.subnet or self.subnet is None)
             stays = stays and self.collection in (None, fields["collection"])
-            if seen.ours and same and stays:
+            if self._has(seen) and same and stays:
                 return str(fields["address"])
         return None
+
+    def _has(self, seen: Seen) -> bool:
+        """False for what a Service of the same name, which is gone, has left behind."""
+        return seen.ours and self.intent.identity in seen.resource.owners

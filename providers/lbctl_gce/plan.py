@@ -30,6 +30,7 @@ from lbctl_gce.kinds import (
     RULE,
     home_of,
 )
+from lbctl_gce.names import balancer_name
 from lbctl_gce.ports import same_ports
 from lbctl_gce.shapes import same_ip
 
@@ -69,7 +70,6 @@ RULES = Rules(
                 "collection": FieldRule(MOVES, replaces=True, ignore_unset=True),
                 "network": FieldRule(equal=never_differs),
                 "static": FieldRule(equal=never_differs),
-                "holder": FieldRule(equal=never_differs),
                 "description": FieldRule(equal=never_differs),
             },
             on_delete=Hazard.LOSES_ADDRESS,
@@ -168,8 +168,12 @@ class Move:
 
     @property
     def holder(self) -> Key:
-        """Key of the held address."""
-        return Key(ADDRESS, str(self.new.fields["holder"]))
+        """Key of the held address: its rule's name, or the balancer's for external IPv4, whatever its rules' names."""
+        fields = self.new.fields
+        if fields["scheme"] == "INTERNAL" or fields["family"] == "IPv6":
+            return Key(ADDRESS, self.new.key.id)
+        (owner,) = self.new.owners
+        return Key(ADDRESS, balancer_name(owner.uid))
 
 
 def _moves(steps: Iterable[Step], desired: Desired, observed: Observed) -> Iterator[Move]:

@@ -9,11 +9,11 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lbctl.model.ranges import ALLOW_ALL, normalise_cidr
+from lbctl_openstack.annotations import FORWARDED_HEADERS
 
 Json = dict[str, Any]
 Fields = Mapping[str, Hashable]
 
-FORWARDED = "X-Forwarded-"
 TIMEOUT_FIELDS = ("timeout_client_data", "timeout_member_connect", "timeout_member_data", "timeout_tcp_inspect")
 EVERYBODY = frozenset(ALLOW_ALL.values())
 
@@ -81,7 +81,7 @@ def listener_body(fields: Fields, *, kept_headers: Json) -> Json:
     if "ranges" in fields:
         body["allowed_cidrs"] = sorted(_items(fields["ranges"])) or None
     if "headers" in fields:
-        foreign = {key: value for key, value in kept_headers.items() if not key.startswith(FORWARDED)}
+        foreign = {key: value for key, value in kept_headers.items() if key not in FORWARDED_HEADERS}
         body["insert_headers"] = foreign | {str(name): "true" for name in _items(fields["headers"])}
     return body
 
@@ -95,7 +95,7 @@ def listener_fields(body: Json) -> dict[str, Hashable]:
         "pool": body.get("default_pool_id") or "",
         "timeouts": tuple(body.get(name) for name in TIMEOUT_FIELDS),
         "ranges": ranges(body.get("allowed_cidrs") or ()),
-        "headers": frozenset(k for k, v in headers.items() if k.startswith(FORWARDED) and str(v).lower() == "true"),
+        "headers": frozenset(k for k in FORWARDED_HEADERS if str(headers.get(k)).lower() == "true"),
     }
 
 

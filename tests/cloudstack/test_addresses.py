@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clouds.cloudstack.faults import How
 from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
-from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, picture, served
+from tests.clouds.cloudstack.topology import (
+    BYSTANDING_ADDRESSES,
+    BYSTANDING_REASONS,
+    add_address,
+    add_network,
+    add_shared,
+    add_tier,
+    picture,
+    served,
+)
 from tests.cloudstack.stage import Stage
 from tests.world import change, service
 
@@ -217,6 +227,42 @@ def test_an_address_with_somebody_elses_rule_is_not_released(stage: Stage, guest
     kinds = (stage.cloud.rules, stage.cloud.forwardings, stage.cloud.firewalls)
     left = [thing for things in kinds for thing in things.values() if thing.address_id == here]
     assert len(left) == 1
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("make", [add_tier, add_shared])
+@pytest.mark.parametrize("guest", [_foreign_rule, _foreign_forwarding])
+def test_where_addresses_have_no_firewall_a_guest_keeps_them_too(server, make, guest):
+    """In a VPC tier and on a shared network a foreign rule or port forwarding keeps our address, and itself."""
+    stage = Stage(server, make(server.cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    here = address_id(stage, ip)
+    guest(stage, here)
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    kinds = (stage.cloud.rules, stage.cloud.forwardings, stage.cloud.firewalls)
+    assert len([thing for things in kinds for thing in things.values() if thing.address_id == here]) == 1
+    assert {item.reason for item in stage.cloud.acl_items.values()} <= BYSTANDING_REASONS
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("make", [add_network, add_tier])
+def test_a_guest_that_comes_between_two_attempts_to_release_is_seen(server, make):
+    """One look is good for one release: when its job fails, what came onto the address meanwhile keeps it."""
+    stage = Stage(server, make(server.cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    fault = stage.cloud.faults.plan(How.JOB, command="disassociateIpAddress")
+    stage.kube.delete("shop/web")
+    while not fault.seen:
+        stage.settle(0.5)
+    _foreign_forwarding(stage, address_id(stage, ip))
+    stage.settle(120)
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    assert [f.address_id for f in stage.cloud.forwardings.values()].count(address_id(stage, ip)) == 1
 
 
 @pytest.mark.spec("CS-027")

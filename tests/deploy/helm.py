@@ -81,6 +81,7 @@ FUNCTIONS = {
     "toYaml": lambda value: yaml.safe_dump(value).rstrip("\n"),
     "fromYaml": yaml.safe_load,
     "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
+    "has": lambda item, items: item in items,
     "printf": lambda form, *values: form % values,
 }
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from lbctl.model.objects import Service
 from lbctl_gce.modes import FINALIZERS, Mode
-from tests.clouds.gce.store import ROOT
+from tests.clouds.gce.store import ROOT, Store
 from tests.clouds.gce.world import HOME, INGRESS_UID, REGION, REGIONAL, Google
 from tests.gce.conftest import Build
 from tests.world import change, service
@@ -180,9 +181,8 @@ RECORDED = {
 }
 
 
-def lay(world: Google, mode: Mode) -> None:
-    """Put upstream's objects and its Service there."""
-    store = world.compute.store
+def lay_objects(store: Store, mode: Mode) -> None:
+    """Put upstream's objects there."""
     for path, body in RECORDED[mode]():
         store.put(path, body)
         store.objects[path]["selfLink"] = link(path)
@@ -192,11 +192,20 @@ def lay(world: Google, mode: Mode) -> None:
     endpoints = [f"{path} {address}" for path, address in zip(nodes, addresses, strict=True)]
     known[f"{ZONE}/networkEndpointGroups/{BE}"] = endpoints
     store.members.update({path: members for path, members in known.items() if path in store.objects})
+
+
+def upstreams_service(mode: Mode) -> Service:
+    """The Service as upstream has marked it."""
     annotations = {"networking.gke.io/load-balancer-type": "Internal"} if mode.is_internal else {}
     wanted = service(annotations=annotations)
     marks = ("service.kubernetes.io/load-balancer-cleanup", FINALIZERS[mode])
-    metadata = change(wanted.metadata, uid=UID, finalizers=marks)
-    world.kube.overwrite(change(wanted, metadata=metadata))
+    return change(wanted, metadata=change(wanted.metadata, uid=UID, finalizers=marks))
+
+
+def lay(world: Google, mode: Mode) -> None:
+    """Put upstream's objects and its Service there."""
+    lay_objects(world.compute.store, mode)
+    world.kube.overwrite(upstreams_service(mode))
 
 
 @pytest.mark.spec("GCE-018", "GCE-021")

@@ -56,10 +56,14 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Directory:
-    """Everybody who can sign in. `cloud` is the name under which the cloud describes itself, with its audience."""
+    """Everybody who can sign in. `cloud` is the name under which the cloud describes itself, with its audience.
+
+    `roles` are the actions that an application may do, by its client id; all without an entry.
+    """
 
     applications: dict[str, Application] = field(default_factory=dict)
     machine_identities: dict[str, str] = field(default_factory=lambda: {"": "the-machine"})
+    roles: dict[str, frozenset[str]] = field(default_factory=dict)
     cloud: str = "AZURESTACKCLOUD"
     audience: str = ""
     _numbers: Any = field(default_factory=itertools.count)
@@ -144,7 +148,7 @@ class Directory:
             "jti": str(next(self._numbers)),
         }
         token = f"{_encoded({'typ': 'JWT', 'alg': 'RS256'})}.{_encoded(claims)}.{_encoded('signature')}"
-        access.principals[token] = Principal(name, tenant=tenant)
+        access.principals[token] = Principal(name, self.roles.get(name), tenant=tenant)
         return token
 
 

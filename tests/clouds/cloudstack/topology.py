@@ -58,19 +58,20 @@ def add_pool(cloud: Cloud, count: int = 8) -> None:
         add_address(cloud, f"203.0.113.{10 + number}" if is_near else f"198.18.{number // 200}.{number % 200 + 1}")
 
 
-OTHER_UID = "0000000f-0000-4000-8000-000000000002"
+OTHER_UID = "0000000f-0000-4000-8002-000000000000"
 OTHER_MARK = f"lbctl.io cluster=another service=shop/web uid={OTHER_UID}"
-ABANDONED_RULE = "a0000000f000040008000000000000003-tcp-80"
+OTHER_RULE = "a0000000f00004000800200000000000-tcp-80"
+ABANDONED_RULE = "a0000000f00004000800300000000000-tcp-80"
 BYSTANDING_ADDRESSES = 5
-BYSTANDING_RULES = frozenset({"shop-frontend", "a0000000f000040008000000000000002-tcp-80", ABANDONED_RULE})
+BYSTANDING_RULES = frozenset({"shop-frontend", OTHER_RULE, ABANDONED_RULE})
 BYSTANDING_REASONS = frozenset({"ssh", OTHER_MARK})
 
 
 def _add_other_cluster(cloud: Cloud, network: Network) -> None:
     """A balancer with the marks of another cluster, and one of upstream's whose Service nobody here knows."""
-    names = sorted(BYSTANDING_RULES - {"shop-frontend"})
-    tags = {"lbctl.io/cluster": "another", "lbctl.io/uid": OTHER_UID, "lbctl.io/ip-owner": OTHER_UID}
-    marked = ((names[0], "203.0.113.4", OTHER_MARK, tags), (names[1], "203.0.113.6", "", {}))
+    tags = {"lbctl.io/cluster": "another", "lbctl.io/service": "shop/web", "lbctl.io/uid": OTHER_UID}
+    tags["lbctl.io/ip-owner"] = OTHER_UID
+    marked = ((OTHER_RULE, "203.0.113.4", OTHER_MARK, tags), (ABANDONED_RULE, "203.0.113.6", "", {}))
     for name, ip, description, marks in marked:
         address = add_address(
             cloud, ip, state="Allocated", network_id=network.id, vpc_id=network.vpc_id, tags=dict(marks)
