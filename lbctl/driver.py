@@ -196,6 +196,9 @@ class Driver(Protocol):
         """Let go of connections and processes; what serves traffic goes on."""
 
 
+CLUSTER_PLACEHOLDER = "CLUSTER"
+
+
 class Figure(enum.Enum):
     """What a driver may show of its cloud as it is now; each value is a metric, and the label tells which of them."""
 
@@ -262,7 +265,8 @@ class DriverInfo:
     least time between two target updates of one scope for joining nodes.
 
     `permissions` makes the smallest role, in the cloud's own form, from the decoded settings and the Services to be
-    served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
+    served, or from None for everything that the driver can do; pure, loads no SDK. `CLUSTER_PLACEHOLDER` in it stands
+    for the cluster's name. `controller_leases` are the Leases
     (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
     every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
     how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
