@@ -15,7 +15,7 @@ PLURAL = {Verb.CREATE: "create", Verb.UPDATE: "update", Verb.REPLACE: "replace",
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """One line a step, its fields below, then the totals; held actions and waits are said so."""
-    width = max(LEAST_WIDTH, *(len(kind) for kind in _kinds(plan)))
+    width = max((LEAST_WIDTH, *(len(kind) for kind in _kinds(plan))))
     for action in plan.actions:
         yield from _action_lines(action, width)
     for action in plan.held:

@@ -92,6 +92,15 @@ def test_helm_itself_gives_the_same_objects(provider):
     assert plain(helm_template(CHART, [values_of(provider)], namespace="lb", sets=on)) == plain(ours)
 
 
+def test_the_rights_on_pods_can_be_left_out():
+    """Who has no gates gives no right on Pods, and everything else is as it was."""
+    files = [values_of("aws")]
+    without = plain(render_chart(CHART, files, namespace="kube-system", sets={"watches": ["endpointslices"]}))
+    whole = plain(render_chart(CHART, files, namespace="kube-system"))
+    assert {name for _, _, name in whole.keys() - without.keys()} == {"lbctl-pods"}
+    assert all(whole[key] == one for key, one in without.items())
+
+
 def test_a_release_goes_into_its_own_namespace():
     """All but the Lease's Role, whose namespace the settings name."""
     rendered = by_name(render_chart(CHART, [values_of("azure")], namespace="lb"))
