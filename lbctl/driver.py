@@ -198,6 +198,9 @@ class Driver(Protocol):
         """Let go of connections and processes; what serves traffic goes on."""
 
 
+CLUSTER_PLACEHOLDER = "CLUSTER"
+
+
 class Figure(enum.Enum):
     """What a driver may show of its cloud as it is now; each value is a metric, and the label tells which of them."""
 
@@ -301,15 +304,19 @@ class DriverInfo:
     has the id or address that the cloud needs); `node_identity` is everything of a node that makes a difference to the
     cloud. `watches` names further resources: `endpointslices`, and `pods` for a driver that `JudgesGates`. `settings`
     is a msgspec struct or dataclass type. `classes` are the loadBalancerClass values that this driver's upstream
-    answers to. `finalizers` are upstream's own mode finalizers, set and removed together with ours.
-    `min_node_sync_seconds` is the least time between two target updates of one scope for joining nodes.
+    answers to. `finalizers` are upstream's own mode finalizers, set and removed together with ours; one of
+    `own_finalizers` that a wish does not ask for any more goes as soon as everything is as wished, so that nothing of
+    the former mode is left. `min_node_sync_seconds` is the least time between two target updates of one scope for
+    joining nodes.
 
     `permissions` makes the smallest role, in the cloud's own form, from the decoded settings and the Services to be
-    served, or from None for everything that the driver can do; pure, loads no SDK. `controller_leases` are the Leases
-    (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
-    every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
-    an object is: writing them takes a balancer over and changes nothing else.
+    served, or from None for everything that the driver can do; pure, loads no SDK. `CLUSTER_PLACEHOLDER` in it stands
+    for the cluster's name. `controller_leases` are the Leases (`namespace/name`) by which other controllers of this
+    cloud's Services show that they run. `write_lease` is one that every writer of the cloud's shared objects takes
+    first, where the cluster has it. `billed` says, by resource kind, how the cloud charges for an object that nobody
+    uses. `mark_fields` are the fields of resources that only say whose an object is: writing them takes a balancer over
+    and changes nothing else. `result_annotations` are all keys in which upstream records on the Service what it made
+    (`Status.annotations`): they go with the balancer, and stay when it is released.
 
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
@@ -342,6 +349,7 @@ class DriverInfo:
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
+    result_annotations: frozenset[str] = frozenset()
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

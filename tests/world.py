@@ -227,7 +227,9 @@ class MemoryKube(Backend):
             ingress = () if clearing and clearing.ingress else live.status.load_balancer.ingress
             conditions = tuple(c for c in live.status.conditions if c.type not in dropped)
             status = ServiceStatus(load_balancer=LoadBalancerStatus(ingress=ingress), conditions=conditions)
-            return change(live, metadata=change(live.metadata, finalizers=left), status=status)
+            cleared = clearing.annotations if clearing else ()
+            kept = {key: value for key, value in live.metadata.annotations.items() if key not in cleared}
+            return change(live, metadata=change(live.metadata, finalizers=left, annotations=kept), status=status)
 
         return self._patch("remove-finalizers", service, edit)
 

@@ -36,6 +36,7 @@ class Progress(enum.Enum):
     HELD = "held"
     WORKING = "working"
     READY = "ready"
+    GONE = "gone"
 
 
 class Cause(enum.Enum):

@@ -20,10 +20,11 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Clearing:
-    """What goes from the status together with the finalizer: the ingress, and conditions by type."""
+    """What goes together with the finalizer: the ingress, conditions by type, and annotations by key."""
 
     ingress: bool = True
     condition_types: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
 
 
 def build_finalizer_addition(service: Service, names: Sequence[str]) -> Json:
@@ -34,7 +35,10 @@ def build_finalizer_addition(service: Service, names: Sequence[str]) -> Json:
 
 def build_finalizer_removal(service: Service, names: Sequence[str], clearing: Clearing | None = None) -> Json:
     """Strategic merge patch: `names` leave the set of finalizers, whoever else is in it stays."""
-    body: Json = {"metadata": _identity(service) | {"$deleteFromPrimitiveList/finalizers": list(names)}}
+    metadata = _identity(service) | {"$deleteFromPrimitiveList/finalizers": list(names)}
+    if clearing and clearing.annotations:
+        metadata["annotations"] = dict.fromkeys(clearing.annotations)
+    body: Json = {"metadata": metadata}
     status = _cleared(clearing) if clearing else {}
     return body | ({"status": status} if status else {})
 

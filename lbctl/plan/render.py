@@ -112,7 +112,8 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        named = getattr(value, "_fields", ())
+        return dict(zip(named, map(_plain, value), strict=True)) if named else [_plain(item) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return str(value)

@@ -41,7 +41,7 @@ class AwsDriver:
         setup = replace(setup, settings=self._settings)
         self._cluster = self._settings.cluster_id or setup.cluster.name
         self._client = AwsClient(setup)
-        self._facts = FactReader(self._client, self._settings, setup.clock)
+        self._facts = FactReader(self._client, self._settings, setup.clock, read_document=setup.read_document)
         self._reader = Reader(self._client, self._settings, setup.clock, cluster=self._cluster, show=setup.show)
 
     def claims(self, service: Service) -> bool:

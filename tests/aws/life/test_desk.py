@@ -328,6 +328,9 @@ class TestPermissions:
         assert "CreateTargetGroup" in pods.out
         assert "ConfigureHealthCheck" not in pods.out
         assert actions(all_of_it.document) >= actions(classic.document) | actions(pods.document)
+        assert '"aws:ResourceTag/elbv2.k8s.aws/cluster": "demo"' in pods.out
+        assert '"aws:ResourceTag/kubernetes.io/cluster/demo": "owned"' in classic.out
+        assert "CLUSTER" not in all_of_it.out
         wrapped = at.lbctl("permissions", "shop/pods", "-o", "json").document
         assert wrapped["services"] == ["shop/pods"]
         assert json.dumps(wrapped["role"], indent=2) + "\n" == pods.out
