@@ -126,7 +126,8 @@ class GateKeeper:
             except KubeDenied as error:  # an admission rule may refuse one Pod and let all others pass
                 refused = refused or error
         if refused is not None:
-            raise refused
+            # The others go on at their own pace, so the pause that a missing right earns elsewhere does not count here.
+            log.warning("readiness gates of account %s: %s", self._account.name, refused)
 
     def _condition(self, one: _Undone, judgement: Judgement) -> Condition:
         stored = one.pod.condition(one.condition)
