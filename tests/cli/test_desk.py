@@ -178,6 +178,49 @@ def test_once_for_one_service_leaves_the_others_alone(unserved):
     assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
 
 
+def test_once_says_what_became_of_a_service_that_goes(office):
+    """A deleted one is gone with its address, one to be retained is let go, the third is ready and alone then."""
+    office.serve("web", "kept", "api")
+    office.hands.patch("shop/kept", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "retain"}}})
+    for name in ("web", "kept"):
+        office.hands.delete(f"shop/{name}")
+    said = office.lbctl("once", "-o", "json")
+    found = {one["name"]: one for one in said.document["services"]}
+    assert said.code == 0
+    assert {name: (one["state"], one["reason"]) for name, one in found.items()} == {
+        "web": ("gone", "Deleted"),
+        "kept": ("gone", "Released"),
+        "api": ("ready", "Ready"),
+    }
+    assert found["web"]["addresses"] == found["kept"]["addresses"] == []
+    assert [one["name"] for one in office.lbctl("once", "-o", "json").document["services"]] == ["api"]
+
+
+def test_once_does_not_call_gone_what_the_cloud_does_not_let_go(office):
+    """A balancer that cannot be deleted has failed: exit code 1, and its Service keeps its address."""
+    office.serve("web")
+    office.hands.delete("shop/web")
+    for thing in office.cloud.list("balancer"):
+        thing.fields["protected"] = True
+    said = office.lbctl("once", "--timeout", "1", "-o", "json")
+    (web,) = said.document["services"]
+    assert (said.code, web["state"], len(web["addresses"])) == (1, "failed", 1)
+
+
+def test_explain_ends_with_the_health_of_targets(office):
+    """The cloud's checks find nobody: the finding failed, says what to look at and which ports to open."""
+    office.serve("web")
+    office.cloud.unhealthy = {"n2"}
+    assert "1/2 are healthy" in office.lbctl("explain", "shop/web").out
+    office.cloud.unhealthy = {"n1", "n2"}
+    said = office.lbctl("explain", "shop/web", "-o", "json")
+    (finding,) = [one for one in said.document["findings"] if one["subject"] == "targets"]
+    node_port = office.hands.get("shop/web").spec.ports[0].node_port
+    assert finding["level"] == "failed"
+    assert str(node_port) in finding["hint"]
+    assert "kubernetes.io/service-name=web" in finding["hint"]
+
+
 def test_explain_says_why_and_what_to_do(unserved):
     """A mistake in an annotation and a missing controller are both found, each with what to do: exit code 6."""
     unserved.hands.patch("shop/web", {"metadata": {"annotations": {"lbctl.io/algorithm": "fastest"}}})
