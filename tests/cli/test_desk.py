@@ -23,7 +23,7 @@ from lbctl.engine.summary import State
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from lbctl.settings import PolicySettings
-from tests.cli.console import lbctl
+from tests.cli.console import COMMAND, lbctl, process
 
 WEB = {
     "apiVersion": "v1",
@@ -73,10 +73,8 @@ def test_status_admits_that_it_may_be_old(tmp_path):
     with ApiServer() as api:
         kubeconfig.write_text(api.kubeconfig())
         api.store.seed([{**WEB, "metadata": {"name": "web", "namespace": "default"}}])
-        command = [sys.executable, "-W", "ignore", "-m", "lbctl", "status", "--watch", "--timeout", "6"]
-        watching = subprocess.Popen(
-            [*command, "--kubeconfig", str(kubeconfig)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        command = [*COMMAND, "status", "--watch", "--timeout", "6", "--kubeconfig", str(kubeconfig)]
+        watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         with watching:
             _line_with("web", watching)
             with api.faults.unreachable():
@@ -225,8 +223,8 @@ def test_a_service_that_does_not_exist_is_invalid_input(served):
 
 
 def test_once_serves_and_leaves(unserved):
-    """After `once` the Services answer at their addresses, and a second `once` is quick and changes nothing."""
-    said = unserved.lbctl("once", "-o", "json")
+    """When the process of `once` has ended the Services answer, and a second `once` is quick and changes nothing."""
+    said = process("once", "-o", "json", given=unserved.given)
     address = unserved.hands.get("shop/web").status.load_balancer.ingress[0].ip
     before = unserved.hands.get("shop/web")
     assert said.code == 0

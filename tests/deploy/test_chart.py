@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
 
@@ -92,6 +92,15 @@ def test_helm_itself_gives_the_same_objects(provider):
     assert plain(helm_template(CHART, [values_of(provider)], namespace="lb", sets=on)) == plain(ours)
 
 
+def test_the_rights_on_pods_can_be_left_out():
+    """Who has no gates gives no right on Pods, and everything else is as it was."""
+    files = [values_of("aws")]
+    without = plain(render_chart(CHART, files, namespace="kube-system", sets={"watches": ["endpointslices"]}))
+    whole = plain(render_chart(CHART, files, namespace="kube-system"))
+    assert {name for _, _, name in whole.keys() - without.keys()} == {"lbctl-pods"}
+    assert all(whole[key] == one for key, one in without.items())
+
+
 def test_a_release_goes_into_its_own_namespace():
     """All but the Lease's Role, whose namespace the settings name."""
     rendered = by_name(render_chart(CHART, [values_of("azure")], namespace="lb"))
@@ -102,13 +111,19 @@ def test_a_release_goes_into_its_own_namespace():
     assert {one["subjects"][0]["namespace"] for one in bindings} == {"lb"}
 
 
+@pytest.fixture(scope="module")
+def jsonschema():
+    """Loaded by the tests that need it: it costs two seconds, and every worker collects this module."""
+    return importlib.import_module("jsonschema")
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_each_values_file_fits_the_schema(provider):
+def test_each_values_file_fits_the_schema(jsonschema, provider):
     """What is shipped is valid."""
     jsonschema.validate(merged_values(CHART, values_of(provider)), SCHEMA)
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_one(jsonschema):
     """It is a valid JSON schema of its own draft."""
     jsonschema.Draft7Validator.check_schema(SCHEMA)
 
@@ -125,7 +140,7 @@ def test_the_schema_is_one():
         ("leases", [{"namespace": "kube-system"}]),
     ],
 )
-def test_the_schema_refuses_what_cannot_be_meant(path, value):
+def test_the_schema_refuses_what_cannot_be_meant(jsonschema, path, value):
     """A misspelt name, a wrong type, no account, no image: said before anything is installed."""
     values = merged_values(CHART, values_of("aws"))
     values[path] = value
@@ -133,7 +148,7 @@ def test_the_schema_refuses_what_cannot_be_meant(path, value):
         jsonschema.validate(values, SCHEMA)
 
 
-def test_without_the_values_of_a_cloud_nothing_is_installed():
+def test_without_the_values_of_a_cloud_nothing_is_installed(jsonschema):
     """The chart's own defaults name no cloud, and the schema says so."""
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load((CHART / "values.yaml").read_text()), SCHEMA)
