@@ -42,9 +42,12 @@ def service_table(chosen: Iterable[tuple[Account, Tracked]]) -> str:
 
 
 def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
-    """One Service as plain data."""
-    outcome = tracked.worst
-    ingress = tracked.service.status.load_balancer.ingress
+    """One Service after a round of work, as plain data."""
+    from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
+
+    outcome = outcome_of(account, tracked)
+    ingress = () if outcome.progress is Progress.GONE else tracked.service.status.load_balancer.ingress
     return {
         "namespace": tracked.identity.namespace,
         "name": tracked.identity.name,

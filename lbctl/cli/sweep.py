@@ -21,6 +21,7 @@ from lbctl.engine.sweeping import Search, Swept
 from lbctl.errors import InvalidSettings, LbctlError
 from lbctl.model.resource import Identity, Scope
 from lbctl.obs.log import set_up
+from lbctl.plan.render import label
 from lbctl.settings import Loaded, Settings
 from lbctl.text import age, table
 
@@ -124,8 +125,10 @@ class Findings:
 
     def wide(self) -> str:
         """One line an object."""
+        if not self.orphans:
+            return self.table()
         rows = [
-            (o.account, _owner(o.owner), s.key.kind, s.resource.name, s.outputs.get("created", ""),
+            (o.account, _owner(o.owner), s.key.kind, label(s.key, s.resource.name), s.outputs.get("created", ""),
              self._billed(o, s.key.kind), self._shown_state(o))
             for o in self.orphans for s in o.objects
         ]  # fmt: skip
@@ -163,7 +166,7 @@ class Findings:
     def _row(self, orphan: Orphan) -> tuple[str, ...]:
         kinds = Counter(seen.key.kind for seen in orphan.objects)
         objects = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        billed = ", ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
+        billed = "; ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
         told = age(orphan.created.isoformat(), now=self.search.clock.now()) if orphan.created else "unknown"
         return (
             orphan.account,
@@ -201,7 +204,7 @@ class Findings:
         elif held:
             self.states[key], self.reasons[key] = HELD, "the policy holds it; give --policy sync"
         elif any(_has(self.search, orphan, scope) for scope in orphan.scopes):
-            self.states[key], self.reasons[key] = KEPT, "it shares what is left with a Service that exists"
+            self.states[key], self.reasons[key] = KEPT, "others use what is left of it"
         else:
             self.states[key] = DELETED
 
@@ -219,10 +222,12 @@ def _without_shared(doomed: list[Orphan], found: Sequence[Orphan]) -> list[Orpha
 
 def _has(search: Search, orphan: Orphan, scope: Scope) -> bool:
     seen = search.accounts[orphan.account].look(scope)
-    return any(one.ours for one in seen.resources.values()) if search.gone else seen.owned_by(orphan.owner)
+    if orphan.owner != NOBODY:
+        return bool(seen.owned_by(orphan.owner))
+    return any(one.ours and not one.resource.owners for one in seen.resources.values())
 
 
 def _owner(owner: Identity) -> str:
     if owner == NOBODY:
         return "(the cluster)"
-    return owner.key if owner.namespace else owner.name
+    return owner.key if owner.namespace else owner.name or owner.uid

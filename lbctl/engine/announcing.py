@@ -83,12 +83,13 @@ class Announcer:
         error = state.errors.get(tracked.identity)
         self._tell_failure(tracked, error)
         nothing_left = self._nothing_left(tracked) and error is None
+        outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
+        tracked.outcomes[state.scope] = outcome
         if tracked.home != state.scope:
             state.homes |= {tracked.home} if nothing_left and tracked.home is not None else set()
         elif nothing_left:
             yield from self._finish(state, tracked)
         elif not tracked.vanished and tracked.service.spec.type == "LoadBalancer":
-            outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
             yield from self._write(tracked, tracked.service.status.load_balancer.ingress, outcome)
 
     def _nothing_left(self, tracked: Tracked) -> bool:

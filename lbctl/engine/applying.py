@@ -213,9 +213,7 @@ class Applier:
     def _note_waits(self, state: Pass, plan: Plan) -> None:
         for wait in plan.waits:
             state.comeback.not_later_than(self._shared.clock.monotonic() + wait.poll_after)
-        if plan.waits:
-            # What we wait for is the cloud's doing, so the cache cannot know of it: read again at that time.
-            self.doubt(state.scope)
+        state.waits = bool(plan.waits)
 
     def _is_paused(self, state: Pass) -> bool:
         paused_for = self._account.paused_until - self._shared.clock.monotonic()
@@ -282,7 +280,8 @@ def _must_wait_for(action: Action, flying: Iterable[Action]) -> bool:
     needed = {need for step in action.steps if step.desired is not None for need in step.desired.needs}
     removed = {step.key for step in action.steps if step.desired is None}
     for other in flying:
-        pointed_at = {need for step in other.steps if step.seen is not None for need in step.seen.resource.needs}
+        ends = [end for step in other.steps for end in (step.desired, step.seen and step.seen.resource) if end]
+        pointed_at = {need for end in ends for need in end.needs}
         if not other.keys.isdisjoint(action.keys | needed) or not pointed_at.isdisjoint(removed):
             return True
     return False

@@ -79,7 +79,7 @@ def merged_conditions(stored: tuple[Condition, ...], ours: tuple[Condition, ...]
     for condition in stored:
         replacement = mine.pop(condition.type, None)
         if replacement is not None:
-            kept.append(_with_stable_time(condition, replacement))
+            kept.append(with_stable_time(condition, replacement))
         elif condition.type != PORTS_CONDITION or condition.reason != MIXED_PROTOCOLS_REASON:
             kept.append(condition)
     return (*kept, *mine.values())
@@ -140,7 +140,8 @@ def may_rewrite(rewrites: tuple[float, ...], now: float) -> bool:
     return sum(1 for at in rewrites if now - at < REWRITE_WINDOW_SECONDS) < REWRITES_ALLOWED
 
 
-def _with_stable_time(stored: Condition, ours: Condition) -> Condition:
+def with_stable_time(stored: Condition, ours: Condition) -> Condition:
+    """Our condition; its transition time is the stored one's unless the status turns over."""
     if stored.status != ours.status:
         return ours
     return Condition(

@@ -46,6 +46,10 @@ class Reconciler:
         # Publishing takes the finalizer off, after which a Service that only changed its type is forgotten.
         others = self._others(state)
         yield from self._announcer.publish(state)
+        if state.waits:
+            # What we wait for is the cloud's doing: read again when it is time. Doubted any earlier, the scope of one
+            # that waits would hold everybody back who leaves.
+            self._applier.doubt(scope)
         state.comeback.touched = frozenset((others | state.homes) - {state.scope})
         return state.comeback
 

@@ -13,22 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 from lbctl.driver import Pending, Refs
-from lbctl.errors import MissingFact, NotReady
-from lbctl.model.resource import Key, Outputs, Seen
+from lbctl.errors import Conflict, MissingFact, NotReady
+from lbctl.model.resource import Key, Observed, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_azure import public_ips
-from lbctl_azure.account import Account, public_ip_key
+from lbctl_azure.account import PUBLIC_IP, Account, public_ip_key
 from lbctl_azure.body import next_balancer, writable
 from lbctl_azure.client import Client
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, write_fields
 from lbctl_azure.groups import Evidence, next_group, read_group
 from lbctl_azure.ids import parent_of
 from lbctl_azure.joining import Joiner
-from lbctl_azure.membership import scale_set_key
+from lbctl_azure.membership import is_kept_by_strangers, scale_set_key
 from lbctl_azure.operations import Following, Operations
 from lbctl_azure.owners import Owners
 from lbctl_azure.reading import Document, read_balancer, read_public_ip
 from lbctl_azure.releasing import FORGET, forgotten
+from lbctl_azure.tags import tags_of
 
 SCALE_SET = re.compile(
     r"/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.Compute/virtualMachineScaleSets/[\w-]+",
@@ -74,12 +75,26 @@ class Writer:
     def _put_balancer(self, action: Action, refs: Refs) -> Outputs | Pending:
         scope = refs.scope.scope
         path = self._account.balancer_id(scope)
-        body = _body(refs)
+        body = self._current(path, refs)
         document = next_balancer(body, action.steps, shell=self._shell(), id=path)
         reply = self._client.put(path, document, etag=(body or {}).get("etag", ""), is_new=body is None)
         more = (*_touched_addresses(action, refs), *self._guest_addresses(action, refs))
         following = Following(path, action.steps, self._reader(refs), before=_elements_of(refs), more=more)
         return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def _current(self, path: str, refs: Refs) -> dict[str, Any] | None:
+        """The document to build on: read anew after machines joined, which moves its ETag and nothing that is planned.
+
+        `Conflict` when somebody has changed more than that since it was planned.
+        """
+        body = _body(refs)
+        if body is None or not self._joiner.take_moved(path):
+            return body
+        fresh = self._client.get(path)
+        known = {key: refs.scope[key].resource.fields for key in _elements_of(refs)}
+        if {seen.key: seen.resource.fields for seen in self._reader(refs)(fresh)} != known:
+            raise Conflict(f"load balancer {fresh['name']} is not what it was when this was planned")
+        return fresh
 
     def _guest_addresses(self, action: Action, refs: Refs) -> list[Seen]:
         """Users' addresses that a frontend begins to use: the only time they are read one by one."""
@@ -99,17 +114,19 @@ class Writer:
         try:
             reply = self._client.delete(path)
         except NotReady as error:
-            for scale_set in SCALE_SET.findall(error.message):
-                if not self._is_member(scale_set, refs):
-                    self._joiner.detach_model(scale_set)
+            self._empty_pools(error.message, refs)
             raise
         return self._operations.outcome(reply, following, WRITE_SECONDS)
 
-    def _is_member(self, scale_set: str, refs: Refs) -> bool:
-        """True for a set that the scope of the members knows in a pool and detaches in its own order."""
-        members = refs.world.observed.get(self._account.membership)
-        seen = members.get(scale_set_key(scale_set)) if members is not None else None
-        return seen is not None and bool(seen.resource.fields.get("pools"))
+    def _empty_pools(self, refusal: str, refs: Refs) -> None:
+        """Take out of the pools what the scope of the members leaves in: it knows its own order for all the rest."""
+        members = refs.world.observed.get(self._account.membership, Observed(self._account.membership))
+        if is_kept_by_strangers(refs.scope.scope, refs.world, self._account):
+            self._joiner.leave(self._account.balancer_id(refs.scope.scope), members, refs)
+        for scale_set in SCALE_SET.findall(refusal):
+            seen = members.get(scale_set_key(scale_set))
+            if seen is None or not seen.resource.fields.get("pools"):
+                self._joiner.detach_model(scale_set)
 
     def _put_pool(self, action: Action, refs: Refs) -> Outputs | Pending:
         """Members alone: the pool is written as a child; the balancer is read back because the two share an ETag."""
@@ -131,7 +148,8 @@ class Writer:
 
     def _reader(self, refs: Refs) -> Callable[[Document], list[Seen]]:
         known = {*refs.world.services, *refs.world.intents, *(o for o in refs.scope.owners() if o.name)}
-        owners = Owners.among(known)
+        told = ((seen.resource.name, tags_of(seen.resource.fields)) for seen in refs.scope.of_kind(PUBLIC_IP))
+        owners = Owners.among(known).with_strangers(told, self._account.cluster)
         return lambda document: read_balancer(document, owners, self._account)
 
     # -- public addresses -------------------------------------------------------------------------------------------

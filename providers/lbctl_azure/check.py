@@ -17,7 +17,7 @@ from lbctl.errors import CloudError
 from lbctl.model.node import NodeSet
 from lbctl_azure import seats, security
 from lbctl_azure.account import Account
-from lbctl_azure.ids import Group, group_of
+from lbctl_azure.ids import Group, group_of, last_segment
 from lbctl_azure.nodes import is_usable, machine_of
 from lbctl_azure.permissions import Need, actions_for, needs_of_config, possible_needs
 from lbctl_azure.settings import CloudConfig
@@ -194,7 +194,9 @@ def _finding(look: Look, reads: Reads) -> Finding:
         return Finding(Level.FAILED, look.subject, error.message, error.hint or look.hint)
     if found is None:
         return Finding(Level.FAILED, look.subject, f"{look.path} does not exist", look.hint)
-    return Finding(Level.OK, look.subject, f"{look.path} can be read")
+    where = group_of(look.path).name
+    what = f"those of group {where}" if look.is_list else f"{last_segment(look.path)} of group {where}"
+    return Finding(Level.OK, look.subject, f"{what} can be read")
 
 
 def _registration(reads: Reads) -> Finding:

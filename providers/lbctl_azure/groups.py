@@ -44,6 +44,7 @@ class Evidence:
         self._nodes = {internal_ip(node, family) for node in world.nodes for family in ("IPv4", "IPv6")}
         self._owners: dict[str, set[Identity]] = {}
         self._wanted: dict[Key, set[Identity]] = {}
+        self._rules: set[str] = set()
         for observed in world.observed.values():
             if observed.scope.kind == BALANCER_SCOPE:
                 self._note_balancer(observed)
@@ -52,6 +53,7 @@ class Evidence:
                 self._note(entry.ip or "", frozenset({identity}))
         for wish in wishes(world):
             for entrance in entrances_of(wish, world, account):
+                self._rules.add(entrance.name.lower())
                 for address in entrance.destinations:
                     self._wanted.setdefault(opening_key(entrance.name, address), set()).add(wish.identity)
 
@@ -69,6 +71,10 @@ class Evidence:
     def owners(self, rule: str, address: str) -> frozenset[Identity]:
         """The Services that want this opening, else all that are behind the address."""
         return frozenset(self._wanted.get(opening_key(rule, address)) or self._owners.get(address) or ())
+
+    def wants(self, rule: str) -> bool:
+        """True when some Service wants this rule, whatever its destinations are now."""
+        return rule.lower() in self._rules
 
     def is_ours(self, address: str) -> bool:
         """True when the address is proven to be this cluster's."""
@@ -97,12 +103,9 @@ def read_group(document: Document, evidence: Evidence) -> list[Seen]:
 def _read_rule(rule: Document, evidence: Evidence) -> Iterable[Seen]:
     name, managed = rule["name"], is_managed(rule)
     openings = [_read_opening(name, address, evidence) for address in _entries(rule, "destinations")] if managed else []
-    yield Seen(
-        Resource(rule_key(name), name, _rule_fields(rule)),
-        {"id": rule.get("id", "")},
-        State.ACTIVE,
-        ours=managed,
-    )
+    # A rule with nothing but strangers' destinations is theirs, whatever it is called.
+    ours = managed and (not openings or evidence.wants(name) or any(opening.ours for opening in openings))
+    yield Seen(Resource(rule_key(name), name, _rule_fields(rule)), {"id": rule.get("id", "")}, State.ACTIVE, ours=ours)
     yield from openings
 
 
@@ -187,6 +190,9 @@ def _next_rule(rule: Document, shell: Step | None, openings: list[Step]) -> dict
             addresses.pop(address.lower(), None)
         else:
             addresses[address.lower()] = address
+    if not addresses:
+        # A rule without a destination is one that ARM refuses, also where its shell belongs to nobody in the plan.
+        return None
     properties = dict(rule.get("properties") or {})
     if shell is not None and shell.desired is not None:
         properties.update(_shell_properties(shell.desired.fields))

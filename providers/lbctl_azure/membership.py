@@ -207,7 +207,7 @@ def scale_set_key(scale_set: str) -> Key:
 def model_members(scope: Scope, world: World, known: Machines, account: Account) -> Desired:
     """The pools that every machine should be in; one that is no target any more leaves them, unless it is the last."""
     observed = world.observed.get(scope, Observed(scope))
-    pools = {scope_: found for scope_ in _living(world, account) if (found := _pools_of(scope_, world))}
+    pools = {scope_: found for scope_ in _living(world) if (found := _pools_of(scope_, world))}
     machines = [(node, machine) for node in world.nodes if (machine := machine_of(node)) and known.knows(machine)]
     strangers = [node for node, machine in machines if known.other_balancers(machine, account)]
     members = [
@@ -220,13 +220,19 @@ def model_members(scope: Scope, world: World, known: Machines, account: Account)
     return Desired.of(scope, _never_empty(resources, observed, pools), notices=_notices(strangers, world))
 
 
-def _living(world: World, account: Account) -> set[Scope]:
-    """Balancers that some Service still uses, as far as it is not known to be going away."""
-    living = {scope_of(wish, world, account) for wish in wishes(world)}
-    for scope, observed in world.observed.items():
-        if scope.kind == BALANCER_SCOPE and any(_stays(seen, world) for seen in observed.resources.values()):
-            living.add(scope)
-    return living
+def _living(world: World) -> set[Scope]:
+    """Balancers that somebody uses who is not known to be going away; one who still waits to come uses nothing."""
+    return {
+        scope
+        for scope, observed in world.observed.items()
+        if scope.kind == BALANCER_SCOPE and any(_stays(seen, world) for seen in observed.resources.values())
+    }
+
+
+def is_kept_by_strangers(scope: Scope, world: World, account: Account) -> bool:
+    """True for a balancer with members for nobody but Services that are gone: only `lbctl gc` removes such a one."""
+    sitting = any(scope_of(wish, world, account) == scope for wish in wishes(world))
+    return not sitting and scope in _living(world)
 
 
 def _stays(seen: Seen, world: World) -> bool:
@@ -234,7 +240,7 @@ def _stays(seen: Seen, world: World) -> bool:
     if seen.key.kind == FRONTEND and not seen.ours:
         return True
     owners = seen.resource.owners
-    return seen.key.kind == RULE and any(o in world.intents or o not in world.services for o in owners)
+    return seen.key.kind in (FRONTEND, RULE) and any(o in world.intents or o not in world.services for o in owners)
 
 
 def _pools_of(scope: Scope, world: World) -> dict[str, str]:
@@ -276,10 +282,10 @@ def _models(
     by_set: dict[Key, set[str]] = defaultdict(set)
     for member in members:
         for need in member.needs:
-            by_set[need] |= _pool_set(member)
+            by_set[need] |= pools_of(member)
     alive = {pool for by_family in pools.values() for pool in by_family.values()}
     for seen in known.scale_sets.values():
-        wanted = frozenset(by_set.get(seen.key, set()) | (_pool_set(seen.resource) & alive))
+        wanted = frozenset(by_set.get(seen.key, set()) | (pools_of(seen.resource) & alive))
         yield Resource(seen.key, seen.resource.name, {"pools": wanted})
 
 
@@ -290,18 +296,19 @@ def _never_empty(
     unserved = {pool for by_family in pools.values() for pool in by_family.values()}
     for resource in resources:
         if resource.key.kind == MEMBER:
-            unserved -= _pool_set(resource)
+            unserved -= pools_of(resource)
     wanted = {resource.key for resource in resources}
     for seen in observed.of_kind(MEMBER):
-        if seen.key not in wanted and _pool_set(seen.resource) & unserved:
+        if seen.key not in wanted and pools_of(seen.resource) & unserved:
             resources.append(seen.resource)
-            unserved -= _pool_set(seen.resource)
+            unserved -= pools_of(seen.resource)
     return resources
 
 
-def _pool_set(resource: Resource) -> set[str]:
+def pools_of(resource: Resource) -> Pools:
+    """The pools of ours that a machine or a scale set's model is in."""
     value = resource.fields.get("pools")
-    return set(value) if isinstance(value, frozenset) else set()
+    return value if isinstance(value, frozenset) else frozenset()
 
 
 def _notices(strangers: Iterable[Node], world: World) -> dict[Any, tuple[Notice, ...]]:

@@ -77,7 +77,7 @@ class _Builder:
 
     def _shell(self) -> Resource:
         seen = self.observed.get(Key(BALANCER, ""))
-        present = _tags_of(seen.resource.fields) if seen else {}
+        present = tags.tags_of(seen.resource.fields) if seen else {}
         wanted = tags.merged(present, self._config.tags or {}, system=self._config.system_tags)
         fields: dict[str, Hashable] = {"tags": frozenset(wanted.items()), "provisioning": SUCCEEDED}
         return Resource(Key(BALANCER, ""), self._account.balancer_name(self._scope), fields)
@@ -126,7 +126,7 @@ class _Builder:
         first = sharing[0]
         key = public_ip_key(first.public_ip)
         seen = self.observed.get(key)
-        present = _tags_of(seen.resource.fields) if seen else {}
+        present = tags.tags_of(seen.resource.fields) if seen else {}
         owners = frozenset(seat.wish.identity for seat in sharing)
         ip_tags = next((seat.wish.ip_tags for seat in sharing if seat.wish.ip_tags is not None), None)
         fields: dict[str, Hashable] = {
@@ -250,11 +250,6 @@ def _grouped(seats: Iterable[Seat], place: object) -> list[list[Seat]]:
     return list(groups.values())
 
 
-def _tags_of(fields: Mapping[str, Hashable]) -> dict[str, str]:
-    value = fields.get("tags")
-    return dict(value) if isinstance(value, frozenset) else {}
-
-
 def _spelt(merged: Mapping[str, str], *keys: str) -> str:
     """The spelling in which a tag is there already, the legacy one included."""
     for key in keys:
@@ -325,7 +320,7 @@ def _has_label(observed: Observed, place: str, wanted: tuple[str, Identity]) -> 
 
 def _label_owner(observed: Observed, seat: Seat) -> str:
     seen = observed.get(public_ip_key(seat.public_ip))
-    present = _tags_of(seen.resource.fields) if seen else {}
+    present = tags.tags_of(seen.resource.fields) if seen else {}
     owner = tags.find(present, tags.DNS_OWNER) or tags.find(present, tags.LEGACY_DNS_OWNER) or ""
     return owner if owner in tags.service_list(present) else ""
 

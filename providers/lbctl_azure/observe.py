@@ -84,7 +84,9 @@ class Observer:
     def _balancers(
         self, documents: Mapping[Scope, Document], addresses: Iterable[Document], world: World, started: float
     ) -> dict[Scope, Observed]:
-        owners = Owners.of(world)
+        addresses = list(addresses)
+        told = ((document["name"], document.get("tags") or {}) for document in addresses)
+        owners = Owners.of(world).with_strangers(told, self._account.cluster)
         found: dict[Scope, dict[Key, Seen]] = {}
         for scope, document in documents.items():
             found[scope] = {seen.key: seen for seen in read_balancer(document, owners, self._account)}

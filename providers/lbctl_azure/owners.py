@@ -1,19 +1,20 @@
 """Whose a cloud object is, told by names and tags alone. Pure.
 
-`observe` asks here for every object it reads. An owner that no Service is known for becomes an identity without
-namespace and name, whose uid is the `uid-name` found in the cloud: the core leaves such orphans to `lbctl gc`.
+`observe` asks here for every object it reads. An owner that no Service is known for becomes an identity of what is
+known of it: namespace and name where a public address has them in its tags, else the `uid-name` found in the cloud as
+uid. The core leaves such orphans to `lbctl gc`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lbctl.driver import World
 from lbctl.model.resource import Identity, nothing
 from lbctl.naming import default_balancer_name
 from lbctl_azure.names import local_pool_name, uid_name_in
-from lbctl_azure.tags import Tags, service_list
+from lbctl_azure.tags import Tags, is_of_cluster, service_list
 
 NOBODY: frozenset[Identity] = frozenset()
 
@@ -36,7 +37,17 @@ class Owners:
         """An index of these Services."""
         every = sorted(identities)
         pools = {local_pool_name(i.namespace, i.name, family): i for i in every for family in ("IPv4", "IPv6")}
-        return cls({default_balancer_name(i.uid).lower(): i for i in every}, {i.key: i for i in every}, pools)
+        by_uid_name = {default_balancer_name(i.uid).lower(): i for i in every if i.uid}
+        return cls(by_uid_name, {i.key: i for i in every}, pools)
+
+    def with_strangers(self, addresses: Iterable[tuple[str, Tags]], cluster: str) -> Owners:
+        """Also Services that are gone, as far as an address tells both: its name the `uid-name`, its tags the rest."""
+        found: dict[str, Identity] = {}
+        for name, tags in addresses:
+            uid_name, listed = uid_name_in(name[len(cluster) + 1 :]), service_list(tags)
+            if uid_name and len(listed) == 1 and is_of_cluster(tags, cluster) and listed[0] not in self.by_key:
+                found[uid_name] = _stranger(listed[0])
+        return replace(self, by_uid_name={**found, **self.by_uid_name}) if found else self
 
     def of_name(self, name: str) -> Identity | None:
         """Owner of an object whose name starts with a `uid-name`; None when it does not."""

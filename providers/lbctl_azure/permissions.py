@@ -67,6 +67,9 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_network(Need.ALWAYS, "virtualNetworks", "read"),
     *_network(Need.ALWAYS, "locations/usages", "read"),
     Permission("Microsoft.Authorization/permissions/read", Need.ALWAYS),
+    # And this only `lbctl status --targets`.
+    *_network(Need.ALWAYS, "loadBalancers/loadBalancingRules", "health/action"),
+    *_network(Need.ALWAYS, "locations/operationResults", "read"),
 
     *_network(Need.PUBLIC, "publicIPAddresses", JOIN),
     *_network(Need.ADDRESS, "publicIPAddresses", "write delete"),
@@ -107,17 +110,20 @@ PERMISSIONS: tuple[Permission, ...] = (
 def build_role(settings: Settings, services: Iterable[Service] | None) -> Mapping[str, Any]:
     """The custom role in the form that `az role definition create` reads, for these Services of one cluster.
 
-    None for `services` is a role for everything that the driver can do, in a subscription yet to be named; azure.json
-    is read only for given ones, and what it would leave out stays in when it is not there. No calls.
+    None for `services` is everything that Services of the cluster can come to need. Where azure.json is not there, what
+    it would leave out stays in, and the subscription is yet to be named. No calls.
     """
-    if services is None:
-        return role_of(actions_for(EVERY_NEED), (PLACEHOLDER,))
     config = config_of_file(settings.cloud_config)
     if config is None:
-        wanted = _needs_of_services(services, CloudConfig(), settings) | {Need.GROUP, Need.NODE_IP, Need.INTERFACES}
-        return role_of(actions_for(wanted), (PLACEHOLDER,))
-    needs = needs_of_config(config) | _needs_of_services(services, config, settings)
-    return role_of(actions_for(needs), subscriptions_of(config))
+        return role_of(actions_for(_needs_without_config(services, settings)), (PLACEHOLDER,))
+    wanted = possible_needs(config) if services is None else _needs_of_services(services, config, settings)
+    return role_of(actions_for(wanted | needs_of_config(config)), subscriptions_of(config))
+
+
+def _needs_without_config(services: Iterable[Service] | None, settings: Settings) -> frozenset[Need]:
+    if services is None:
+        return EVERY_NEED
+    return _needs_of_services(services, CloudConfig(), settings) | {Need.GROUP, Need.NODE_IP, Need.INTERFACES}
 
 
 def role_of(actions: Iterable[str], scopes: Iterable[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which differences matter, and which of them share a call. Pure.
+"""Steps folded into calls: which of them share one, and which have to wait. Pure.
 
 A load balancer and a security group are each written whole, so all steps of all Services share one PUT; public
 addresses and private link services are objects of their own. A frontend enters the balancer's document only when its
@@ -7,7 +7,7 @@ address is there, so one address that fails holds nobody else back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from lbctl.driver import World
@@ -15,15 +15,14 @@ from lbctl.model.resource import Desired, Key, Observed, Scope, Seen, State
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
-from lbctl.plan.rules import FieldRule, KindRule, Rules, same_any_case
-from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_RULE, SECURITY_SCOPE, Account
+from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_SCOPE, Account
 from lbctl_azure.addresses import addresses_of
 from lbctl_azure.body import foreign_elements
+from lbctl_azure.differences import MUTABLE_TAGS, RULES, gentle
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.groups import GROUP
-from lbctl_azure.ids import same_id
 from lbctl_azure.links import LINK
-from lbctl_azure.membership import MEMBER, plan_members
+from lbctl_azure.membership import plan_members
 from lbctl_azure.moving import keeps_address, still_elsewhere, with_arrivals
 from lbctl_azure.placement import scope_of
 from lbctl_azure.seats import Missing
@@ -36,81 +35,11 @@ MISSING_SECONDS = 60.0
 FOR_EVER = float("inf")
 
 
-def never(_old: Hashable, _new: Hashable) -> bool:
-    """For what is chosen once, when the object is made."""
-    return True
-
-
-def same_words(old: Hashable, new: Hashable) -> bool:
-    """Sets of texts whose case means nothing."""
-    if isinstance(old, frozenset) and isinstance(new, frozenset):
-        return {str(item).casefold() for item in old} == {str(item).casefold() for item in new}
-    return old == new
-
-
-MOVES = FieldRule(Hazard.MOVES_ADDRESS, asked=True, equal=same_id)
-CUTS = FieldRule(Hazard.INTERRUPTS)
-BY_NAME = FieldRule(equal=same_any_case)
-AT_BIRTH = FieldRule(equal=never)
-
-PUBLIC_IP_RULE = KindRule(
-    "public address",
-    {
-        "version": FieldRule(Hazard.MOVES_ADDRESS, replaces=True),
-        "ip_tags": FieldRule(Hazard.MOVES_ADDRESS, replaces=True, ignore_unset=True),
-        "dns_label": FieldRule(ignore_unset=True),
-        "prefix": AT_BIRTH,
-        "zones": AT_BIRTH,
-    },
-    on_delete=Hazard.LOSES_ADDRESS,
-)
-RULES = Rules(
-    {
-        BALANCER: KindRule("load balancer"),
-        POOL: KindRule("backend pool", {"network": FieldRule(equal=same_id), "addresses": FieldRule(Hazard.DRAINS)}),
-        FRONTEND: KindRule(
-            "frontend",
-            {
-                "public_ip": MOVES,
-                "subnet": MOVES,
-                "private_ip": FieldRule(Hazard.MOVES_ADDRESS, asked=True, ignore_unset=True),
-                "version": FieldRule(equal=never),
-                "zones": AT_BIRTH,
-            },
-            on_delete=Hazard.INTERRUPTS,
-        ),
-        PROBE: KindRule("health probe"),
-        RULE: KindRule(
-            "rule",
-            {
-                "frontend": FieldRule(Hazard.INTERRUPTS, equal=same_any_case),
-                "pool": FieldRule(Hazard.INTERRUPTS, equal=same_any_case),
-                "probe": BY_NAME,
-                "protocol": CUTS,
-                "backend_port": CUTS,
-                "frontend_port": CUTS,
-                "floating_ip": CUTS,
-            },
-            on_delete=Hazard.INTERRUPTS,
-        ),
-        PUBLIC_IP: PUBLIC_IP_RULE,
-        SECURITY_RULE: KindRule("security rule", {"sources": FieldRule(equal=same_words), "protocol": BY_NAME}),
-        OPENING: KindRule("destination"),
-        MEMBER: KindRule("machine", {"pools": FieldRule(Hazard.DRAINS), "interface": AT_BIRTH}),
-    }
-)
-MUTABLE_TAGS = Rules(
-    {
-        **RULES.kinds,
-        PUBLIC_IP: replace(PUBLIC_IP_RULE, fields={**PUBLIC_IP_RULE.fields, "ip_tags": FieldRule(ignore_unset=True)}),
-    }
-)
-
-
 def make_plan(desired: Desired, observed: Observed, world: World, account: Account) -> Plan:
     """The plan of one scope."""
     observed = with_arrivals(observed, world, account)
-    steps = diff(desired, observed, rules=MUTABLE_TAGS if account.config.mutable_ip_tags else RULES)
+    rules = MUTABLE_TAGS if account.config.mutable_ip_tags else RULES
+    steps = tuple(gentle(step) for step in diff(desired, observed, rules=rules))
     plan = FOLDS[desired.scope.kind](steps, observed, world, account)
     missing = {
         problem.message
@@ -135,7 +64,7 @@ def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, acco
     waits = (*_waits(observed), *_moves(moving, BUSY_SECONDS if elsewhere else MOVE_SECONDS))
     actions = [*_address_actions(every, observed), *_link_actions(every)]
     if not _is_busy(shell):
-        actions += _balancer_actions(every, observed, account)
+        actions += _balancer_actions(every, observed, account, elsewhere)
     return build_plan(observed.scope, actions, waits=waits)
 
 
@@ -233,19 +162,52 @@ def _link_actions(steps: tuple[Step, ...]) -> list[Action]:
     ]
 
 
-def _balancer_actions(steps: tuple[Step, ...], observed: Observed, account: Account) -> list[Action]:
+def _balancer_actions(
+    steps: tuple[Step, ...], observed: Observed, account: Account, elsewhere: frozenset[Key]
+) -> list[Action]:
     parts = [step for step in steps if step.key.kind == BALANCER or step.key.kind in COLLECTIONS]
     if any(step.key.kind == BALANCER and step.verb is Verb.DELETE for step in parts):
         return [Action("delete balancer", "loadBalancers/delete", tuple(parts))]
     replaced = {step.key for step in steps if step.key.kind == PUBLIC_IP and step.verb is Verb.REPLACE}
-    ready, waiting = _by_readiness(parts, observed, replaced)
+    ready, waiting = _by_readiness(parts, observed, elsewhere | replaced)
     actions = _writes(ready, observed, account)
-    if not actions and waiting:
-        missing = frozenset(f"create {step.key.id}" for step in steps if step.key.kind == PUBLIC_IP)
-        actions = [_put(waiting, observed, account, after=missing)]
+    last = _last_frontends(ready, observed)
+    if last and actions:
+        # A balancer cannot be without frontends: it goes with the last of them, also where Services wait to come.
+        return [_delete_with(last, parts, observed)]
+    if waiting and _has_frontend(waiting, observed):
+        name = "add to balancer" if actions else "write balancer"
+        actions.append(_put(waiting, observed, account, id=name, after=frozenset(action.id for action in actions)))
     earlier = frozenset(action.id for action in actions)
     detaching = (_detach(step, observed, account, after=earlier) for step in steps if step.key in replaced)
     return [*actions, *(action for action in detaching if action is not None)]
+
+
+def _last_frontends(steps: Iterable[Step], observed: Observed) -> list[Step]:
+    """The removals of frontends after which none would be left; nothing where one stays or comes."""
+    every = list(steps)
+    if _has_frontend(every, observed):
+        return []
+    return [step for step in every if step.key.kind == FRONTEND]
+
+
+def _has_frontend(steps: Iterable[Step], observed: Observed) -> bool:
+    """True when the balancer has a frontend once these steps are done."""
+    keys = {seen.key for seen in observed.of_kind(FRONTEND)}
+    for step in steps:
+        if step.key.kind == FRONTEND:
+            (keys.discard if step.verb is Verb.DELETE else keys.add)(step.key)
+    return bool(keys)
+
+
+def _delete_with(last: list[Step], steps: Iterable[Step], observed: Observed) -> Action:
+    owners = frozenset(owner for step in last for owner in step.owners)
+    removals = [step for step in steps if step.verb is Verb.DELETE]
+    named = {step.key for step in removals}
+    rest = (seen for seen in observed.resources.values() if seen.key.kind in (BALANCER, POOL) and seen.key not in named)
+    why = "it goes with its last frontend"
+    shell = (Step(Verb.DELETE, seen.key, seen.resource.name, why=why, owners=owners, seen=seen) for seen in rest)
+    return Action("delete balancer", "loadBalancers/delete", (*removals, *shell))
 
 
 def _writes(steps: list[Step], observed: Observed, account: Account) -> list[Action]:
@@ -267,10 +229,17 @@ def _is_membership(step: Step) -> bool:
     return step.key.kind == POOL and step.verb is Verb.UPDATE and {c.field for c in step.changes} == {"addresses"}
 
 
-def _put(steps: list[Step], observed: Observed, account: Account, *, after: frozenset[str] = frozenset()) -> Action:
+def _put(
+    steps: list[Step],
+    observed: Observed,
+    account: Account,
+    *,
+    id: str = "write balancer",  # noqa: A002 - what an action calls it
+    after: frozenset[str] = frozenset(),
+) -> Action:
     carried = any(step.key.kind == BALANCER for step in steps)
     every = tuple(steps) if carried else (*steps, _carrier(observed, account))
-    return Action("write balancer", "loadBalancers/write", every, after)
+    return Action(id, "loadBalancers/write", every, after)
 
 
 def _carrier(observed: Observed, account: Account) -> Step:
@@ -280,15 +249,30 @@ def _carrier(observed: Observed, account: Account) -> Step:
     return Step(Verb.UPDATE, Key(BALANCER, ""), name, why="its parts change", seen=seen)
 
 
-def _by_readiness(steps: list[Step], observed: Observed, replaced: set[Key]) -> tuple[list[Step], list[Step]]:
-    """Steps that can be written now, and those whose address or frontend is not there yet."""
-    late = {step.key for step in steps if not _is_ready(step, observed, replaced)}
-    late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
-    late |= _unused_yet(steps, late)
+def _by_readiness(steps: list[Step], observed: Observed, taken: frozenset[Key]) -> tuple[list[Step], list[Step]]:
+    """Steps that can be written now, and those that can once this plan has made their addresses.
+
+    What needs an address that somebody else has to let go of, or that the cloud still works on, is in neither.
+    """
+    late = _with_dependents(steps, lambda need: need in taken or not _is_usable(observed.get(need)))
+    stuck = _with_dependents(steps, lambda need: need in taken or _is_busy(observed.get(need)))
     ready = [step for step in steps if step.key not in late]
     if not observed.body and not any(step.key.kind == FRONTEND for step in ready):
-        return [], steps  # A balancer is born with its first frontend.
-    return ready, [step for step in steps if step.key in late]
+        return [], [step for step in steps if step.key not in stuck]  # A balancer is born with its first frontend.
+    return ready, [step for step in steps if step.key in late - stuck]
+
+
+def _with_dependents(steps: list[Step], lacks: Callable[[Key], bool]) -> set[Key]:
+    """Frontends that lack their public address, with the rules on them and what only those rules need."""
+    late = {step.key for step in steps if _is_without_address(step, lacks)}
+    late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
+    return late | _unused_yet(steps, late)
+
+
+def _is_without_address(step: Step, lacks: Callable[[Key], bool]) -> bool:
+    if step.key.kind != FRONTEND or step.desired is None:
+        return False
+    return any(lacks(need) for need in step.desired.needs if need.kind == PUBLIC_IP)
 
 
 def _unused_yet(steps: list[Step], late: set[Key]) -> set[Key]:
@@ -298,13 +282,6 @@ def _unused_yet(steps: list[Step], late: set[Key]) -> set[Key]:
     of_ready = {need for rule in rules if rule.key not in late and rule.desired for need in rule.desired.needs}
     born = {step.key for step in steps if step.verb is Verb.CREATE and step.key.kind in (PROBE, POOL)}
     return born & (of_late - of_ready)
-
-
-def _is_ready(step: Step, observed: Observed, replaced: set[Key]) -> bool:
-    if step.key.kind != FRONTEND or step.desired is None:
-        return True
-    public_ips = [need for need in step.desired.needs if need.kind == PUBLIC_IP]
-    return all(need not in replaced and _is_usable(observed.get(need)) for need in public_ips)
 
 
 def _is_usable(seen: Seen | None) -> bool:

@@ -43,7 +43,7 @@ def _without_owner(step: Step) -> Seen:
 
 def _release(identity: Identity, seen: Seen) -> Action:
     present = seen.resource.fields.get("tags")
-    left = frozenset(_without(identity, dict(present) if isinstance(present, frozenset) else {}).items())
+    left = frozenset(_without(identity, tags.tags_of(seen.resource.fields)).items())
     owners = seen.resource.owners - {identity}
     desired = replace(seen.resource, fields={**seen.resource.fields, "tags": left}, owners=owners)
     step = Step(

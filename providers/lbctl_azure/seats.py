@@ -17,7 +17,7 @@ from lbctl_azure import names
 from lbctl_azure.account import PUBLIC_IP, Account, element_key
 from lbctl_azure.elements import FRONTEND, RULE
 from lbctl_azure.facts import Facts, PublicAddress, Subnet
-from lbctl_azure.tags import VALUE_LIMIT, is_of_cluster
+from lbctl_azure.tags import VALUE_LIMIT, is_of_cluster, tags_of
 from lbctl_azure.wish import Front, Wish
 
 MOST_RULES = 1500
@@ -271,12 +271,11 @@ class Seats:
 def _observed_addresses(observed: Observed) -> Iterator[PublicAddress]:
     for seen in observed.of_kind(PUBLIC_IP):
         fields = seen.resource.fields
-        tags = fields.get("tags")
         yield PublicAddress(
             id=seen.outputs["id"],
             address=seen.outputs.get("address", ""),
             version=str(fields.get("version")),
-            tags=dict(tags) if isinstance(tags, frozenset) else {},
+            tags=tags_of(fields),
             attached_to=seen.outputs.get("attached", ""),
         )
 

@@ -5,7 +5,7 @@ Used by `model`, which computes the whole tag set an object should have, and by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 SERVICE = "k8s-azure-service"
 CLUSTER = "k8s-azure-cluster-name"
@@ -18,6 +18,12 @@ VALUE_LIMIT = 256
 OURS = (SERVICE, CLUSTER, DNS_OWNER, LEGACY_SERVICE, LEGACY_CLUSTER, LEGACY_DNS_OWNER)
 
 Tags = Mapping[str, str]
+
+
+def tags_of(fields: Mapping[str, Hashable]) -> dict[str, str]:
+    """The tags among a resource's fields."""
+    value = fields.get("tags")
+    return dict(value) if isinstance(value, frozenset) else {}
 
 
 def parse_tags(text: str) -> tuple[dict[str, str], list[str]]:

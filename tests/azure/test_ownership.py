@@ -26,7 +26,8 @@ def test_what_an_unknown_service_left_is_an_orphan_and_stays() -> None:
         world.settle(60)
         assert world.writes() == {}
         assert world.azure.state() == before
-        assert NAME in {identity.uid for _, identity in world.account.strangers()}
+        # Rules tell a uid and the address's tags a name: together they are one owner.
+        assert {identity.key for _, identity in world.account.strangers()} == {"shop/gone"}
         world.delete("stays")
         world.settle(60)
         assert not world.exists("stays")

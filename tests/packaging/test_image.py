@@ -23,6 +23,11 @@ open("/tmp/written", "w").close()
 import hello
 print(os.getuid(), hello.WORD, hello.__cached__)
 """
+LOADED = """
+import sys
+import lbctl.engine.process, lbctl.cli.main
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
 
 
 def pins(path):
@@ -43,6 +48,14 @@ def test_an_image_installs_what_was_tested_and_all_that_its_cloud_needs(cloud):
     assert not {"pytest", "moto", "mypy"} & image.keys()
     text = (ROOT / f"requirements/image/{cloud}.txt").read_text()
     assert text.count("--hash=") >= len(image)
+
+
+def test_a_controller_loads_no_package_for_tests():
+    """Memory and start that are measured in this environment are those of the image."""
+    done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
+    loaded = {name.replace("_", "-") for name in done.stdout.split()}
+    assert "kubernetes" in loaded
+    assert not loaded & (names(PROJECT["optional-dependencies"]["dev"]) - {"lbctl"})
 
 
 def test_the_recipe_ends_with_an_unprivileged_user_on_an_empty_base():

@@ -106,7 +106,7 @@ executor_thread_pool_size = {64 if layout.mysql else 1}
 bind_host = 127.0.0.1
 bind_port = {layout.octavia}
 auth_strategy = keystone
-enabled_provider_drivers = amphora:Amphora,octavia:alias
+enabled_provider_drivers = amphora:Amphora,octavia:alias,noop_driver:nothing
 [database]
 connection = {layout.database("octavia")}
 [oslo_messaging]
@@ -138,7 +138,7 @@ server_certs_key_passphrase = insecure-key-do-not-use-this-key
 [health_manager]
 heartbeat_key = k
 [quotas]
-default_load_balancer_quota = 100
+default_load_balancer_quota = 250
 [service_auth]
 {_account(layout)}[keystone_authtoken]
 service_type = load-balancer
