@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
 import stat
+import struct
 import subprocess
+import sys
+import termios
 
 import msgspec
 import pytest
 import yaml
 
+from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
 from lbctl.engine.summary import State
 from lbctl.sandbox.api import ApiServer
@@ -55,7 +63,8 @@ def test_status_goes_on_and_follows_changes(served):
     """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
     said = served.lbctl("status", "--watch", "--timeout", "1.5", "-n", "shop")
     assert said.code == 0
-    assert said.out.count("ready") == 3
+    assert said.out.count(" ready ") == 3
+    assert "3 Services: 3 ready" in said.out
 
 
 def test_status_admits_that_it_may_be_old(tmp_path):
@@ -73,6 +82,60 @@ def test_status_admits_that_it_may_be_old(tmp_path):
                 watching.stdout.read()
     assert "cannot" in stale
     assert watching.returncode == 6
+
+
+def test_a_small_terminal_shows_what_matters(tmp_path):
+    """With more Services than lines, those that are not ready come first, under their number; so does a doubt."""
+    kubeconfig = tmp_path / "kubeconfig"
+    with ApiServer() as api:
+        kubeconfig.write_text(api.kubeconfig())
+        condition = {"type": "lbctl.io/LoadBalancerReady", "status": "True", "reason": "Ready", "message": ""}
+        for number in range(30):
+            status = {} if number == 29 else {"loadBalancer": {}, "conditions": [condition]}
+            meta = {"name": f"web-{number}", "namespace": "default"}
+            api.store.seed([{**WEB, "metadata": meta, "status": status}])
+        with Terminal("status", "--watch", "--timeout", "60", "--kubeconfig", str(kubeconfig), lines=12) as terminal:
+            terminal.wait_for("30 Services: 29 ready, 1 pending")
+            terminal.wait_for("web-29")
+            with api.faults.unreachable():
+                terminal.wait_for("(stale) nothing new for")
+            assert terminal.is_running
+
+
+class Terminal:
+    """`lbctl` in a terminal of so many lines, and all that it drew there."""
+
+    def __init__(self, *arguments, lines):
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
+        command = [sys.executable, "-W", "ignore", "-m", "lbctl", *arguments]
+        given = {**os.environ, "TERM": "xterm"}
+        given.pop("LINES", None)
+        given.pop("COLUMNS", None)
+        self._process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=given)
+        os.close(theirs)
+        self._drawn = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait(10)
+        os.close(self._ours)
+
+    @property
+    def is_running(self):
+        return self._process.poll() is None
+
+    def wait_for(self, words, *, seconds=30.0):
+        """Return once these words were drawn."""
+        clock = SystemClock()
+        end = clock.monotonic() + seconds
+        while words not in self._drawn:
+            assert clock.monotonic() < end, self._drawn[-2000:]
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self._drawn += os.read(self._ours, 65536).decode(errors="replace")
 
 
 def _line_with(word, process):

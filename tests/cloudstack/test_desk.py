@@ -80,7 +80,7 @@ def make(request) -> Callable:
 
 
 @pytest.fixture
-def desk(make, tmp_path, monkeypatch, capsys) -> Iterator[Desk]:
+def desk(make, tmp_path) -> Iterator[Desk]:
     """A cluster with two nodes on a cloud with bystanders, whose jobs are quick."""
     cloud = Cloud()
     cloud.now = SystemClock().monotonic
@@ -92,8 +92,7 @@ def desk(make, tmp_path, monkeypatch, capsys) -> Iterator[Desk]:
         add_machine(cloud, name, network)
     forbid_the_rest(cloud)
     with CloudStackServer(cloud) as server, ApiServer() as api:
-        found = Desk.open(api, cloud, tmp_path, capsys.readouterr)
-        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
+        found = Desk.open(api, cloud, tmp_path)
         account = {"api_url": server.url, "api_key": API_KEY, "secret_key": SECRET_KEY, "job_poll_max": 1}
         settings = {
             "cluster": {"name": "demo", "id": "demo"},
@@ -133,7 +132,7 @@ def test_a_plan_says_each_call_and_makes_none(desk, make):
     )
     (address,) = (line for line in said.out.splitlines() if line.startswith("  + address"))
     (planned,) = (c["new"] for a in plan["actions"] for s in a["steps"] for c in s["changes"] if c["field"] == "ip")
-    assert f"({planned})" in address
+    assert f"ip {planned}" in address
     assert "False" not in address
     assert "timeout" not in said.out
     assert "No effect on traffic." in said.out

@@ -19,6 +19,7 @@ import pytest
 from lbctl import __version__
 from lbctl.clock import SystemClock
 from lbctl.sandbox.api import ApiServer
+from tests.packaging.test_image import pins
 
 ROOT = Path(__file__).parents[2]
 CLOCK = SystemClock()
@@ -42,6 +43,11 @@ for folder, folders, names in os.walk("/"):
             if name[:-3] not in cached:
                 found["without byte code"].append(folder + "/" + name)
 print(json.dumps(found))
+"""
+INSTALLED = """
+import importlib.metadata, json, re
+found = importlib.metadata.distributions(path=["/opt/lbctl"])
+print(json.dumps({re.sub("[-_.]+", "-", one.name).lower(): one.version for one in found}))
 """
 SETTINGS = {"accounts": {"aws": {"provider": "aws", "settings": {"region": "eu-west-1", "vpc_id": "vpc-1"}}}}
 NOBODY = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
@@ -127,6 +133,14 @@ def test_the_built_image_has_nothing_to_break_out_with(image):
     assert [name for name in found["programs"] if not name.startswith("python3")] == []
     assert found["sources"] > 100
     assert found["without byte code"] == []
+
+
+@pytest.mark.slow
+def test_the_built_image_holds_what_its_lock_names(image):
+    """The installed packages are those of the lock that the bill of materials is made from, and lbctl."""
+    done = image.run(*PYTHON, "-c", INSTALLED)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == pins("requirements/image/aws.txt") | {"lbctl": __version__}
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """The configuration files of the three services, as text. Everything listens on loopback only.
 
 Why these values: noop compute needs no hypervisor; the network driver is the real one, so VIP ports and floating IPs
-are real; a certificate authority with a passphrase is required even so; `port_detach_timeout` is short because nothing
+are real; a certificate authority with a passphrase is required even so; `port_detach_timeout` is zero because nothing
 ever detaches a noop port; SQLite takes one writer at a time, hence one serial worker there.
 """
 
@@ -124,7 +124,7 @@ amp_boot_network_list = {management_network}
 loadbalancer_topology = SINGLE
 client_ca = {layout.folder}/ca.pem
 [networking]
-port_detach_timeout = 1
+port_detach_timeout = 0
 [task_flow]
 engine = {"parallel" if layout.mysql else "serial"}
 max_workers = {5 if layout.mysql else 1}
