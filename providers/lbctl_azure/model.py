@@ -86,7 +86,10 @@ class _Builder:
         families = {seat.front.family for seat in seats}
         for name in self._account.pools:
             family = names.family_of_pool(name)
-            if family in families or self.observed.get(element_key(POOL, name)) is not None:
+            present = self.observed.get(element_key(POOL, name)) is not None
+            if present and not self._account.keeps_members(self._scope.name):
+                yield Resource(element_key(POOL, name), name)
+            elif family in families or present:
                 yield self._pool(name, self._addresses(family))
         for seat in seats:
             if self._has_own_pool(seat.wish):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lbctl.plan.actions import Hazard
 from tests.azure.cluster import Cluster, cluster
 from tests.azure.test_variants import INTERNAL, NAME, PREFIX
+from tests.clouds.azure.bystanders import add_bystanders
 from tests.clouds.azure.journal import Call
 from tests.world import change, node, service
 
@@ -252,6 +254,33 @@ def test_a_selector_of_namespaces_takes_the_services_of_its_namespace_alone() ->
         assert stored.metadata.namespace == "edge"
         assert (len(world.lb_rules("kubernetes")), len(world.lb_rules("second"))) == (1, 1)
         assert set(world.lb_rules("kubernetes")) == {f"{NAME}-TCP-80"}
+
+
+# -- pools that somebody else fills ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["external", "all", "internal"])
+@pytest.mark.parametrize("pools", ["nodeIP", "nodeIPConfiguration"])
+def test_pools_that_others_fill_are_left_as_they_are(kind: str, pools: str) -> None:
+    """`preConfiguredBackendPoolLoadBalancerTypes` names the balancers whose members are nobody's business of ours."""
+    config = {"preConfiguredBackendPoolLoadBalancerTypes": kind, "loadBalancerBackendPoolConfigurationType": pools}
+    with cluster(config=config) as world:
+        add_bystanders(world.azure)
+        world.add_machines(world.azure.flex_set(count=2))
+        world.apply(service())
+        world.apply(service("in", annotations=INTERNAL))
+        world.settle(60)
+        assert world.addresses()
+        assert bool(_members(world, "kubernetes")) is (kind == "internal")
+        world.see_node(None, min(world.kube.nodes))
+        world.settle(60)
+        assert world.plans() == []
+        assert world.lb_rules("kubernetes")
+
+
+def _members(world: Cluster, name: str) -> list[Any]:
+    pool = world.parts("backendAddressPools", name)["kubernetes"]
+    return pool.get("loadBalancerBackendAddresses") or pool.get("backendIPConfigurations") or []
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
