@@ -4,8 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CLOUD  ?= aws
+# The first that works: docker's client may be there without its engine.
+ENGINE ?= $(shell for one in docker podman; do $$one info >/dev/null 2>&1 && { echo $$one; exit; }; done; command -v buildah)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lbctl/__init__.py)
 CLOUDS := aws azure gce openstack cloudstack local
+
+# Whatever the caller has set, byte code is kept: the suite starts hundreds of processes that would compile lbctl anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help env openstack-env demo check test test-openstack conformance reference docs bench bench-calls image sbom manifests lock clean
@@ -14,9 +19,10 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort
 
 env: $(STAMP) ## Virtual environment with the locked dependencies and lbctl itself
-$(STAMP): requirements/lock.txt pyproject.toml
+$(STAMP): requirements/lock.txt requirements/description.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/lock.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/description -r requirements/description.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -56,8 +62,9 @@ bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JS
 bench-calls: env ## Cloud calls of each operation of each driver, as one JSON array
 	@$(BIN)/python -m tests.bench.calls
 
-image: ## The container image of one cloud (needs a container engine): make image CLOUD=aws
-	docker build -f image/Dockerfile --build-arg CLOUD=$(CLOUD) -t lbctl:$(VERSION)-$(CLOUD) .
+image: ## The container image of one cloud (needs docker, podman or buildah): make image CLOUD=aws
+	@test -n "$(ENGINE)" || { echo "no container engine works here: start docker, or install podman or buildah" >&2; exit 1; }
+	$(ENGINE) build -f image/Dockerfile --build-arg CLOUD=$(CLOUD) -t lbctl:$(VERSION)-$(CLOUD) .
 
 sbom: env ## What that image installs, as a CycloneDX file in dist/: make sbom CLOUD=aws
 	@mkdir -p dist
@@ -70,6 +77,7 @@ lock: ## Resolve the lock again (needs uv)
 	uv pip compile --universal --generate-hashes --quiet --no-header --extra all --extra dev --extra docs pyproject.toml requirements/build.in -o requirements/lock.txt
 	for cloud in $(CLOUDS); do uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate --extra $$cloud --extra tracing -c requirements/lock.txt pyproject.toml -o requirements/image/$$cloud.txt; done
 	uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate -c requirements/lock.txt requirements/build.in -o requirements/image/build.txt
+	uv pip compile --universal --generate-hashes --quiet --no-header --no-annotate --no-deps requirements/description.in -o requirements/description.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-header tests/clouds/openstack/requirements.in -o tests/clouds/openstack/requirements.lock
 
 clean: ## Remove the environment and caches

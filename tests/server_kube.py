@@ -72,7 +72,7 @@ class ServerKube(Backend):
         return self._reads.get_service(namespace, name)
 
     def list_services(self) -> Sequence[Service]:
-        return self._reads.list_services()
+        return list(self._reads.list_services())
 
     def get_ingress_owner(self, service: Service) -> str:
         return self._reads.get_ingress_owner(service)

@@ -29,9 +29,9 @@ def complete_service(ctx: click.Context, param: click.Parameter, incomplete: str
     given: Any = ctx.params.get(param.name or "") or ()
     try:
         services = Cluster(connect(Settings(kube=kube))).list_services()
+        keys = sorted(service.key for service in services if service.spec.type == "LoadBalancer")
     except LbctlError:
         return []
-    keys = sorted(service.key for service in services if service.spec.type == "LoadBalancer")
     return [key for key in keys if key.startswith(incomplete) and key not in given]
 
 

@@ -21,6 +21,7 @@ from lbctl.kube.target import SERVICES
 from lbctl.kube.writes import ServiceWriter
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service
+from lbctl.plan.render import label
 
 
 class StillServed(LbctlError):
@@ -47,7 +48,8 @@ class Released:
         else:
             marks = "with lbctl's marks on what it has in the cloud" if self.forgotten else "its balancer stays"
             yield f"{self.service} is released; {marks}"
-        yield from (f"  > {kind:<14} {name}" for kind, name in self.objects)
+        width = max((len(kind) for kind, _ in self.objects), default=0)
+        yield from (f"  > {kind:<{width}} {name}" for kind, name in self.objects)
         for name in self.blockers:
             yield f"  x it waits for the finalizer {name} of another controller"
             yield "      do this: run that controller until it lets go, or remove the finalizer if it is gone for good"
@@ -77,7 +79,7 @@ def let_go(at: Desk, key: str, *, forget: bool, yes: bool, seconds: float) -> Re
             f"{leader} leads and would take {key} back at once",
             hint="stop it first, or delete the Service, with lbctl.io/deletion-policy: retain to keep its balancer",
         )
-    objects = tuple((seen.key.kind, seen.resource.name or seen.key.id) for seen in release.objects)
+    objects = tuple((seen.key.kind, label(seen.key, seen.resource.name)) for seen in release.objects)
     ask_consent(f"Let go of {key}? Nobody cleans up after its {len(objects)} objects then.", yes=yes)
     finalizers = release.finalizers
     in_time = True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lbctl.cli.desk import connect, find_service
-from lbctl.driver import DriverInfo
+from lbctl.driver import CLUSTER_PLACEHOLDER, DriverInfo
 from lbctl.engine.assembly import claim_rules
 from lbctl.engine.claim import Standing, claim
 from lbctl.errors import InvalidSettings
@@ -17,7 +18,7 @@ from lbctl.model.applied import as_created
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.registry import find_provider
-from lbctl.settings import Settings, decode
+from lbctl.settings import ClusterSettings, Settings, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,21 @@ def role_of(settings: Settings, *, names: Sequence[str], files: Sequence[str]) -
     ((name, account),) = settings.accounts.items()
     info = find_provider(account.provider)
     decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")
+    cluster = settings.cluster.name
     if not (names or files):
-        return Role(info.name, info.permissions(decoded, None), None)
+        return Role(info.name, _of_cluster_named(cluster, info.permissions(decoded, None)), None)
     chosen = [*_of_files(files), *_of_cluster(settings, names)]
     served = _served(settings, {name: info}, chosen)
-    return Role(info.name, info.permissions(decoded, served), sorted(service.key for service in served))
+    rights = _of_cluster_named(cluster, info.permissions(decoded, served))
+    return Role(info.name, rights, sorted(service.key for service in served))
+
+
+def _of_cluster_named(name: str, rights: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The role of this cluster; the placeholder stays where nobody has given the cluster a name."""
+    if name == ClusterSettings().name:
+        return rights
+    named: dict[str, Any] = json.loads(json.dumps(rights).replace(CLUSTER_PLACEHOLDER, json.dumps(name)[1:-1]))
+    return named
 
 
 def _served(settings: Settings, infos: dict[str, DriverInfo], services: Sequence[Service]) -> list[Service]:

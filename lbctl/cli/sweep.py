@@ -21,6 +21,7 @@ from lbctl.engine.sweeping import Search, Swept
 from lbctl.errors import InvalidSettings, LbctlError
 from lbctl.model.resource import Identity, Scope
 from lbctl.obs.log import set_up
+from lbctl.plan.render import label
 from lbctl.settings import Loaded, Settings
 from lbctl.text import age, table
 
@@ -124,8 +125,10 @@ class Findings:
 
     def wide(self) -> str:
         """One line an object."""
+        if not self.orphans:
+            return self.table()
         rows = [
-            (o.account, _owner(o.owner), s.key.kind, s.resource.name, s.outputs.get("created", ""),
+            (o.account, _owner(o.owner), s.key.kind, label(s.key, s.resource.name), s.outputs.get("created", ""),
              self._billed(o, s.key.kind), self._shown_state(o))
             for o in self.orphans for s in o.objects
         ]  # fmt: skip
@@ -163,7 +166,7 @@ class Findings:
     def _row(self, orphan: Orphan) -> tuple[str, ...]:
         kinds = Counter(seen.key.kind for seen in orphan.objects)
         objects = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        billed = ", ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
+        billed = "; ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
         told = age(orphan.created.isoformat(), now=self.search.clock.now()) if orphan.created else "unknown"
         return (
             orphan.account,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +19,14 @@ from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import Exit, LbctlError
 from lbctl.kube.writes import ServiceWriter
 from lbctl.plan.actions import change_text
+from lbctl.plan.render import label
 from lbctl.text import table
 
 COLUMNS = ("SERVICE", "ADDRESS", "VERDICT", "HAZARD", "CALLS", "DELETES", "WHY")
 WIDE = ("SERVICE", "VERDICT", "VERB", "KIND", "NAME", "HAZARD", "WHAT")
+
+
+WRITTEN = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +111,14 @@ class Takeover:
         """One line a Service, then the verdicts counted."""
         if not self.adoptions:
             return "No Service is to be taken over."
-        counts = ((word, sum(a.verdict is word for a in self.adoptions)) for word in Verdict)
-        totals = ", ".join(f"{count} {word}" for word, count in counts if count)
+        counts = Counter(self._verdict(adoption) for adoption in self.adoptions)
+        totals = ", ".join(f"{counts[word]} {word}" for word in (*Verdict, WRITTEN) if counts[word])
         return f"{table(COLUMNS, [self._row(adoption) for adoption in self.adoptions])}\n\n{totals}"
 
     def wide(self) -> str:
         """One line a change."""
+        if not self.adoptions:
+            return self.table()
         return table(WIDE, [row for adoption in self.adoptions for row in self._rows(adoption)])
 
     def document(self) -> dict[str, Any]:
@@ -134,7 +141,8 @@ class Takeover:
         key, verdict = adoption.tracked.identity.key, self._verdict(adoption)
         for step in adoption.steps:
             what = "; ".join(change_text(change) for change in step.changes) or step.why
-            yield key, verdict, step.verb.value, step.key.kind, step.name or step.key.id, step.hazard.name.lower(), what
+            shown, hazard = label(step.key, step.name), step.hazard.name.lower().replace("_", "-")
+            yield key, verdict, step.verb.value, step.key.kind, shown, hazard, what
         if not adoption.steps:
             yield key, verdict, "", "", "", "", "; ".join(self._reasons(adoption))
 
@@ -156,7 +164,7 @@ class Takeover:
         }
 
     def _verdict(self, adoption: Adoption) -> str:
-        return "written" if adoption.tracked.identity.key in self.written else adoption.verdict.value
+        return WRITTEN if adoption.tracked.identity.key in self.written else adoption.verdict.value
 
     def _reasons(self, adoption: Adoption) -> Iterator[str]:
         yield from adoption.problems
@@ -167,7 +175,7 @@ class Takeover:
         if adoption.verdict is Verdict.TAGS and not adoption.can_be_marked:
             yield "what it shares with others changes too; see: lbctl plan"
         for name in adoption.foreign:
-            yield f"the finalizer {name} stays: let its controller take it off before it is stopped"
+            yield f"the finalizer {name} stays: take it off once its controller is gone, or deletion waits for it"
 
 
 def _check_provider(at: Desk, upstream: str) -> None:

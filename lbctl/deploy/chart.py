@@ -18,10 +18,10 @@ from lbctl.deploy.rights import (
     base_rights,
     document_rights,
     lease_rights,
-    slice_rights,
+    watch_rights,
 )
 from lbctl.deploy.text import HEAD, documents, to_yaml
-from lbctl.deploy.variants import DocumentRight, LeaseRight, Place, Variant
+from lbctl.deploy.variants import Place, Variant
 from lbctl.deploy.workload import (
     Parts,
     config_map,
@@ -31,6 +31,8 @@ from lbctl.deploy.workload import (
     network_policy,
     parts_of,
 )
+from lbctl.kube.rights import WATCHED, Right
+from lbctl.kube.target import LEASES, Target
 
 ALERTS_FILE = "files/alerts.yaml"
 DASHBOARD_FILE = "files/dashboard.json"
@@ -38,9 +40,9 @@ POLICY_FILE = "files/admission/%s.yaml"
 RELEASE_NAMESPACE = "{{ .Release.Namespace | toJson }}"
 # Within a list, where the dot is one of its items.
 ROOT_NAMESPACE = "{{ $.Release.Namespace | toJson }}"
-VERBS = "{{ .verbs | toJson }}"
-DOCUMENT = DocumentRight("{{ .resource | toJson }}", "{{ .namespace | toJson }}", "{{ .name | toJson }}")
-ITEM = ("{{ .namespace | toJson }}", "{{ .name | toJson }}")
+ITEM = {"namespace": "{{ .namespace | toJson }}", "name": "{{ .name | toJson }}"}
+LEASE = Right((), Target(resource=LEASES.resource, group=LEASES.group, **ITEM))
+DOCUMENT = Right(("get",), Target(resource="{{ .resource | toJson }}", **ITEM))
 
 
 def _of(path: str) -> str:
@@ -71,7 +73,7 @@ def chart_files(providers: Mapping[str, Variant]) -> dict[str, str]:
     """The chart's files by name, but for those that are the same elsewhere (alerts, dashboard, admission policies)."""
     return {
         "Chart.yaml": HEAD + to_yaml(_chart()),
-        "values.yaml": HEAD + to_yaml(values(Variant("", Place(), watches_slices=False)) | {"provider": ""}),
+        "values.yaml": HEAD + to_yaml(values(Variant("", Place())) | {"provider": ""}),
         "values.schema.json": json.dumps(SCHEMA, indent=2) + "\n",
         **{f"values-{name}.yaml": HEAD + to_yaml(_difference(variant)) for name, variant in providers.items()},
         **{f"templates/{name}.yaml": text for name, text in _templates().items()},
@@ -87,13 +89,14 @@ def values(variant: Variant) -> Object:
         "image": {"repository": NAME, "tag": variant.tag if variant.provider else "", "pullPolicy": parts.pull_policy},
         "replicas": parts.replicas,
         "cloudSecret": parts.secret,
-        "endpointSlices": variant.watches_slices,
+        "watches": list(variant.watches),
         "leases": [
-            {"namespace": lease.namespace, "name": lease.name, "verbs": list(lease.verbs)} for lease in variant.leases
+            {"namespace": right.target.namespace, "name": right.target.name, "verbs": list(right.verbs)}
+            for right in variant.leases
         ],
         "documents": [
-            {"resource": document.resource, "namespace": document.namespace, "name": document.name}
-            for document in variant.documents
+            {"resource": right.target.resource, "namespace": right.target.namespace, "name": right.target.name}
+            for right in variant.documents
         ],
         "hostNetwork": parts.host_network,
         "serviceAccount": {"annotations": {}},
@@ -125,7 +128,7 @@ def _chart() -> Object:
 
 def _difference(variant: Variant) -> Object:
     """What a cloud's values file has to say."""
-    base = values(Variant("", Place(), watches_slices=False))
+    base = values(Variant("", Place()))
     return {name: value for name, value in values(variant).items() if value != base[name]}
 
 
@@ -136,20 +139,26 @@ def _templates() -> dict[str, str]:
     workload = [part(PARTS) for part in (config_map, metrics_service, disruption_budget, network_policy, deployment)]
     return {
         "rights": _template([account, *rights]),
-        "endpointslices": _if("endpointSlices", _template(slice_rights(RELEASE_NAMESPACE))),
-        "leases": _each(
-            "leases", _named('"lbctl-lease-%s" .name', lease_rights(ROOT_NAMESPACE, [LeaseRight(*ITEM, VERBS)]))
-        ),
+        **{
+            watched: _if(f'has "{watched}" .Values.watches', _template(watch_rights(RELEASE_NAMESPACE, watched)))
+            for watched in WATCHED
+        },
+        "leases": _each("leases", _named('"lbctl-lease-%s" .name', _lease_rights())),
         "documents": _each(
             "documents", _named('"lbctl-%s-%s" .resource .name', document_rights(ROOT_NAMESPACE, [DOCUMENT]))
         ),
         "workload": _template(workload),
-        "alerts": _if("alerts.enabled", _template([_alerts()])),
-        "dashboard": _if("dashboard.enabled", _template([_dashboard()])),
+        "alerts": _if(".Values.alerts.enabled", _template([_alerts()])),
+        "dashboard": _if(".Values.dashboard.enabled", _template([_dashboard()])),
         "admission": _if(
-            "admissionPolicy.enabled", f'{{{{ printf "{POLICY_FILE}" .Values.provider | .Files.Get }}}}\n'
+            ".Values.admissionPolicy.enabled", f'{{{{ printf "{POLICY_FILE}" .Values.provider | .Files.Get }}}}\n'
         ),
     }
+
+
+def _lease_rights() -> list[Object]:
+    role, binding = lease_rights(ROOT_NAMESPACE, [LEASE])
+    return [{**role, "rules": [{**role["rules"][0], "verbs": "{{ .verbs | toJson }}"}]}, binding]
 
 
 def _named(printed: str, rights: list[Object]) -> list[Object]:
@@ -195,8 +204,8 @@ def _marked(value: Any, holes: list[str]) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
-def _if(path: str, text: str) -> str:
-    return f"{{{{- if .Values.{path} }}}}\n{text}{{{{- end }}}}\n"
+def _if(condition: str, text: str) -> str:
+    return f"{{{{- if {condition} }}}}\n{text}{{{{- end }}}}\n"
 
 
 def _map_of(kind: str) -> Object:
@@ -238,7 +247,11 @@ SCHEMA: Object = {
         ),
         replicas={"type": "integer", "minimum": 0},
         cloudSecret={**_NAME, "description": "Secret whose keys are files in /etc/lbctl/cloud; may be missing."},
-        endpointSlices={**_FLAG, "description": "The driver reads EndpointSlices."},
+        watches={
+            "type": "array",
+            "items": {"type": "string", "enum": sorted(WATCHED)},
+            "description": "What the driver reads beside Services and Nodes.",
+        },
         leases={"type": "array", "items": _LEASE, "description": "Leases of other controllers to look at or take."},
         documents={
             "type": "array",

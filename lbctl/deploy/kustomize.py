@@ -15,7 +15,7 @@ from lbctl.deploy.objects import changed_objects, own_objects, shared_objects
 from lbctl.deploy.text import HEAD, documents, to_yaml
 from lbctl.deploy.variants import Place, Variant
 
-BASE = Variant("base", Place(), watches_slices=False)
+BASE = Variant("base", Place())
 
 
 def base_files() -> Mapping[str, str]:

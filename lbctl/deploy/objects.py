@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lbctl.deploy.rights import Object, base_rights, document_rights, lease_rights, slice_rights
+from lbctl.deploy.rights import Object, base_rights, document_rights, lease_rights, watch_rights
 from lbctl.deploy.variants import NAMESPACE, Variant
 from lbctl.deploy.workload import (
     config_map,
@@ -28,9 +28,9 @@ def shared_objects() -> list[Object]:
 
 def own_objects(variant: Variant) -> list[Object]:
     """What an overlay adds: its settings, and the rights that only its driver needs."""
-    slices = slice_rights(NAMESPACE) if variant.watches_slices else []
+    watches = [one for watched in variant.watches for one in watch_rights(NAMESPACE, watched)]
     leases, documents = lease_rights(NAMESPACE, variant.leases), document_rights(NAMESPACE, variant.documents)
-    return [config_map(parts_of(variant)), *slices, *leases, *documents]
+    return [config_map(parts_of(variant)), *watches, *leases, *documents]
 
 
 def changed_objects(variant: Variant) -> list[Object]:

@@ -1,116 +1,75 @@
-"""The rights that the controller needs, and no others: what it reads, and the three things that it writes. Pure.
-
-The list is that of `lbctl.kube`: Services and Nodes are watched, only `services/status` is patched (it takes finalizers
-too), Events are made and counted up, one Lease is held. A driver adds EndpointSlices, and single Leases,
-ConfigMaps and Secrets of others.
-"""
+"""The roles that grant the rights of `lbctl.kube.rights`, with their bindings. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from lbctl.deploy.variants import DocumentRight, LeaseRight
+from lbctl.kube.rights import CLUSTER_WIDE, WATCHED, Right, own_lease
 
 NAME = "lbctl"
 LABELS = {"app.kubernetes.io/name": NAME}
-SLICES_NAME = "lbctl-endpointslices"
-LEASE_GROUP = "coordination.k8s.io"
-READ = ["get", "list", "watch"]
 
 Object = dict[str, Any]
 
 
-def base_rights(*, namespace: Any, lease_namespace: Any, lease_name: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
-    """The rights that every cloud needs, with their bindings."""
+def base_rights(*, namespace: str, lease_namespace: str, lease_name: str) -> list[Object]:
+    """The rights that every cloud needs."""
     return [
         {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": {"name": NAME, "namespace": namespace, "labels": LABELS},
         },
-        *_cluster_wide(NAME, namespace, CLUSTER_RULES),
-        *_within(NAME, namespace, lease_namespace, own_lease_rules(lease_name)),
+        *_cluster_wide(NAME, namespace, CLUSTER_WIDE),
+        *_within(NAME, namespace, own_lease(lease_namespace, lease_name)),
     ]
 
 
-CLUSTER_RULES: list[Object] = [
-    {"apiGroups": [""], "resources": ["services"], "verbs": READ},
-    {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["nodes"], "verbs": READ},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-    # The uid of this namespace is the cluster's id.
-    {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
-]
+def watch_rights(namespace: str, watched: str) -> list[Object]:
+    """What a driver needs for one of its `watches`."""
+    return _cluster_wide(f"lbctl-{watched}", namespace, WATCHED[watched])
 
 
-def slice_rights(namespace: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
-    """What a driver that targets Pods, or only nodes with Pods, reads beside."""
-    rule = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": READ}
-    return _cluster_wide(SLICES_NAME, namespace, [rule])
-
-
-def lease_rights(namespace: Any, leases: Sequence[LeaseRight]) -> list[Object]:  # noqa: ANN401 - see `chart`
+def lease_rights(namespace: str, leases: Iterable[Right]) -> list[Object]:
     """What a driver reads or takes of the Leases of others, a Role for each."""
-    return [
-        one
-        for lease in leases
-        for one in _within(
-            f"lbctl-lease-{lease.name}", namespace, lease.namespace, [_on_lease(lease.name, lease.verbs)]
-        )
-    ]
+    return [one for lease in leases for one in _within(f"lbctl-lease-{lease.target.name}", namespace, [lease])]
 
 
-def document_rights(namespace: Any, documents: Sequence[DocumentRight]) -> list[Object]:  # noqa: ANN401
+def document_rights(namespace: str, documents: Iterable[Right]) -> list[Object]:
     """What a driver reads of its upstream's ConfigMaps and Secrets, a Role for each."""
     return [
         one
-        for document in documents
-        for one in _within(
-            f"lbctl-{document.resource}-{document.name}", namespace, document.namespace, [_on_document(document)]
-        )
+        for right in documents
+        for one in _within(f"lbctl-{right.target.resource}-{right.target.name}", namespace, [right])
     ]
 
 
-def _on_document(document: DocumentRight) -> Object:
-    return {
-        "apiGroups": [""],
-        "resources": [document.resource],
-        "resourceNames": [document.name],
-        "verbs": ["get"],
-    }
+def _rule(right: Right) -> Object:
+    target = right.target
+    resource = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
+    names = {"resourceNames": [target.name]} if target.name else {}
+    return {"apiGroups": [target.group], "resources": [resource], **names, "verbs": list(right.verbs)}
 
 
-def own_lease_rules(name: Any) -> list[Object]:  # noqa: ANN401 - see `chart`
-    """Making a Lease cannot be bound to a name; everything else is."""
-    create = {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "verbs": ["create"]}
-    return [create, _on_lease(name, ["get", "update"])]
+def _cluster_wide(name: str, account_namespace: str, rights: Iterable[Right]) -> list[Object]:
+    return _role_and_binding("ClusterRole", {"name": name, "labels": LABELS}, account_namespace, rights)
 
 
-def _on_lease(name: Any, verbs: Any) -> Object:  # noqa: ANN401 - see `chart`
-    return {"apiGroups": [LEASE_GROUP], "resources": ["leases"], "resourceNames": [name], "verbs": _listed(verbs)}
+def _within(name: str, account_namespace: str, rights: Iterable[Right]) -> list[Object]:
+    """All of these rights are in the namespace of the first."""
+    rights = tuple(rights)
+    metadata = {"name": name, "namespace": rights[0].target.namespace, "labels": LABELS}
+    return _role_and_binding("Role", metadata, account_namespace, rights)
 
 
-def _listed(verbs: Any) -> Any:  # noqa: ANN401 - see `chart`
-    return list(verbs) if isinstance(verbs, tuple) else verbs
-
-
-def _cluster_wide(name: str, account_namespace: Any, rules: list[Object]) -> list[Object]:  # noqa: ANN401 - see `chart`
-    return _role_and_binding("ClusterRole", {"name": name, "labels": LABELS}, account_namespace, rules)
-
-
-def _within(name: Any, account_namespace: Any, namespace: Any, rules: list[Object]) -> list[Object]:  # noqa: ANN401
-    metadata = {"name": name, "namespace": namespace, "labels": LABELS}
-    return _role_and_binding("Role", metadata, account_namespace, rules)
-
-
-def _role_and_binding(kind: str, metadata: Object, account_namespace: Any, rules: list[Object]) -> list[Object]:  # noqa: ANN401
+def _role_and_binding(kind: str, metadata: Object, account_namespace: str, rights: Iterable[Right]) -> list[Object]:
     group = "rbac.authorization.k8s.io"
     version = f"{group}/v1"
     role = {"apiGroup": group, "kind": kind, "name": metadata["name"]}
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": account_namespace}
     return [
-        {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules},
+        {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": [_rule(right) for right in rights]},
         {
             "apiVersion": version,
             "kind": f"{kind}Binding",

@@ -12,6 +12,7 @@ from typing import Any
 
 from lbctl import __version__
 from lbctl.driver import DriverInfo
+from lbctl.kube.rights import Right, document, other_leases
 from lbctl.settings import LeaseSettings, decode
 
 NAMESPACE = "kube-system"
@@ -55,35 +56,17 @@ PLACES: Mapping[str, Place] = {
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseRight:
-    """A Lease of somebody else that is looked at, or taken while shared cloud objects are written."""
-
-    namespace: str
-    name: str
-    verbs: Any = ("get",)
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRight:
-    """A ConfigMap or Secret that is read; `resource` is `configmaps` or `secrets`."""
-
-    resource: str
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Variant:
     """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own.
 
-    `documents` are what the driver reads of its upstream's configuration in the cluster.
+    `watches` are those of the driver, `leases` and `documents` what it may do with single objects of others.
     """
 
     provider: str
     place: Place
-    watches_slices: bool
-    leases: tuple[LeaseRight, ...] = ()
-    documents: tuple[DocumentRight, ...] = ()
+    watches: tuple[str, ...] = ()
+    leases: tuple[Right, ...] = ()
+    documents: tuple[Right, ...] = ()
 
     @property
     def replicas(self) -> int:
@@ -124,19 +107,11 @@ EVERYWHERE = (NAMESPACE,)
 
 def variant_of(info: DriverInfo) -> Variant:
     """The installation for this driver."""
-    others = (LeaseRight(*_split(name)) for name in info.controller_leases if name != info.write_lease)
-    leases = [lease for lease in others if lease.namespace in EVERYWHERE]
-    if info.write_lease:
-        leases.append(LeaseRight(*_split(info.write_lease), ("get", "update")))
+    leases = tuple(right for right in other_leases(info) if right.target.namespace in EVERYWHERE)
     place = PLACES.get(info.name, Place())
     settings = decode(place.settings, info.settings, where=f"settings of {info.name}")
-    documents = tuple(DocumentRight(*name.split("/")) for name in info.documents(settings))
-    return Variant(info.name, place, "endpointslices" in info.watches, tuple(leases), documents)
-
-
-def _split(name: str) -> tuple[str, str]:
-    namespace, _, rest = name.partition("/")
-    return namespace, rest
+    documents = tuple(map(document, info.documents(settings)))
+    return Variant(info.name, place, tuple(sorted(info.watches)), leases, documents)
 
 
 def _tcp(port: int) -> dict[str, Any]:

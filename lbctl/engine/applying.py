@@ -280,7 +280,8 @@ def _must_wait_for(action: Action, flying: Iterable[Action]) -> bool:
     needed = {need for step in action.steps if step.desired is not None for need in step.desired.needs}
     removed = {step.key for step in action.steps if step.desired is None}
     for other in flying:
-        pointed_at = {need for step in other.steps if step.seen is not None for need in step.seen.resource.needs}
+        ends = [end for step in other.steps for end in (step.desired, step.seen and step.seen.resource) if end]
+        pointed_at = {need for end in ends for need in end.needs}
         if not other.keys.isdisjoint(action.keys | needed) or not pointed_at.isdisjoint(removed):
             return True
     return False

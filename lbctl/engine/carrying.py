@@ -48,13 +48,14 @@ class Carrier:
                 return plan
             # What was carried out and is planned again is something that the cloud has not finished.
             pause = max((wait.poll_after for wait in plan.waits), default=PAUSE_SECONDS * (plan.digest == before))
+            why = "; ".join(wait.condition for wait in plan.waits)
             try:
                 self._round(plan)
                 before = plan.digest
             except LbctlError as error:
                 tries += error.is_failure
-                pause = _pause_after(error, tries)
-            self._wait(pause, scope)
+                pause, why = _pause_after(error, tries), error.message
+            self._wait(pause, scope, why)
 
     def insist(self, scope: Scope, action: Action) -> None:
         """Make one call, again while its error is one that mends itself; a call is safe to repeat."""
@@ -64,7 +65,7 @@ class Carrier:
                 self.apply(scope, action)
             except LbctlError as error:
                 tries += error.is_failure
-                self._wait(_pause_after(error, tries), scope)
+                self._wait(_pause_after(error, tries), scope, error.message)
             else:
                 return
 
@@ -101,9 +102,10 @@ class Carrier:
         """The world with the newest of what was observed."""
         return replace(self.world, now=self.clock.now(), observed=dict(self.account.observed))
 
-    def _wait(self, seconds: float, scope: Scope) -> None:
+    def _wait(self, seconds: float, scope: Scope, why: str = "") -> None:
         if self.clock.monotonic() + seconds > self.deadline:
-            raise NotReady(f"{scope} is not done in time", after_seconds=seconds, hint="run the command again")
+            late = f"{scope} is not done in time" + (f": {why}" if why else "")
+            raise NotReady(late, after_seconds=seconds, hint="run the command again")
         self.clock.wait(seconds)
 
 

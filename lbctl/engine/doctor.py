@@ -16,7 +16,8 @@ from lbctl.clock import Clock
 from lbctl.driver import Driver, DriverInfo, Finding, Level
 from lbctl.errors import InvalidSettings, KubeUnreachable, LbctlError
 from lbctl.kube.reads import Cluster
-from lbctl.kube.rights import Right, needed_rights
+from lbctl.kube.rights import needed_rights
+from lbctl.kube.target import Target
 from lbctl.model.node import UNINITIALIZED_TAINT, has_taint, is_eligible
 from lbctl.model.objects import Node
 from lbctl.plan.policy import Mode
@@ -87,19 +88,10 @@ class Doctor:
             yield _skew(ours - theirs - dt.timedelta(seconds=0.5))
 
     def _rights(self) -> Iterator[Finding]:
-        lease = f"{self.settings.lease.namespace}/{self.settings.lease.name}"
-        infos = self.infos.values()
-        slices = any("endpointslices" in info.watches for info in infos)
-        write_leases = {info.write_lease for info in infos} - {""}
-        rights = needed_rights(
-            lease=lease,
-            slices=slices,
-            write_leases=sorted(write_leases),
-            other_leases=sorted({name for info in infos for name in info.controller_leases} - write_leases - {lease}),
-            documents=self._documents(),
-        )
-        for right in rights:
-            yield self._right(right)
+        lease = self.settings.lease
+        needed = needed_rights(self.infos.values(), lease=(lease.namespace, lease.name), documents=self._documents())
+        for (verb, target), optional in needed.items():
+            yield self._right(verb, target, optional=optional)
 
     def _documents(self) -> list[str]:
         found: set[str] = set()
@@ -109,12 +101,12 @@ class Doctor:
                 found.update(info.documents(self._decoded(account)))
         return sorted(found)
 
-    def _right(self, right: Right) -> Finding:
-        if self.reads.can_i(right.verb, right.target):
-            return Finding(Level.OK, "right", f"may {right}")
-        where = f" in namespace {right.target.namespace}" if right.target.namespace else ""
-        hint = f"grant the verb {right.verb} on {right.target.right}{where} to the identity that runs lbctl"
-        return Finding(Level.WARNING if right.optional else Level.FAILED, "right", f"may not {right}", hint)
+    def _right(self, verb: str, target: Target, *, optional: bool) -> Finding:
+        if self.reads.can_i(verb, target):
+            return Finding(Level.OK, "right", f"may {verb} {target}")
+        where = f" in namespace {target.namespace}" if target.namespace else ""
+        hint = f"grant the verb {verb} on {target.right}{where} to the identity that runs lbctl"
+        return Finding(Level.WARNING if optional else Level.FAILED, "right", f"may not {verb} {target}", hint)
 
     # -- who else is here -------------------------------------------------------------------------------------------
 

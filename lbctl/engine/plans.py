@@ -33,7 +33,7 @@ class Result:
     def lines(self, render: Callable[[Plan], Iterable[str]]) -> Iterator[str]:
         """For people: whose plan, then the plan."""
         names = ", ".join(self.services) or "the cluster"
-        yield f"{names}  {self.account}  {self.scope}"
+        yield "  ".join((names, self.account, *([str(self.scope)] if self.scope.kind != NO_OBJECTS else [])))
         if self.problem:
             yield f"  x {self.problem}"
         if self.plan is not None:

@@ -31,14 +31,14 @@ def imagine(
     imagined = replace(assembly, controller=controller)
     for endpoint_slice in slices:
         controller.see_slice(None, endpoint_slice)
-    listed = list(services)
-    controller.start(listed, nodes)
+    listed, known = list(services), list(nodes)
+    controller.start(listed, known)
     unread = [account for account in accounts.values() if account.snapshot_at is None]
     for account in unread:
         _read(imagined, account)
     if unread:
         # What a Service had is known only now, and decides whose those are that changed their class or type.
-        controller.start(listed, nodes)
+        controller.start(listed, known)
     return imagined
 
 
@@ -49,6 +49,7 @@ def _copy(account: Account) -> Account:
     copied.snapshot_at = account.snapshot_at
     for key, by_name in list(account.slices.items()):
         copied.slices[key].update(by_name)
+    copied.pods.update(account.pods)
     return copied
 
 

@@ -23,15 +23,16 @@ from lbctl.kube.target import (
     LEASES,
     NAMESPACES,
     NODES,
+    PODS,
     SERVICES,
     VERSION,
     Target,
 )
 from lbctl.kube.wire import Codec
-from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lbctl.kube.rest import Rest
 
@@ -39,6 +40,7 @@ _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
 _NODES = Codec(Node)
 _SLICES = Codec(EndpointSlice)
+_PODS = Codec(Pod)
 
 
 class _Uid(msgspec.Struct, frozen=True):
@@ -115,32 +117,35 @@ class Cluster:
         except KubeGone:
             return None
 
-    def list_services(self) -> tuple[Service, ...]:
-        """All Services of every type, read consistently; one GET per 500.
+    def list_services(self) -> Iterator[Service]:
+        """All Services of every type, read consistently; one GET per 500, of which one page is held at a time.
 
         This finds Services that are no LoadBalancer any more and still carry a finalizer. What cannot be decoded is
         left out. Raises KubeError(status 410) when the list took longer than the server keeps its history.
         """
         return self._list(SERVICES, _SERVICES)
 
-    def list_nodes(self) -> tuple[Node, ...]:
+    def list_nodes(self) -> Iterator[Node]:
         """All Nodes, read consistently; one GET per 500."""
         return self._list(NODES, _NODES)
 
-    def list_slices(self) -> tuple[EndpointSlice, ...]:
+    def list_slices(self) -> Iterator[EndpointSlice]:
         """All EndpointSlices, read consistently; one GET per 500."""
         return self._list(ENDPOINT_SLICES, _SLICES)
 
-    def _list(self, target: Target, codec: Codec[T]) -> tuple[T, ...]:
-        found: list[T] = []
+    def list_pods(self, namespace: str) -> Iterator[Pod]:
+        """All Pods of a namespace, read consistently; one GET per 500, of which one page is held at a time."""
+        return self._list(PODS.within(namespace), _PODS)
+
+    def _list(self, target: Target, codec: Codec[T]) -> Iterator[T]:
         token = ""
         while True:
             query = {"limit": _PAGE_SIZE} | ({"continue": token} if token else {})
             page = codec.page(self._rest.list(target, query))
-            found.extend(page.views)
+            yield from page.views
             token = page.continue_token
             if not token:
-                return tuple(found)
+                return
 
     def get_cluster_uid(self) -> str:
         """The uid of the namespace `kube-system`, which lives as long as the cluster; one GET."""

@@ -1,60 +1,85 @@
-"""The rights on the API server that a controller needs, one by one; `lbctl doctor` asks for each of them.
+"""The one list of rights on the API server: `lbctl doctor` asks for each of them, `lbctl.deploy` grants them. Pure.
 
-The list is that of service-controller A.19: no `patch` on Services, only on their status.
+The list is that of service-controller A.19: Services and Nodes are watched, only `services/status` is patched (it takes
+finalizers too), Events are made and counted up, one Lease is held. A driver adds what it watches beside, and single
+Leases, ConfigMaps and Secrets of others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, Target
+from lbctl.driver import DriverInfo
+from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, SERVICES, Target
 
 READ = ("get", "list", "watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one resource; what fails without it, unless it is `optional`, is everything."""
+    """Verbs on one resource or object; what fails without it, unless it is `optional`, is everything."""
 
-    verb: str
+    verbs: tuple[str, ...]
     target: Target
     optional: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.verb} {self.target}"
+
+CLUSTER_WIDE = (
+    Right(READ, SERVICES),
+    Right(("patch",), Target(resource="services", subresource="status")),
+    Right(READ, NODES),
+    Right(("create", "patch"), EVENTS),
+    # The uid of this namespace is the cluster's id.
+    Right(("get",), NAMESPACES.one("kube-system")),
+)
+WATCHED: Mapping[str, tuple[Right, ...]] = {
+    "endpointslices": (Right(READ, ENDPOINT_SLICES),),
+    # Without them the Pods that wait for a target stay unready, and everything else goes on.
+    "pods": (
+        Right(READ, PODS, optional=True),
+        Right(("patch",), Target(resource="pods", subresource="status"), optional=True),
+    ),
+}
+"""The rights that come with each of `DriverInfo.watches`."""
+
+
+def own_lease(namespace: str, name: str) -> tuple[Right, ...]:
+    """The Lease that says who leads; making one cannot be bound to a name, everything else is."""
+    return Right(("create",), LEASES.within(namespace)), Right(("get", "update"), LEASES.one(name, namespace=namespace))
+
+
+def other_leases(info: DriverInfo) -> tuple[Right, ...]:
+    """Leases that tell whether other controllers run, then the one that is taken before shared objects are written."""
+    seen = tuple(_on_lease(key, ("get",)) for key in info.controller_leases if key != info.write_lease)
+    return (*seen, _on_lease(info.write_lease, ("get", "update"))) if info.write_lease else seen
+
+
+def document(key: str) -> Right:
+    """Reading one of `DriverInfo.documents`."""
+    resource, namespace, name = key.split("/")
+    return Right(("get",), Target(resource=resource, namespace=namespace, name=name))
 
 
 def needed_rights(
-    *,
-    lease: str,
-    slices: bool,
-    write_leases: Iterable[str] = (),
-    other_leases: Iterable[str] = (),
-    documents: Iterable[str] = (),
-) -> Iterator[Right]:
-    """Every right; Leases are `namespace/name`, `slices` when some driver targets pods.
+    infos: Iterable[DriverInfo], *, lease: tuple[str, str], documents: Iterable[str] = ()
+) -> Mapping[tuple[str, Target], bool]:
+    """Every verb on every target that these drivers need together, and whether it is optional.
 
-    `write_leases` are taken before shared cloud objects are written, `other_leases` only tell whether their holders
-    run. `documents` are the ConfigMaps and Secrets that drivers read, as `secrets/namespace/name`.
+    `lease` is namespace and name of our own.
     """
-    yield from (Right(verb, SERVICES) for verb in READ)
-    yield Right("patch", Target(resource="services", subresource="status"))
-    yield from (Right(verb, NODES) for verb in READ)
-    yield from (Right(verb, EVENTS) for verb in ("create", "patch"))
-    yield Right("get", NAMESPACES.one("kube-system"))
-    namespace, _, name = lease.partition("/")
-    yield Right("create", LEASES.within(namespace))
-    yield from (Right(verb, LEASES.one(name, namespace=namespace)) for verb in ("get", "update"))
-    if slices:
-        yield from (Right(verb, ENDPOINT_SLICES) for verb in READ)
-    for other in write_leases:
-        namespace, _, name = other.partition("/")
-        target = LEASES.one(name, namespace=namespace)
-        yield from (Right(verb, target, optional=True) for verb in ("get", "update"))
-    for other in other_leases:
-        namespace, _, name = other.partition("/")
-        yield Right("get", LEASES.one(name, namespace=namespace), optional=True)
-    for document in documents:
-        resource, namespace, name = document.split("/")
-        yield Right("get", Target(resource=resource, namespace=namespace, name=name))
+    rights = [*CLUSTER_WIDE, *own_lease(*lease)]
+    for info in infos:
+        rights += (right for watched in sorted(info.watches) for right in WATCHED[watched])
+        rights += other_leases(info)
+    rights += map(document, documents)
+    needed: dict[tuple[str, Target], bool] = {}
+    for right in rights:
+        for verb in right.verbs:
+            needed[verb, right.target] = needed.get((verb, right.target), True) and right.optional
+    return needed
+
+
+def _on_lease(key: str, verbs: tuple[str, ...]) -> Right:
+    namespace, _, name = key.partition("/")
+    return Right(verbs, LEASES.one(name, namespace=namespace), optional=True)

@@ -174,10 +174,13 @@ SHOWN_MEMBERS = 5
 
 
 def value_text(value: object) -> str:
-    """A field's value for people, sets and tuples sorted and shortened."""
+    """A field's value for people, sets and tuples sorted and shortened.
+
+    A tuple with a text of its own is shown by it; digests are made of the same, so it has to tell everything.
+    """
     if isinstance(value, frozenset):
         return _members(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and type(value).__str__ is object.__str__:
         return "[" + ", ".join(value_text(item) for item in value) + "]"
     if value is None:
         return "-"
@@ -190,7 +193,15 @@ def _set_text(old: frozenset[Hashable], new: frozenset[Hashable]) -> str:
 
 
 def _members(members: frozenset[Hashable]) -> str:
-    texts = sorted(value_text(member) for member in members)
+    texts = sorted(_member_text(member) for member in members)
     shown = ", ".join(texts[:SHOWN_MEMBERS])
     rest = len(texts) - SHOWN_MEMBERS
     return f"{{{shown}, and {rest} more}}" if rest > 0 else f"{{{shown}}}"
+
+
+def _member_text(member: Hashable) -> str:
+    """A set of pairs of texts is what people write as key=value: tags, labels, an address for each subnet."""
+    is_pair = isinstance(member, tuple) and len(member) == len(("key", "value"))
+    if is_pair and all(isinstance(part, str) for part in member):  # type: ignore[attr-defined] # a tuple, as is_pair says
+        return "=".join(member)  # type: ignore[arg-type] # as above
+    return value_text(member)

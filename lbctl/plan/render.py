@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lbctl.model.resource import Ref
+from lbctl.model.resource import Key, Ref
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, change_text, value_text
 
 SIGNS = {Verb.CREATE: "+", Verb.UPDATE: "~", Verb.REPLACE: "!", Verb.DELETE: "-", Verb.RELEASE: ">"}
+LEAST_WIDTH = 14
 PLURAL = {Verb.CREATE: "create", Verb.UPDATE: "update", Verb.REPLACE: "replace", Verb.DELETE: "delete"}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """One line a step, its fields below, then the totals; held actions and waits are said so."""
+    width = max((LEAST_WIDTH, *(len(kind) for kind in _kinds(plan))))
     for action in plan.actions:
-        yield from _action_lines(action)
+        yield from _action_lines(action, width)
     for action in plan.held:
-        yield from _action_lines(action, suffix=f"   HELD: {action.hazard.words}")
+        yield from _action_lines(action, width, suffix=f"   HELD: {action.hazard.words}")
     for wait in plan.waits:
-        yield f"  . wait           {wait.condition}"
+        yield f"  . {'wait':<{width}} {wait.condition}"
     yield _totals(plan)
     if plan.held:
         yield f"To let what is held happen: lbctl apply --approve {plan.held_digest}"
@@ -37,18 +39,24 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _action_lines(action: Action, suffix: str = "") -> Iterator[str]:
+def label(key: Key, name: str) -> str:
+    """What people are to recognise an object by: its id here, and its name in the cloud where the id does not tell."""
+    if not key.id or key.id.casefold() == name.casefold():
+        return name
+    return key.id if name in key.id else f"{key.id} ({name})"
+
+
+def _kinds(plan: Plan) -> Iterator[str]:
+    return (step.key.kind for action in (*plan.actions, *plan.held) for step in action.steps)
+
+
+def _action_lines(action: Action, width: int, suffix: str = "") -> Iterator[str]:
     for step in action.steps:
-        yield f"  {SIGNS[step.verb]} {step.key.kind:<14} {_label(step):<34} {_brief(step)}{suffix}".rstrip()
+        shown = label(step.key, step.name)
+        yield f"  {SIGNS[step.verb]} {step.key.kind:<{width}} {shown:<34} {_brief(step)}{suffix}".rstrip()
         if step.verb in (Verb.UPDATE, Verb.REPLACE):
             for change in step.changes:
                 yield f"      {change_text(change)}"
-
-
-def _label(step: Step) -> str:
-    """What people know the resource by; a key that says no more than the name is left out."""
-    key, name = step.key.id, step.name
-    return name or key if not (key and name) or key.casefold() == name.casefold() else f"{key} ({name})"
 
 
 def _brief(step: Step) -> str:
@@ -104,7 +112,8 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        named = getattr(value, "_fields", ())
+        return dict(zip(named, map(_plain, value), strict=True)) if named else [_plain(item) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return str(value)

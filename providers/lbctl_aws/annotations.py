@@ -29,6 +29,7 @@ from lbctl_aws.grammar import Certificate, Internal, TargetWeights
 PREFIX = "service.beta.kubernetes.io/"
 AWS = PREFIX + "aws-load-balancer-"
 REMEMBERED = "lbctl.io/aws-attributes"
+OWN_TARGETS = "lbctl.io/aws-targets"
 
 CLB, LEGACY, INSTANCE, IP = "clb", "nlb-legacy", "nlb-instance", "nlb-ip"
 CCM = (CLB, LEGACY)
@@ -312,7 +313,7 @@ TARGETS = (
     _of(
         "multi-cluster-target-group",
         Boolean(),
-        "Targets that others registered stay.",
+        "Targets that other clusters registered stay; ours are written down on the Service.",
         modes=LBC,
         default=False,
     ),
@@ -325,6 +326,13 @@ OURS = (
         kind=ListOf(Text()),
         doc="Written by lbctl: attributes and tags that it set, so that they can go back to their defaults.",
         default=(),
+        source="lbctl",
+    ),
+    Annotation(
+        key=OWN_TARGETS,
+        name="own_targets",
+        kind=ListOf(Text()),
+        doc="Written by lbctl: targets that it registered in groups that clusters share; it takes off no others.",
         source="lbctl",
     ),
 )

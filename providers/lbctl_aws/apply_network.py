@@ -188,7 +188,7 @@ def _listener(step: Step, refs: Refs) -> dict[str, Any]:
     assert isinstance(forward, tuple)
     request: dict[str, Any] = {
         "Protocol": confirm.wanted(step, "protocol", refs),
-        "DefaultActions": [_action(forward)],
+        "DefaultActions": [_action(forward, sticky=bool(confirm.wanted(step, "sticky", refs)))],
     }
     certificate = confirm.wanted(step, "certificate", refs)
     if certificate is not None:
@@ -202,11 +202,13 @@ def _listener(step: Step, refs: Refs) -> dict[str, Any]:
     return request
 
 
-def _action(forward: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+def _action(forward: tuple[tuple[str, int], ...], *, sticky: bool) -> dict[str, Any]:
     if len(forward) == 1:
         return {"Type": "forward", "TargetGroupArn": forward[0][0]}
-    groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in forward]
-    return {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+    config: dict[str, Any] = {"TargetGroups": [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in forward]}
+    if sticky:
+        config["TargetGroupStickinessConfig"] = {"Enabled": True}
+    return {"Type": "forward", "ForwardConfig": config}
 
 
 def delete_listener(client: AwsClient, action: Action, refs: Refs) -> Outputs:

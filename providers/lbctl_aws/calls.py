@@ -85,6 +85,7 @@ class KindCalls:
 
 TAGS = SetCall("tags", "elbv2.AddTags", "elbv2.RemoveTags", add_phase=Phase.OPEN)
 TARGETS_A_CALL = 200
+LISTENING = ("protocol", "forward", "sticky", "certificate", "policy", "alpn")
 
 CALLS: Mapping[str, KindCalls] = {
     GROUP: KindCalls(
@@ -122,9 +123,9 @@ CALLS: Mapping[str, KindCalls] = {
     LISTENER: KindCalls(
         "elbv2.CreateListener",
         "elbv2.DeleteListener",
-        born=("protocol", "forward", "certificate", "policy", "alpn", "tags"),
+        born=(*LISTENING, "tags"),
         fields=(
-            FieldCall("elbv2.ModifyListener", ("protocol", "forward", "certificate", "policy", "alpn"), Phase.SWITCH),
+            FieldCall("elbv2.ModifyListener", LISTENING, Phase.SWITCH),
             FieldCall("elbv2.ModifyListenerAttributes", (FIELD,), optional=True),
         ),
         sets=(

@@ -203,15 +203,15 @@ def _groups(intent: Intent, options: Options, settings: AwsSettings) -> Found:
 
 
 def _actions(intent: Intent, options: Options, _: AwsSettings) -> Found:
-    keys = {wish.action_key for wish in build_listeners(intent)} if intent.ports else set()
+    wishes = {wish.action_key: wish for wish in build_listeners(intent)} if intent.ports else {}
     for part, forward in options.actions.items():
-        if part not in keys:
-            yield _on("actions", f"there is no such listener; there are {', '.join(sorted(keys))}", part=part)
+        if part not in wishes:
+            yield _on("actions", f"there is no such listener; there are {', '.join(sorted(wishes))}", part=part)
         if any(target.service for target in forward.targets):
             hint = "name a target group by targetGroupARN"
             yield _on("actions", "target groups of other Services are not supported", hint, part=part)
-        if forward.sticky:
-            yield _on("actions", "stickiness between target groups is not supported", part=part)
+        if forward.sticky and part in wishes and wishes[part].tls:
+            yield _on("actions", "a TLS listener has no stickiness between target groups", part=part)
 
 
 def _labels(_: Intent, options: Options, __: AwsSettings) -> Found:

@@ -18,9 +18,10 @@ from lbctl_aws.client import AwsClient
 from lbctl_aws.model_nodes import NodeFacts
 from lbctl_aws.network import REGULAR_ZONE, Network, Subnet
 from lbctl_aws.options import options_of
-from lbctl_aws.place import BalancerFacts
+from lbctl_aws.place import TARGETS, BalancerFacts, balancer_scope, has_our_tag
 from lbctl_aws.replies import batches, read_tags
 from lbctl_aws.settings import AwsSettings
+from lbctl_aws.sharing import upstream_document
 from lbctl_aws.targets import InstanceIds, pod_addresses
 
 INSTANCES_A_CALL = 100
@@ -32,6 +33,7 @@ UNKNOWN_SECONDS = 600.0
 LEAVING_STATES = frozenset({"disassociating", "disassociated", "failing", "failed"})
 
 _Groups = tuple[str, tuple[str, ...]]
+ReadDocument = Callable[[str], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class _Aged:
 class FactReader:
     """Reads facts, and remembers them for a while."""
 
-    def __init__(self, client: AwsClient, settings: AwsSettings, clock: Clock) -> None:
+    def __init__(self, client: AwsClient, settings: AwsSettings, clock: Clock, *, read_document: ReadDocument) -> None:
+        self._read_document = read_document
+        self._documents: dict[str, Mapping[str, str]] = {}
         self._client = client
         self._settings = settings
         self._clock = clock
@@ -59,9 +63,28 @@ class FactReader:
 
     def balancer(self, world: World) -> BalancerFacts:
         """What a balancer's model needs; security groups are looked up only where a Service uses Name tags."""
+        network = self.network()
         words = {word for intent in world.intents.values() for word in options_of(intent).security_groups or ()}
         wanted = sorted(word for word in words if not word.startswith("sg-"))
-        return BalancerFacts(self.network(), self._named_groups(wanted))
+        return BalancerFacts(network, self._named_groups(wanted), dict(self._lbc_targets(world)))
+
+    def _lbc_targets(self, world: World) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """What LBC has written down of shared groups that it made and we have not changed yet: one GET a group, once.
+
+        Raises `KubeDenied` where that may not be read: without it old targets would stay for ever.
+        """
+        for identity, intent in world.intents.items():
+            options = options_of(intent)
+            if not options.multi_cluster_target_group or options.own_targets is not None:
+                continue
+            observed = world.observed.get(balancer_scope(identity))
+            for seen in observed.of_kind(TARGETS) if observed is not None else ():
+                if has_our_tag(seen):
+                    continue
+                key = upstream_document(identity.namespace, seen.key.id)
+                if key not in self._documents:
+                    self._documents[key] = self._read_document(key) or {}
+                yield seen.key.id, self._documents[key]
 
     def nodes(self, world: World) -> NodeFacts:
         """What node rules need: a call for each hundred nodes, or two hundred target pods, never seen before."""

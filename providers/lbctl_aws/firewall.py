@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
-ANY = "-1"
+ANY, EVERYTHING = "-1", "all"
 ICMP_UNREACHABLE, ICMP_FRAGMENTATION = 3, 4
 ICMPV6_TOO_BIG = 2
 
@@ -29,8 +29,11 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """Stable text, part of a resource's key."""
-        return f"{self.protocol} {self.low}..{self.high} {self.source}"
+        """Stable text, part of a resource's key: `tcp 80 from 10.0.0.0/8`, `all from sg-1`."""
+        if self.protocol == ANY:
+            return f"{EVERYTHING} from {self.source}"
+        ports = str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
+        return f"{self.protocol} {ports} from {self.source}"
 
     @property
     def is_group(self) -> bool:
@@ -48,9 +51,12 @@ class Rule:
 
 def parse_rule(text: str) -> Rule:
     """The rule of a stable text."""
-    protocol, ports, source = text.split(" ")
+    traffic, _, source = text.partition(" from ")
+    if traffic == EVERYTHING:
+        return all_from(source)
+    protocol, _, ports = traffic.partition(" ")
     low, _, high = ports.partition("..")
-    return Rule(protocol, int(low), int(high), source)
+    return Rule(protocol, int(low), int(high or low), source)
 
 
 def all_from(source: str) -> Rule:

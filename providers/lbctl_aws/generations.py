@@ -96,9 +96,9 @@ def carried(place: Place, old: Seen) -> Iterator[Resource]:
         yield listener.resource
     for group in place.owned(TARGETS):
         if group.outputs.get("arn") in arns:
-            yield (
-                _with_nodes(group, nodes) if group.resource.fields.get("target_type") == "instance" else group.resource
-            )
+            follows = group.resource.fields.get("target_type") == "instance"
+            follows = follows and not place.options.multi_cluster_target_group
+            yield _with_nodes(group, nodes) if follows else group.resource
     yield from _carried_groups(place, old)
 
 

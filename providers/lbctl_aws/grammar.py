@@ -65,11 +65,11 @@ class WeightedTarget:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A forward action: weighted targets, the weight of the Service itself, and stickiness in seconds."""
+    """A forward action: weighted targets, the weight of the Service itself, and whether clients keep their group."""
 
     targets: tuple[WeightedTarget, ...] = ()
     base_weight: int | None = None
-    sticky: bool | None = None
+    sticky: bool = False
 
 
 MAX_WEIGHT = 999
@@ -88,12 +88,17 @@ class TargetWeights:
         if not isinstance(config, dict) or not isinstance(groups, list):
             raise ValueError("has a forwardConfig that is not an object with targetGroups")  # noqa: TRY004 - a fault of the text
         base = config.get("baseServiceWeight", data.get("baseServiceWeight"))
-        stickiness = config.get("targetGroupStickinessConfig") or {}
         return Forward(
             targets=tuple(self._target(group) for group in groups),
             base_weight=None if base is None else self._weight(base),
-            sticky=stickiness.get("enabled"),
+            sticky=self._sticky(config.get("targetGroupStickinessConfig")),
         )
+
+    def _sticky(self, config: Any) -> bool:  # noqa: ANN401 - parsed JSON
+        enabled = config.get("enabled", False) if isinstance(config, dict) else config
+        if enabled is not None and not isinstance(enabled, bool):
+            raise ValueError("has a targetGroupStickinessConfig other than {enabled: true} or {enabled: false}")
+        return bool(enabled)
 
     def _target(self, group: Any) -> WeightedTarget:  # noqa: ANN401 - parsed JSON
         if not isinstance(group, dict):

@@ -30,6 +30,7 @@ from lbctl_aws.place import (
     BalancerFacts,
     Place,
     balancer_scope,
+    is_backend_of,
     is_of_lbc,
 )
 from lbctl_aws.settings import AwsSettings
@@ -90,12 +91,15 @@ def _notices(place: Place) -> Iterator[Notice]:
 
 
 def build_backend_group(world: World, network: Network, *, settings: AwsSettings, cluster: str) -> Desired:
-    """The shared group, while any Service uses it and the operator gives none."""
+    """The shared group, while any Service uses it and the operator gives none; one that LBC made serves as it is."""
     wishing = (i for i in world.intents.values() if uses_backend_group(i, settings) and not _is_held(i, world))
     is_used = next(wishing, None) is not None or _is_attached(world, names.backend_group(cluster))
     if not is_used or settings.backend_security_group:
         return Desired.of(BACKEND_SCOPE, ())
     name = names.backend_group(cluster)
+    living = world.observed.get(BACKEND_SCOPE, Observed(BACKEND_SCOPE)).get(Key(GROUP, name))
+    if living is not None and not living.ours and is_backend_of(living, cluster):
+        return Desired.of(BACKEND_SCOPE, [living.resource])
     tags = {
         names.LBC_CLUSTER: cluster,
         names.LBC_SHARED_RESOURCE: names.BACKEND_RESOURCE,

@@ -51,6 +51,17 @@ def manages_node_rules(options: Options) -> bool:
     return options.is_ccm or options.security_groups is None
 
 
+def makes_group(intent: Intent, settings: AwsSettings) -> bool:
+    """True when a security group is made for the Service, alone or with others."""
+    options = options_of(intent)
+    if options.is_classic:
+        return not (options.security_groups or settings.elb_security_group)
+    if options.is_ccm:
+        return bool(settings.nlb_security_group_mode) and not options.security_groups
+    shared = uses_backend_group(intent, settings) and not settings.backend_security_group
+    return shared or not (options.disable_nlb_sg or options.security_groups)
+
+
 def classic_groups(place: Place, balancer: str) -> Groups:
     """The groups of a classic balancer: the Service's, the operator's or a managed one, then the extra ones."""
     chosen: tuple[Hashable, ...] = place.options.security_groups or ()

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from lbctl.errors import MissingFact
-from lbctl.model.resource import Key, Ref, Resource, Seen
+from lbctl.model.resource import NOTHING, Key, Ref, Resource, Seen
 from lbctl_aws import attributes, names
 from lbctl_aws.checks import is_internal
 from lbctl_aws.generations import choose_group_name, choose_name, forwarded
@@ -21,7 +21,8 @@ from lbctl_aws.model_groups import Groups, network_groups
 from lbctl_aws.names import GroupTraits
 from lbctl_aws.network import INTERNAL, PUBLIC, Subnet, Wanted, ccm_subnets, lbc_subnets, named_subnets
 from lbctl_aws.place import NETWORK, TARGETS, Place, listener_key
-from lbctl_aws.targets import instance_targets, pod_targets
+from lbctl_aws.sharing import read_upstream, remembered_targets, share
+from lbctl_aws.targets import PodGroup, instance_targets, pod_targets
 
 FIXED_GROUP_FIELDS = ("protocol", "port", "target_type", "family", "vpc")
 ANY_PORT = 1
@@ -183,7 +184,7 @@ def _target_group(place: Place, balancer: Key, wish: ListenerWish) -> Resource:
     name = _living_group(place, balancer, wish, fields) or choose_group_name(place, base, balancer.id)
     fields.update(health_fields(check))
     fields["tags"] = place.tags(_group_tags(place, wish))
-    fields["targets"] = _targets(place, wish, Key(TARGETS, name), port)
+    fields.update(_targets(place, wish, Key(TARGETS, name), port))
     resets = (
         (key, attributes.group_default(key, target_type=place.options.target_type, protocol=wish.backend))
         for key in attributes.remembered(place.options, f"tg/{wish.port}")
@@ -240,7 +241,7 @@ def _group_tags(place: Place, wish: ListenerWish) -> dict[str, str]:
     return names.lbc_tags(place.cluster, place.owner, f"{place.owner.key}:{wish.port}")
 
 
-def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> frozenset[str]:
+def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> dict[str, frozenset[str]]:
     """The targets that are wanted; what is there while nodes, or the Service's slices, are not known at all.
 
     A Service with a selector has a slice even without pods, so none means that they have not been read yet.
@@ -249,15 +250,18 @@ def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> frozens
     is_known = len(place.world.nodes) > 0 if is_instance else bool(place.world.slices.get(place.owner))
     there = _living_targets(place, group)
     if not is_known:
-        return there
+        return {"targets": there}
     if is_instance:
         wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
     else:
-        wanted = frozenset().union(
-            *(pod_targets(place.world, place.intent, one, place.facts.network, group_port=port) for one in wish.ports)
-        )
-    # Targets of other clusters cannot be told from our own former ones; AWS itself drops terminated instances.
-    return wanted | there if place.options.multi_cluster_target_group else wanted
+        into = PodGroup(group.id, port, place.facts.network)
+        wanted = frozenset().union(*(pod_targets(place.world, place.intent, one, into) for one in wish.ports))
+    if not place.options.multi_cluster_target_group:
+        return {"targets": wanted}
+    ours = remembered_targets(place.options, wish.port)
+    if ours is None:
+        ours = read_upstream(place.facts.lbc_targets.get(group.id, NOTHING), group_port=port)
+    return share(there, wanted, ours, port=wish.port)
 
 
 def _living_targets(place: Place, group: Key) -> frozenset[str]:
@@ -285,6 +289,9 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         fields={
             "protocol": wish.protocol,
             "forward": forward,
+            "sticky": len(forward) > 1
+            and wish.action_key in options.actions
+            and options.actions[wish.action_key].sticky,
             "certificate": options.ssl_cert[0] if wish.tls else None,
             "more_certificates": frozenset(options.ssl_cert[1:]) if wish.tls else None,
             "policy": (options.ssl_negotiation_policy or default_policy) if wish.tls else None,

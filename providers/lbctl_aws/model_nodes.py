@@ -246,8 +246,8 @@ def _from_group(world: World, balancer: Seen, identity: Identity, cluster: str) 
     observed = world.observed[balancer_scope(identity)]
     managed = {seen.outputs.get("id") for seen in observed.of_kind(GROUP) if seen.ours}
     first = min(_groups(balancer), key=lambda group: (group not in managed, group), default="")
-    if first in managed:
-        yield Wish(all_from(first), "", identity)
+    if first in managed:  # upstream describes its rules in LBC's modes only
+        yield Wish(all_from(first), names.SHARED_RULE if is_of_lbc(balancer) else "", identity)
     elif first:  # the Service's own group may serve several balancers, so no Service alone owns the rule
         yield Wish(all_from(first), f"{names.OUR_RULE}{cluster}", None)
 

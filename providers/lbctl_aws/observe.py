@@ -29,6 +29,7 @@ from lbctl_aws.seen_groups import (
     is_backend,
     is_managed,
     see_backend,
+    see_left_rules,
     see_managed,
     see_node_rules,
 )
@@ -37,6 +38,7 @@ from lbctl_aws.settings import AwsSettings
 PAGE = 400
 GROUP_PAGE = 1000
 ARNS_A_CALL = 20
+VALUES_A_FILTER = 200
 GROUP_NAME = "k8s-"
 SeenByScope = dict[Scope, dict[Key, Seen]]
 
@@ -282,11 +284,30 @@ class Reader:
         for raw in backend.values():
             seen = see_backend(raw, others=look.used_by_others)
             look.seen[BACKEND_SCOPE][seen.key] = seen
+        if look.only not in (None, NODE_SCOPE):
+            return
         owners = self._rule_owners(look, backend)
         used = _used(nodes)
-        for group, raw in sorted(groups.items()):
-            if group not in look.managed and group not in backend and _may_be_nodes(raw, group, used):
+        targets = {g: raw for g, raw in groups.items() if g not in look.managed and g not in backend}
+        for group, raw in sorted(targets.items()):
+            if _may_be_nodes(raw, group, used):
                 look.seen[NODE_SCOPE].update((seen.key, seen) for seen in see_node_rules(raw, owners))
+        for raw in self._left_open(look, backend, nodes).values():
+            if raw["GroupId"] not in groups:
+                look.seen[NODE_SCOPE].update((seen.key, seen) for seen in see_left_rules(raw, owners))
+
+    def _left_open(
+        self, look: _Look, backend: Mapping[str, dict[str, Any]], nodes: NodeFacts
+    ) -> dict[str, dict[str, Any]]:
+        """Groups with rules from ours: when the last pod of a group of pods is gone, nothing else leads to it."""
+        sources = {group for group, raw in backend.items() if names.OWNER in read_tags(raw)}
+        if not self._settings.enable_backend_security_group:
+            sources.update(group for group, (_, claim) in look.managed.items() if claim.ours)
+        found: dict[str, dict[str, Any]] = {}
+        for batch in batches(sorted(sources), VALUES_A_FILTER):
+            wanted = {"Name": "ip-permission.group-id", "Values": batch}
+            found.update(self._filtered([wanted, {"Name": "vpc-id", "Values": [nodes.network.vpc_id]}]))
+        return found
 
     def _rule_owners(self, look: _Look, backend: Mapping[str, dict[str, Any]]) -> RuleOwners:
         by_source: dict[str, Identity | None] = {

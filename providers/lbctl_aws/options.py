@@ -84,6 +84,7 @@ class Options:
     target_node_labels: Mapping[str, str]
     multi_cluster_target_group: bool
     remembered: tuple[str, ...]
+    own_targets: tuple[str, ...] | None
     approve: str | None
 
     @property

@@ -73,12 +73,21 @@ class Owners:
         if name in self._by_name:
             return self._by_name[name]
         key = names.service_of(tags) or described
+        namespace, _, service = key.partition("/")
+        if uid and service:
+            return self._learn(Identity(namespace, service, uid))
         living = self._by_key.get(key)
         # A name made of a uid is no proof for the Service of the same key that came later.
-        if living is not None and not uid and not CCM_NAME.fullmatch(name.removeprefix(names.CLASSIC_GROUP_PREFIX)):
+        if living is not None and not CCM_NAME.fullmatch(name.removeprefix(names.CLASSIC_GROUP_PREFIX)):
             return living
-        namespace, _, service = key.partition("/")
-        return Identity(namespace, service, uid) if service else _stranger(name, uid)
+        return Identity(namespace, service, "") if service else _stranger(name, uid)
+
+    def _learn(self, gone: Identity) -> Identity:
+        """Find the other objects of a Service that is gone by its names: classic balancers do not carry our tag."""
+        self._by_uid[gone.uid] = gone
+        for name in self._derived(gone):
+            self._by_name.setdefault(name, gone)
+        return gone
 
     def _derived(self, identity: Identity) -> set[str]:
         ccm = names.ccm_balancer(identity.uid)

@@ -7,17 +7,24 @@ the calls that are really made. A policy is never longer than IAM lets a managed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import enum
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lbctl.errors import InvalidService
+from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl_aws.annotations import CCM, CLB, IP, LBC, LEGACY
+from lbctl_aws.attributes import declared
+from lbctl_aws.model_groups import makes_group, manages_node_rules
 from lbctl_aws.names import CCM_CLUSTER_PREFIX, LBC_CLUSTER
-from lbctl_aws.options import mode_of
+from lbctl_aws.options import mode_of, options_of
+from lbctl_aws.parse import parse
 from lbctl_aws.settings import AwsSettings, region_of_zone
 
 ELB, EC2 = "elasticloadbalancing", "ec2"
+NEW_GROUP = f"{EC2}:CreateSecurityGroup"
 ALL_MODES = (*CCM, *LBC)
 NETWORK_MODES = (LEGACY, *LBC)
 POLICY_VERSION = "2012-10-17"
@@ -27,122 +34,207 @@ PARTITIONS: Mapping[str, str] = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 ANY, NEW, OWN = "any object", "new objects with the cluster's tag", "objects with the cluster's tag"
 
 
+class Feature(enum.Enum):
+    """What a Service asks for beyond what every balancer of its mode needs, by the annotations and fields that do."""
+
+    TLS = "certificates"
+    MORE_CERTIFICATES = "several certificates"
+    TLS_POLICY = "a TLS policy"
+    PROXY = "the PROXY protocol"
+    ATTRIBUTES = "attributes of the balancer"
+    GROUP_ATTRIBUTES = "attributes of target groups"
+    LISTENER_ATTRIBUTES = "attributes of listeners"
+    CAPACITY = "reserved capacity"
+    FAMILIES = "address families"
+    OWN_GROUPS = "managed security groups"
+    RULES = "rules on security groups"
+
+
+ALL_FEATURES = frozenset(Feature)
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One IAM action, the modes that need it, and what it may be limited to."""
+    """One IAM action, the modes that need it, what it may be limited to, and the features that alone need it."""
 
     action: str
     modes: tuple[str, ...] = ALL_MODES
     limit: str = ANY
+    features: frozenset[Feature] = frozenset()
 
-    def serves(self, modes: frozenset[str]) -> bool:
-        """True when these modes need it; what every mode reads is read before there is any balancer."""
+    def serves(self, uses: Uses) -> bool:
+        """True when these uses need it; what every mode reads is read before there is any balancer."""
         is_snapshot = self.modes == ALL_MODES and ":Describe" in self.action
-        return is_snapshot or not modes.isdisjoint(self.modes)
+        if not self.features:
+            return is_snapshot or any(mode in self.modes for mode in uses)
+        return any(mode in self.modes and not self.features.isdisjoint(used) for mode, used in uses.items())
+
+
+Uses = Mapping[str, frozenset[Feature]]
+"""The modes in use, with the features that Services use in each."""
 
 
 def _all(
-    service: str, operations: str, *, modes: tuple[str, ...] = ALL_MODES, limit: str = ANY
+    service: str,
+    operations: str,
+    *,
+    modes: tuple[str, ...] = ALL_MODES,
+    limit: str = ANY,
+    features: Iterable[Feature] = (),
 ) -> Iterable[Permission]:
-    return [Permission(f"{service}:{operation}", modes, limit) for operation in operations.split()]
+    needing = frozenset(features)
+    return [Permission(f"{service}:{operation}", modes, limit, needing) for operation in operations.split()]
 
 
+# AWS's own policy AmazonEKSLoadBalancingPolicy limits the calls on listeners and targets by tags, too.
 PERMISSIONS: tuple[Permission, ...] = (
     *_all(
         EC2,
         "DescribeAvailabilityZones DescribeInstances DescribeRouteTables DescribeSecurityGroups DescribeSubnets "
         "DescribeVpcs",
     ),
-    *_all(
-        ELB,
-        "DescribeAccountLimits DescribeLoadBalancers DescribeTags DescribeTargetGroups DescribeLoadBalancerAttributes",
-    ),
-    *_all(
-        ELB,
-        "DescribeListeners DescribeListenerAttributes DescribeListenerCertificates DescribeTargetGroupAttributes "
-        "DescribeTargetHealth",
-        modes=NETWORK_MODES,
-    ),
+    *_all(ELB, "DescribeAccountLimits DescribeLoadBalancers DescribeTags DescribeTargetGroups"),
+    *_all(ELB, "DescribeListeners DescribeTargetHealth", modes=NETWORK_MODES),
     *_all(EC2, "DescribeNetworkInterfaces", modes=(IP,)),
     *_all(ELB, "DescribeInstanceHealth", modes=(CLB,)),
-    *_all(EC2, "CreateSecurityGroup CreateTags", limit=NEW),
-    *_all(EC2, "DeleteSecurityGroup DeleteTags", limit=OWN),
-    # The nodes' groups are the operator's, and rules cannot be limited by the tag of what they will allow.
-    *_all(EC2, "AuthorizeSecurityGroupIngress RevokeSecurityGroupIngress"),
+    *_all(EC2, "CreateSecurityGroup CreateTags", limit=NEW, features=(Feature.OWN_GROUPS,)),
+    *_all(EC2, "DeleteSecurityGroup DeleteTags", limit=OWN, features=(Feature.OWN_GROUPS,)),
+    # The nodes' groups are the operator's, and need no tag where a node has a single one.
+    *_all(EC2, "AuthorizeSecurityGroupIngress RevokeSecurityGroupIngress", features=(Feature.RULES,)),
     *_all(ELB, "CreateLoadBalancer AddTags", limit=NEW),
-    *_all(ELB, "DeleteLoadBalancer RemoveTags ModifyLoadBalancerAttributes", limit=OWN),
-    *_all(ELB, "CreateTargetGroup", modes=NETWORK_MODES, limit=NEW),
+    *_all(ELB, "DeleteLoadBalancer RemoveTags", limit=OWN),
+    *_all(ELB, "DescribeLoadBalancerAttributes", features=(Feature.ATTRIBUTES,)),
+    *_all(ELB, "ModifyLoadBalancerAttributes", limit=OWN, features=(Feature.ATTRIBUTES,)),
+    *_all(ELB, "CreateTargetGroup CreateListener", modes=NETWORK_MODES, limit=NEW),
     *_all(
         ELB,
-        "DeleteTargetGroup ModifyTargetGroup ModifyTargetGroupAttributes SetIpAddressType SetSecurityGroups SetSubnets "
-        "ModifyListenerAttributes ModifyCapacityReservation",
+        "DeleteTargetGroup ModifyTargetGroup RegisterTargets DeregisterTargets ModifyListener DeleteListener "
+        "SetSecurityGroups SetSubnets",
         modes=NETWORK_MODES,
         limit=OWN,
     ),
+    *_all(ELB, "DescribeListenerCertificates", modes=NETWORK_MODES, features=(Feature.TLS,)),
     *_all(
         ELB,
-        "CreateListener ModifyListener DeleteListener AddListenerCertificates RemoveListenerCertificates "
-        "RegisterTargets DeregisterTargets",
-        modes=NETWORK_MODES,
+        "AddListenerCertificates RemoveListenerCertificates",
+        modes=LBC,
+        limit=OWN,
+        features=(Feature.MORE_CERTIFICATES,),
     ),
+    *_all(ELB, "DescribeTargetGroupAttributes", modes=NETWORK_MODES, features=(Feature.GROUP_ATTRIBUTES,)),
+    *_all(ELB, "ModifyTargetGroupAttributes", modes=NETWORK_MODES, limit=OWN, features=(Feature.GROUP_ATTRIBUTES,)),
+    *_all(ELB, "DescribeListenerAttributes", modes=LBC, features=(Feature.LISTENER_ATTRIBUTES,)),
+    *_all(ELB, "ModifyListenerAttributes", modes=LBC, limit=OWN, features=(Feature.LISTENER_ATTRIBUTES,)),
+    *_all(ELB, "ModifyCapacityReservation", modes=LBC, limit=OWN, features=(Feature.CAPACITY,)),
+    *_all(ELB, "SetIpAddressType", modes=LBC, limit=OWN, features=(Feature.FAMILIES,)),
     *_all(
         ELB,
-        "CreateLoadBalancerListeners DeleteLoadBalancerListeners SetLoadBalancerListenerSSLCertificate "
-        "ConfigureHealthCheck RegisterInstancesWithLoadBalancer DeregisterInstancesFromLoadBalancer "
-        "CreateLoadBalancerPolicy SetLoadBalancerPoliciesOfListener SetLoadBalancerPoliciesForBackendServer "
+        "CreateLoadBalancerListeners DeleteLoadBalancerListeners ConfigureHealthCheck "
+        "RegisterInstancesWithLoadBalancer DeregisterInstancesFromLoadBalancer "
         "AttachLoadBalancerToSubnets DetachLoadBalancerFromSubnets ApplySecurityGroupsToLoadBalancer",
         modes=(CLB,),
+        limit=OWN,
     ),
+    *_all(ELB, "SetLoadBalancerListenerSSLCertificate", modes=(CLB,), limit=OWN, features=(Feature.TLS,)),
+    *_all(ELB, "SetLoadBalancerPoliciesOfListener", modes=(CLB,), limit=OWN, features=(Feature.TLS_POLICY,)),
+    *_all(ELB, "SetLoadBalancerPoliciesForBackendServer", modes=(CLB,), limit=OWN, features=(Feature.PROXY,)),
+    *_all(ELB, "CreateLoadBalancerPolicy", modes=(CLB,), limit=OWN, features=(Feature.TLS_POLICY, Feature.PROXY)),
 )
 
 
 def needed_policy(settings: AwsSettings, services: Iterable[Service] | None) -> dict[str, Any]:
-    """The IAM policy for the modes that these Services use, or for all modes without any Services given.
+    """The IAM policy for what these Services use, or for everything without any Services given.
 
     The cluster's name is `cluster_id` of the settings; without one, `CLUSTER` stands where it belongs.
     """
-    modes = ALL_MODES if services is None else modes_in_use(settings, services)
+    uses = EVERYTHING if services is None else uses_of(settings, services)
     region = settings.region or region_of_zone(settings.zone)
     partition = next((name for start, name in PARTITIONS.items() if region.startswith(start)), "aws")
-    return build_policy(modes, cluster=settings.cluster_id or "CLUSTER", partition=partition)
+    return build_policy(uses, cluster=settings.cluster_id or "CLUSTER", partition=partition)
 
 
-def modes_in_use(settings: AwsSettings, services: Iterable[Service]) -> tuple[str, ...]:
-    """The modes in which balancers are or will be made, in the order of `ALL_MODES`."""
-    used = {mode_of(service, settings) for service in services if service.spec.type == LOAD_BALANCER}
-    return tuple(mode for mode in ALL_MODES if mode in used)
+EVERYTHING: Uses = dict.fromkeys(ALL_MODES, ALL_FEATURES)
 
 
-def build_policy(modes: Iterable[str], *, cluster: str, partition: str = "aws") -> dict[str, Any]:
-    """The IAM policy for these modes of one cluster, in a stable order.
+def uses_of(settings: AwsSettings, services: Iterable[Service]) -> Uses:
+    """The modes in which balancers are or will be made, in the order of `ALL_MODES`, with the features of each.
+
+    A Service that is invalid now may use any feature of its mode once it is corrected.
+    """
+    used: dict[str, frozenset[Feature]] = {}
+    for service in services:
+        mode = mode_of(service, settings)
+        if service.spec.type == LOAD_BALANCER and mode in ALL_MODES:
+            used[mode] = used.get(mode, frozenset()) | _features_of(service, settings)
+    return {mode: used[mode] for mode in ALL_MODES if mode in used}
+
+
+def _features_of(service: Service, settings: AwsSettings) -> frozenset[Feature]:
+    try:
+        intent = parse(service, settings)
+    except InvalidService:
+        return ALL_FEATURES
+    return frozenset(feature for feature, is_used in _features(intent, settings).items() if is_used)
+
+
+def _features(intent: Intent, settings: AwsSettings) -> dict[Feature, bool]:
+    options = options_of(intent)
+    # What was set once has to be set back.
+    entries = declared(intent) | set(options.remembered)
+    makes_groups = makes_group(intent, settings)
+    opens_nodes = manages_node_rules(options) and not settings.disable_security_group_ingress
+    return {
+        Feature.TLS: bool(options.ssl_cert),
+        Feature.MORE_CERTIFICATES: len(options.ssl_cert) > 1,
+        Feature.TLS_POLICY: options.ssl_negotiation_policy is not None,
+        Feature.PROXY: options.proxy_protocol is not None,
+        Feature.ATTRIBUTES: any(entry.startswith("lb:") for entry in entries),
+        Feature.GROUP_ATTRIBUTES: any(entry.startswith("tg/") for entry in entries),
+        Feature.LISTENER_ATTRIBUTES: any(entry.startswith("listener/") for entry in entries),
+        Feature.CAPACITY: options.minimum_load_balancer_capacity is not None,
+        Feature.FAMILIES: "ip_address_type" in options.given,
+        Feature.OWN_GROUPS: makes_groups,
+        Feature.RULES: makes_groups or opens_nodes,
+    }
+
+
+def build_policy(uses: Uses, *, cluster: str, partition: str = "aws") -> dict[str, Any]:
+    """The IAM policy for these uses by one cluster, in a stable order.
 
     With modes of both upstream controllers an object carries one tag or the other, so each limited statement comes once
     for each. `partition` is `aws`, `aws-cn` or `aws-us-gov`.
     """
-    used = frozenset(modes)
-    needed = [permission for permission in PERMISSIONS if permission.serves(used)]
+    needed = [permission for permission in PERMISSIONS if permission.serves(uses)]
     statements = [_statement("Any", _actions(needed, ANY), {})]
-    if not used:
+    if not uses:
         return {"Version": POLICY_VERSION, "Statement": statements}
-    for name, key, value in _tags(used, cluster):
-        statements.append(_statement(f"New{name}", _actions(needed, NEW), _condition("RequestTag", key, value)))
+    for name, key, value, modes in _tags(uses, cluster):
+        theirs = [permission for permission in PERMISSIONS if permission.serves(modes)]
+        statements.append(_statement(f"New{name}", _actions(theirs, NEW), _condition("RequestTag", key, value)))
         # Tagging what exists already, and removing it, goes by the tag that is there.
-        own = [*_actions(needed, OWN), *(a for a in _actions(needed, NEW) if a.endswith("Tags"))]
+        own = [*_actions(theirs, OWN), *(a for a in _actions(theirs, NEW) if a.endswith("Tags"))]
         statements.append(_statement(f"Own{name}", sorted(own), _condition("ResourceTag", key, value)))
-    created = _statement("AllowNewGroupInVpc", [f"{EC2}:CreateSecurityGroup"], {})
-    created["Resource"] = f"arn:{partition}:ec2:*:*:vpc/*"
+    if any(permission.action == NEW_GROUP for permission in needed):
+        created = _statement("AllowNewGroupInVpc", [NEW_GROUP], {})
+        created["Resource"] = f"arn:{partition}:ec2:*:*:vpc/*"
+        statements.append(created)
     linked = _statement(
         "ServiceLinkedRoleOnce",
         ["iam:CreateServiceLinkedRole"],
         {"StringEquals": {"iam:AWSServiceName": "elasticloadbalancing.amazonaws.com"}},
     )
-    return {"Version": POLICY_VERSION, "Statement": [*statements, created, linked]}
+    return {"Version": POLICY_VERSION, "Statement": [*statements, linked]}
 
 
-def _tags(modes: frozenset[str], cluster: str) -> list[tuple[str, str, str]]:
-    ccm = [("Ccm", CCM_CLUSTER_PREFIX + cluster, "owned")] if not modes.isdisjoint(CCM) else []
-    lbc = [("Lbc", LBC_CLUSTER, cluster)] if not modes.isdisjoint(LBC) else []
-    return [*ccm, *lbc]
+def _tags(uses: Uses, cluster: str) -> Iterator[tuple[str, str, str, Uses]]:
+    """Name, key and value of each upstream's tag that is in use, with the uses that go by it."""
+    for name, key, value, modes in (
+        ("Ccm", CCM_CLUSTER_PREFIX + cluster, "owned", CCM),
+        ("Lbc", LBC_CLUSTER, cluster, LBC),
+    ):
+        theirs = {mode: features for mode, features in uses.items() if mode in modes}
+        if theirs:
+            yield name, key, value, theirs
 
 
 def _actions(permissions: list[Permission], limit: str) -> list[str]:

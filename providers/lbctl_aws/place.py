@@ -38,10 +38,14 @@ Tags = frozenset[tuple[str, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class BalancerFacts:
-    """What modelling a balancer needs of AWS: the network, and security groups by Name tag where a Service uses one."""
+    """What modelling a balancer needs of AWS: the network, and security groups by Name tag where a Service uses one.
+
+    `lbc_targets` is what LBC has written down of target groups that clusters share, by the group's name.
+    """
 
     network: Network
     groups_by_name: Mapping[str, str] = NOTHING
+    lbc_targets: Mapping[str, Mapping[str, str]] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,18 @@ def is_of_lbc(balancer: Seen) -> bool:
     """True for a balancer that carries LBC's tag of the cluster, whatever mode its Service asks for now."""
     tags = balancer.resource.fields.get("tags")
     return isinstance(tags, frozenset) and any(key == names.LBC_CLUSTER for key, _ in tags)
+
+
+def has_our_tag(seen: Seen) -> bool:
+    """True for what we have made or changed, rather than only found."""
+    tags = seen.resource.fields.get("tags")
+    return isinstance(tags, frozenset) and any(key == names.OWNER for key, _ in tags)
+
+
+def is_backend_of(group: Seen, cluster: str) -> bool:
+    """True for the shared group of the cluster, LBC's or ours."""
+    tags = group.resource.fields.get("tags")
+    return isinstance(tags, frozenset) and (names.LBC_CLUSTER, cluster) in tags
 
 
 def covers_tags(old: object, new: object) -> bool:

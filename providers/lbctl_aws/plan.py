@@ -38,9 +38,9 @@ from lbctl_aws.place import (
     covers_tags,
 )
 from lbctl_aws.settings import AwsSettings
+from lbctl_aws.sharing import ANNOTATE, LEAVING, OWN, remembering
 
 OLD_BALANCER_POLL = 60.0
-ANNOTATE = "annotate Service"
 DEREGISTER, REGISTER = "elbv2.DeregisterTargets", "elbv2.RegisterTargets"
 AUTHORIZE, REVOKE = "ec2.AuthorizeSecurityGroupIngress", "ec2.RevokeSecurityGroupIngress"
 
@@ -78,6 +78,8 @@ RULES = Rules(
                 "health_timeout": LEAVE,
                 "health_codes": LEAVE,
                 "targets": DRAINING,
+                OWN: FieldRule(equal=_anything),
+                LEAVING: FieldRule(equal=_anything),
             },
             on_delete=Hazard.DRAINS,
         ),
@@ -219,6 +221,7 @@ def _remembering(actions: list[Phased], desired: Desired, world: World) -> Itera
             pending.append(first)
         if not before <= now:
             pending.append(_annotating(Phase.LAST, "forget", identity, before & now, after=setting))
+        pending = list(remembering(pending, desired, identity, options_of(intent)))
     yield from pending
 
 

@@ -9,10 +9,10 @@ from lbctl.driver import Refs
 from lbctl.model.resource import Identity, Observed, Outputs, Seen
 from lbctl.plan.actions import Action, Change, Step, Verb
 from lbctl_aws import names
-from lbctl_aws.annotations import REMEMBERED
+from lbctl_aws.annotations import OWN_TARGETS, REMEMBERED
 from lbctl_aws.calls import CALLS
 from lbctl_aws.place import BALANCER
-from lbctl_aws.plan import ANNOTATE
+from lbctl_aws.sharing import ANNOTATE
 
 NO_CALL = "release"
 
@@ -34,7 +34,7 @@ def release(identity: Identity, observed: Observed) -> tuple[Action, ...]:
 
 def _forget(identity: Identity, observed: Observed) -> Iterator[Action]:
     if observed.scope.kind == BALANCER:
-        nothing = {identity: {REMEMBERED: None}}
+        nothing = {identity: {REMEMBERED: None, OWN_TARGETS: None}}
         yield Action(f"release annotations of {identity}", ANNOTATE, (), annotations=nothing)
 
 

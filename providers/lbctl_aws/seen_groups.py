@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lbctl.model.resource import Identity, Key, Resource, Seen
@@ -95,6 +95,16 @@ class RuleOwners:
         # Rules of LBC from CIDRs belong to balancers without groups; one from a group that is not ours may be
         # an Ingress's.
         return description == names.SHARED_RULE and not rule.is_group, None
+
+
+def see_left_rules(raw: Raw, owners: RuleOwners) -> Iterator[Seen]:
+    """The rules of a group that neither nodes nor pods are known to have: ours only where their description says so.
+
+    Its owner may have let our balancers in himself.
+    """
+    ours = {names.SHARED_RULE, names.OUR_RULE + owners.cluster}
+    for seen in see_node_rules(raw, owners):
+        yield seen if seen.resource.fields["description"] in ours else replace(seen, ours=False)
 
 
 def see_node_rules(raw: Raw, owners: RuleOwners) -> Iterator[Seen]:

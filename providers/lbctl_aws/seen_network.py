@@ -98,6 +98,7 @@ def see_listener(
     fields: dict[str, Hashable] = {
         "protocol": raw.get("Protocol", ""),
         "forward": forward,
+        "sticky": _is_sticky(raw.get("DefaultActions", ())),
         "certificate": certificates[0]["CertificateArn"] if certificates else None,
         "policy": raw.get("SslPolicy") if tls else None,
         "alpn": alpn[0] if alpn and tls else None,
@@ -123,6 +124,11 @@ def _forward(actions: Iterable[Raw]) -> tuple[tuple[str, int], ...]:
         if groups:
             return ((groups[0]["TargetGroupArn"], 1),)
     return ()
+
+
+def _is_sticky(actions: Iterable[Raw]) -> bool:
+    configs = ((action.get("ForwardConfig") or {}).get("TargetGroupStickinessConfig") or {} for action in actions)
+    return any(config.get("Enabled", False) for config in configs)
 
 
 def read_attributes(reply: Raw) -> dict[str, Hashable]:

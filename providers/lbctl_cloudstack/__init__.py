@@ -28,6 +28,7 @@ DRIVER = DriverInfo(
     scope_kinds=(SCOPE_KIND,),
     node_kinds=frozenset({SCOPE_KIND}),
     connect=connect,
+    watches=frozenset({"endpointslices"}),
     settings=CloudStackSettings,
     extra="cloudstack",
     event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),
@@ -36,7 +37,7 @@ DRIVER = DriverInfo(
     # The default of k8s.io/cloud-provider, which upstream's manifests and CloudStack's own clusters leave as it is.
     controller_leases=("kube-system/cloud-controller-manager",),
     billed={
-        "address": "metered by the hour while it is allocated (usage type IP_ADDRESS), and counts against the limit",
-        "rule": "metered by the hour while it exists (usage type LOAD_BALANCER_POLICY)",
+        "address": "by the hour as IP_ADDRESS, of the limit",
+        "rule": "by the hour as LOAD_BALANCER_POLICY",
     },
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lbctl.driver import Pending, Refs
-from lbctl.errors import Conflict, QuotaExceeded
+from lbctl.errors import Conflict, QuotaExceeded, Unreachable
 from lbctl.model.resource import Identity, Outputs, Ref, Resource, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_cloudstack import calls
@@ -21,29 +21,32 @@ from lbctl_cloudstack.errors import is_gone
 from lbctl_cloudstack.facts import FactReader
 from lbctl_cloudstack.filters import EVERYBODY
 from lbctl_cloudstack.jobs import Jobs
+from lbctl_cloudstack.late import LateAddresses
 from lbctl_cloudstack.names import (
     ADDRESS,
     CLUSTER_TAG,
     HALF_TAG,
     OWNER_TAG,
+    RELEASED,
     SERVICE_TAG,
     UDP_HALF,
     UID_TAG,
     Bond,
     Mark,
+    balancer_name,
     is_own,
     is_udp_half,
     own_scopes,
     owner_tags,
     part_key,
     port_of,
+    upstreams_reason,
     write_mark,
 )
 from lbctl_cloudstack.rows import address_outputs, spare_entries
 from lbctl_cloudstack.settings import CloudStackSettings
 
 Reply = Outputs | Pending
-RELEASED = "released by lbctl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Writer:
     api: Api
     jobs: Jobs
     facts: FactReader
+    late: LateAddresses
     settings: CloudStackSettings
     cluster: str
 
@@ -74,6 +78,7 @@ class Writer:
             calls.CLOSE: self._close,
             calls.ALLOW: self._allow,
             calls.DISALLOW: self._disallow,
+            calls.RENAME_ENTRY: self._rename_entry,
             **{attach: self._attach for attach, _ in calls.POLICIES.values()},
             **{detach: self._detach for _, detach in calls.POLICIES.values()},
         }
@@ -87,9 +92,8 @@ class Writer:
         assert step.desired is not None
         fields = step.desired.fields
         outputs = {"id": str(fields["id"]), "ip": str(fields["ip"])}
-        if fields["source_nat"]:
-            outputs["source_nat"] = "true"
-        return Outputs((self._address(refs, outputs, is_ours=bool(fields["is_ours"])),))
+        outputs |= {name: str(fields[name]) for name in ("source_nat", "vpc") if fields[name]}
+        return Outputs((self._address(refs, outputs, is_ours=not fields["stays"]),))
 
     def _associate(self, action: Action, refs: Refs) -> Reply:
         desired = action.steps[0].desired
@@ -103,6 +107,10 @@ class Writer:
                 raise
             self.facts.forget_choice(ip)
             raise Conflict(f"{calls.ASSOCIATE}: {ip} is not free any more") from None
+        except Unreachable:
+            self.late.unanswered(refs.scope.scope)
+            raise
+        self.late.answered(refs.scope.scope)
 
         def result(answer: Row) -> Outputs:
             outputs = address_outputs(answer["ipaddress"])
@@ -115,7 +123,7 @@ class Writer:
         if self.settings.tags and is_ours:
             fields["tagged"] = "tags" in outputs
         owners = frozenset(i for i in refs.world.services if refs.scope.scope in own_scopes(i.uid))
-        return Seen(Resource(ADDRESS, "", fields, owners), outputs, ours=is_ours)
+        return Seen(Resource(ADDRESS, outputs["ip"], fields, owners), outputs, ours=is_ours)
 
     def _disassociate(self, action: Action, refs: Refs) -> Reply:
         self.facts.check_release(refs.scope)
@@ -133,7 +141,7 @@ class Writer:
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
         reply = self.api.write(calls.TAG, resourceids=ids, resourcetype=kind, tags=pairs)
         seen = tuple(_with(refs.scope[key], "tagged", value=True) for key in keys)
-        marked = tuple(replace(s, outputs={**s.outputs, "tags": "true"}) for s in seen) if is_address else seen
+        marked = tuple(replace(s, outputs={**s.outputs, "tags": "true"}) for s in seen)
         return self.jobs.accepted(calls.TAG, reply, lambda _: Outputs(marked))
 
     def _address_tags(self, refs: Refs) -> dict[str, str]:
@@ -146,6 +154,8 @@ class Writer:
 
     def _untag(self, action: Action, refs: Refs) -> Reply:
         step = action.steps[0]
+        if step.key.kind == "tags":
+            return self._untag_rules(action, refs)
         keys = [SERVICE_TAG, UID_TAG]
         if step.verb in (Verb.RELEASE, Verb.DELETE) or _is_given_up(step):
             keys += [CLUSTER_TAG, OWNER_TAG]
@@ -158,6 +168,17 @@ class Writer:
         )
         gone = tuple(refs.scope.resources) if _is_given_up(step) else (ADDRESS,)
         return self.jobs.accepted(calls.UNTAG, reply, lambda _: Outputs(gone=gone))
+
+    def _untag_rules(self, action: Action, refs: Refs) -> Reply:
+        rules = [part_key("rule", step.key) for step in action.steps]
+        reply = self.api.write(
+            calls.UNTAG,
+            resourceids=[refs.get(Ref(rule)) for rule in rules],
+            resourcetype="LoadBalancer",
+            tags=[{"key": key} for key in (CLUSTER_TAG, SERVICE_TAG, UID_TAG)],
+        )
+        seen = tuple(_without(refs.scope[rule], "tags") for rule in rules)
+        return self.jobs.accepted(calls.UNTAG, reply, lambda _: Outputs(seen))
 
     def _let_go(self, action: Action, refs: Refs) -> Reply:
         """No call: nothing in the cloud says that the address is ours."""
@@ -219,7 +240,7 @@ class Writer:
                 parameters["idletimeout"] = _milliseconds(change.new)
             elif change.field == "opened":
                 parameters["description"] = write_mark(self._mark(step, refs))
-                seen = replace(seen, outputs={"id": seen.outputs["id"]})
+                seen = _without(seen, "opened")
                 continue
             else:
                 continue
@@ -280,6 +301,8 @@ class Writer:
         fields = {**step.desired.fields, "cidrs": _union(known, cidrs)}
         if step.key.kind == "firewall":
             fields["bond"] = Bond.APART
+        else:
+            fields["marked"] = known is None or known.resource.fields["marked"]
         seen = Seen(replace(step.desired, fields=fields), outputs)
         return lambda _: Outputs((seen,))
 
@@ -304,6 +327,15 @@ class Writer:
 
     def _disallow(self, action: Action, refs: Refs) -> Reply:
         return self._drop(calls.DISALLOW, action, refs)
+
+    def _rename_entry(self, action: Action, refs: Refs) -> Reply:
+        """Let go of an entry: what upstream's controller takes for its own stands in the place of our mark."""
+        step, entry = action.steps[0], part_of(action).id
+        reason = upstreams_reason(balancer_name(min(step.owners).uid))
+        reply = self.api.write(calls.RENAME_ENTRY, id=entry, reason=reason, partialupgrade=True)
+        left = _without(refs.scope[step.key], entry)
+        outputs = Outputs((left,)) if left.outputs else Outputs(gone=(step.key,))
+        return self.jobs.accepted(calls.RENAME_ENTRY, reply, lambda _: outputs)
 
     def _drop(self, command: str, action: Action, refs: Refs) -> Reply:
         """Delete one object of a filter; what is left of the filter stays known."""
@@ -362,6 +394,10 @@ def _owner(step: Step) -> Identity:
 
 def _with(seen: Seen, field: str, *, value: Hashable) -> Seen:
     return replace(seen, resource=replace(seen.resource, fields={**seen.resource.fields, field: value}))
+
+
+def _without(seen: Seen, output: str) -> Seen:
+    return replace(seen, outputs={name: text for name, text in seen.outputs.items() if name != output})
 
 
 def _members(step: Step, machines: frozenset[str]) -> Outputs:

@@ -10,7 +10,7 @@ ASSOCIATE, RELEASE, TAG, UNTAG = "associateIpAddress", "disassociateIpAddress", 
 CREATE_RULE, UPDATE_RULE, DELETE_RULE = "createLoadBalancerRule", "updateLoadBalancerRule", "deleteLoadBalancerRule"
 ASSIGN, REMOVE = "assignToLoadBalancerRule", "removeFromLoadBalancerRule"
 OPEN, CLOSE = "createFirewallRule", "deleteFirewallRule"
-ALLOW, DISALLOW = "createNetworkACL", "deleteNetworkACL"
+ALLOW, DISALLOW, RENAME_ENTRY = "createNetworkACL", "deleteNetworkACL", "updateNetworkACLItem"
 POLICIES = {
     "stickiness": ("createLBStickinessPolicy", "deleteLBStickinessPolicy"),
     "health": ("createLBHealthCheckPolicy", "deleteLBHealthCheckPolicy"),

@@ -21,6 +21,7 @@ from lbctl.model.resource import Observed, Scope
 from lbctl.model.status import Notice
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.features import Features, read_features
+from lbctl_cloudstack.late import LateAddresses, record_of
 from lbctl_cloudstack.model import Candidate, Facts, blocked_ports
 from lbctl_cloudstack.names import (
     ADDRESS,
@@ -34,7 +35,7 @@ from lbctl_cloudstack.names import (
     is_udp_half,
     read_rule_name,
 )
-from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
+from lbctl_cloudstack.networks import Machine, Matched, Network, choose_network, match_nodes
 from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
 from lbctl_cloudstack.targets import moving_away, ports_in, staying
@@ -47,8 +48,9 @@ CLEARED_SECONDS = 30.0
 class FactReader:
     """One account's cached facts; safe for several threads."""
 
-    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock) -> None:
+    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock, late: LateAddresses) -> None:
         self._api = api
+        self._late = late
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
@@ -59,10 +61,11 @@ class FactReader:
         self._reserved: dict[str, str] = {}
         self._given_up: dict[Scope, str] = {}
         self._cleared: dict[str, float] = {}
+        self._sent: dict[str, float] = {}
         self._candidates_of: dict[Scope, tuple[float, tuple[Candidate, ...]]] = {}
 
     def read(self, scope: Scope, world: World) -> Facts:
-        """The facts for one scope: no call while caches hold, one more for a new address, four before a release."""
+        """The facts for one scope: no call while caches hold, one more for a new address, up to four for a release."""
         features = self.features()
         observed = world.observed.get(scope) or Observed(scope)
         matched = self._match(world)
@@ -75,7 +78,7 @@ class FactReader:
             networks=self.networks(),
             machines=matched.machines,
             notices=matched.notices,
-            candidates=self._candidates(scope, world) if is_new else (),
+            candidates=self._candidates(scope, world, matched.machines) if is_new else (),
             guests=self._guests(observed, world) if is_over else None,
             gives_up=self._gives_up(observed, world),
             has_idle_timeout=features.has_idle_timeout,
@@ -144,7 +147,7 @@ class FactReader:
         with self._lock:
             return self._given_up.setdefault(observed.scope, seen.outputs["ip"]) == seen.outputs["ip"]
 
-    def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
         """The address that is named or on record, as it is now; else a free one, none when none is shown.
 
         Kept for a minute: while the address is being associated, a scope may be planned several times.
@@ -152,11 +155,13 @@ class FactReader:
         with self._lock:
             read_at, found = self._candidates_of.get(scope, (0.0, ()))
             if not found or self._clock.monotonic() - read_at > CANDIDATE_SECONDS:
-                found = self._find_candidates(scope, world)
+                found = self._find_candidates(scope, world, machines)
                 self._candidates_of[scope] = (self._clock.monotonic(), found)
             return found
 
-    def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _find_candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
+        if not any(record_of(scope, service) for service in world.services.values()):
+            self._late.chosen(scope)
         if not is_own(scope):
             return self._look_up(ipaddress=scope.name, is_asked_for=True)
         asked_for = _annotated(world, ID_ANNOTATION)
@@ -169,7 +174,7 @@ class FactReader:
                 if len(found) == 1 and (found[0].is_free or self._is_unused(found[0], scope)):
                     return found
                 self._reserved[chosen] = "lost"
-            return self._choose_free(scope)
+            return self._choose_free(scope, self._zone_of(scope, world, machines))
 
     def _look_up(self, *, is_asked_for: bool = False, **which: str) -> tuple[Candidate, ...]:
         scoped = self._api.scoped()
@@ -189,11 +194,18 @@ class FactReader:
         )
         return not candidate.is_reserved and all(_balancer_of(row) == balancer_of(scope) for row in rows)
 
-    def _choose_free(self, scope: Scope) -> tuple[Candidate, ...]:
+    def _zone_of(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> Row:
+        """The parameter that leaves out addresses of other zones, which the network cannot have."""
+        wanted = next((str((i.options or {})["network_id"]) for i in staying(scope, world)), "")
+        network = choose_network(self.networks(), machines, wanted=wanted)
+        return {"zoneid": network.zone_id} if network is not None and network.zone_id else {}
+
+    def _choose_free(self, scope: Scope, zone: Row) -> tuple[Candidate, ...]:
         rows = self._api.rows(
             "listPublicIpAddresses",
             "publicipaddress",
             **self._api.scoped(),
+            **zone,
             state="Free",
             allocatedonly=False,
             forvirtualnetwork=True,
@@ -212,43 +224,63 @@ class FactReader:
         seen = observed.get(ADDRESS)
         if seen is None or not seen.ours or any(map(_keeps_address, world.services.values())):
             return None
+        address_id = seen.outputs["id"]
         balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        guests = self._look_for_guests(seen.outputs["id"], balancers)
+        guests = () if self._is_known(observed, address_id) else self._look_for_guests(address_id, balancers)
         if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
             raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
         return guests
 
+    def _is_known(self, observed: Observed, address_id: str) -> bool:
+        """True when no look is due: the release was just sent, or entries of an ACL go first and a look comes after."""
+        waits = any(not entry.resource.fields["marked"] for entry in observed.of_kind("acl"))
+        return self._is_fresh(self._sent, address_id) or (waits and self._is_fresh(self._cleared, address_id))
+
     def check_release(self, observed: Observed) -> None:
         """Raise `OwnedByOther` when a release would take along what is not this scope's.
 
-        Costs nothing when that was just looked at to make the plan, else four lists.
+        Costs nothing when that was just looked at to make the plan, else three lists or four. One look is good for one
+        release.
         """
-        seen = observed[ADDRESS]
+        address_id = observed[ADDRESS].outputs["id"]
+        if not self._is_fresh(self._cleared, address_id):
+            guests = self._look_for_guests(address_id, {balancer_name(owner.uid) for owner in observed.owners()})
+            if guests:
+                ip = observed[ADDRESS].outputs["ip"]
+                message = f"{ip} is not released: it would take along {', '.join(guests)}"
+                raise OwnedByOther(message, hint="remove those first, or release the address by hand")
         with self._lock:
-            cleared_at = self._cleared.get(seen.outputs["id"])
-        if cleared_at is not None and self._clock.monotonic() - cleared_at <= CLEARED_SECONDS:
-            return
-        guests = self._look_for_guests(seen.outputs["id"], {balancer_name(owner.uid) for owner in observed.owners()})
-        if guests:
-            message = f"{seen.outputs['ip']} is not released: it would take along {', '.join(guests)}"
-            raise OwnedByOther(message, hint="remove those first, or release the address by hand")
+            self._cleared.pop(address_id, None)
+            self._sent[address_id] = self._clock.monotonic()
+
+    def forget_releases(self) -> None:
+        """Look again before anything is said about an address: what was sent may have failed."""
+        with self._lock:
+            self._sent.clear()
+
+    def _is_fresh(self, times: Mapping[str, float], address_id: str) -> bool:
+        with self._lock:
+            at = times.get(address_id)
+        return at is not None and self._clock.monotonic() - at <= CLEARED_SECONDS
 
     def _look_for_guests(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
         rows = self._api.rows("listPublicIpAddresses", "publicipaddress", id=address_id, **self._api.scoped())
         if any(row.get("issourcenat") or row.get("isstaticnat") or row.get("issystem") for row in rows):
             return ("a network's own use",)
-        guests = self._other_rules(address_id, balancers) if rows else ()
+        guests = self._other_rules(rows[0], balancers) if rows else ()
         with self._lock:
             self._cleared.pop(address_id, None)
             if not guests:
                 self._cleared[address_id] = self._clock.monotonic()
         return guests
 
-    def _other_rules(self, address_id: str, balancers: set[str]) -> tuple[str, ...]:
+    def _other_rules(self, address: Row, balancers: set[str]) -> tuple[str, ...]:
         """By names, not by what is known of the scope: what is still being made for it is no guest."""
-        scoped = self._api.scoped()
+        address_id, scoped = str(address["id"]), self._api.scoped()
         rules = self._api.rows("listLoadBalancerRules", "loadbalancerrule", publicipid=address_id, **scoped)
-        firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
+        firewalls: list[Row] = []
+        if self._may_have_firewall(address):
+            firewalls = self._api.rows("listFirewallRules", "firewallrule", ipaddressid=address_id, **scoped)
         forwardings = self._api.rows("listPortForwardingRules", "portforwardingrule", ipaddressid=address_id, **scoped)
         mine = [row for row in rules if _balancer_of(row) in balancers]
         ports = {int(row["publicport"]) for row in mine}
@@ -256,6 +288,13 @@ class FactReader:
         others += [f"firewall rule {row['id']}" for row in firewalls if not _is_filter(row, ports)]
         others += [f"port forwarding {row['id']}" for row in forwardings]
         return tuple(sorted(others))
+
+    def _may_have_firewall(self, address: Row) -> bool:
+        """The server refuses firewall rules where the network lacks the service, and older ones in every VPC."""
+        if address.get("vpcid"):
+            return self.features().may_have_vpc_firewall
+        network = self.networks().get(str(address.get("associatednetworkid") or ""))
+        return network is None or network.has_firewall
 
     def _is_old(self, read_at: float) -> bool:
         return self._clock.monotonic() - read_at > CACHE_SECONDS
@@ -271,6 +310,7 @@ def read_network(row: Row) -> Network:
         name=str(row.get("name", "")),
         offering=str(row.get("networkofferingname", "")),
         kind=str(row.get("type", "")),
+        zone_id=str(row.get("zoneid") or ""),
         vpc_id=str(row.get("vpcid") or ""),
         acl_id=str(row.get("aclid") or ""),
         acl_name=str(row.get("aclname") or ""),

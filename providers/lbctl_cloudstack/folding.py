@@ -101,14 +101,21 @@ class Folding:
     # -- the address ------------------------------------------------------------------------------------------------
 
     def _release(self, address: Step) -> Iterator[Action]:
-        """One call for everything on the address; entries of an ACL are not on it and go before."""
+        """One call for everything on the address; entries of an ACL are not on it.
+
+        Those with our mark may outlive their rules, as the mark tells whose they are: nothing waits for them. Those of
+        upstream's are known by their rules alone, so they go first.
+        """
         rest = [step for key, step in sorted(self._steps.items()) if key.kind not in ("acl", "address")]
-        closed = [action for key in self._keys("acl") for action in in_turn(acl_actions(self._steps[key]))]
-        yield from closed
+        before: list[Action] = []
+        for step in map(self._steps.__getitem__, self._keys("acl")):
+            closes = list(in_turn(acl_actions(_apart(step) if _is_marked(step) else step)))
+            before += [] if _is_marked(step) else closes
+            yield from closes
         away = [step for step in rest if "@" in step.key.id]
         yield from (self._delete_rule(step) for step in away if step.key.kind == "rule")
         steps = (address, *(step for step in rest if "@" not in step.key.id))
-        yield Action(RELEASE, RELEASE, steps, after=frozenset(action.id for action in closed))
+        yield Action(RELEASE, RELEASE, steps, after=frozenset(action.id for action in before))
 
     def _has_guests(self) -> bool:
         """True when somebody else's rule is on the address: a release would take it along."""
@@ -193,9 +200,21 @@ class Folding:
         after = frozenset({f"{DELETE_RULE} {port}"}) if step.verb is Verb.REPLACE else frozenset()
         firewall = self._steps.get(part_key("firewall", step.key))
         made = replace(step, verb=Verb.CREATE, seen=None)
-        if firewall is not None and _may_open(firewall):
+        if firewall is not None and self._may_open(firewall):
             return Action(f"{CREATE_RULE} {port}", CREATE_RULE, (made, firewall), after, Part(with_firewall=True))
         return Action(f"{CREATE_RULE} {port}", CREATE_RULE, (made,), after, Part())
+
+    def _may_open(self, firewall: Step) -> bool:
+        """Creation opens the firewall for everybody, for TCP, in the same call, but not on an address of a VPC."""
+        fields = firewall.desired.fields if firewall.desired is not None else {}
+        is_for_all = fields.get("cidrs") == EVERYBODY and fields.get("protocol") == "tcp"
+        return firewall.verb is Verb.CREATE and is_for_all and not self._is_in_vpc()
+
+    def _is_in_vpc(self) -> bool:
+        seen, step = self._observed.get(ADDRESS), self._steps.get(ADDRESS)
+        if seen is not None:
+            return bool(seen.outputs.get("vpc"))
+        return step is not None and step.desired is not None and bool(step.desired.fields["vpc"])
 
     def _is_with_rule(self, step: Step) -> bool:
         """True for what a call for the rule itself does as well."""
@@ -203,7 +222,7 @@ class Folding:
         if rule is None:
             return False
         if step.key.kind == "firewall" and rule.verb in (Verb.CREATE, Verb.REPLACE):
-            return _may_open(step)
+            return self._may_open(step)
         if rule.verb is not Verb.DELETE or step.verb is not Verb.DELETE:
             return False
         return step.key.kind != "firewall" or self._bond(rule.key) is Bond.BORN
@@ -220,7 +239,7 @@ class Folding:
         """A filter that stands by itself changes once the new rule is there; the old one need not wait for that."""
         if step.seen is None or not self._is_made_anew(part_key("rule", step.key)):
             return step
-        return replace(step, seen=replace(step.seen, resource=replace(step.seen.resource, needs=frozenset())))
+        return _apart(step)
 
     def _unmark(self, firewall: Step) -> Iterator[Action]:
         """A rule stops saying that it opened the firewall before there is a firewall rule that it did not open."""
@@ -269,10 +288,15 @@ class Folding:
             yield Action(f"{TAG} rules", TAG, untagged)
 
 
-def _may_open(firewall: Step) -> bool:
-    """Creation opens the firewall for everybody, for TCP, in the same call: one change of the router less."""
-    fields = firewall.desired.fields if firewall.desired is not None else {}
-    return firewall.verb is Verb.CREATE and fields.get("cidrs") == EVERYBODY and fields.get("protocol") == "tcp"
+def _apart(step: Step) -> Step:
+    """The step of something that can do without its rule."""
+    assert step.seen is not None
+    return replace(step, seen=replace(step.seen, resource=replace(step.seen.resource, needs=frozenset())))
+
+
+def _is_marked(entry: Step) -> bool:
+    """True for what is found by its own mark when its rule is gone."""
+    return entry.seen is not None and bool(entry.seen.resource.fields.get("marked"))
 
 
 def _needs_tags(step: Step) -> bool:

@@ -31,6 +31,8 @@ CLUSTER_TAG, SERVICE_TAG, UID_TAG, OWNER_TAG, HALF_TAG = (
     "lbctl.io/half",
 )
 UDP_HALF = "udp"
+# The description of a rule that was let go of: the server keeps no empty one.
+RELEASED = "released by lbctl"
 
 ADDRESS = Key("address", "")
 PROTOCOLS = ("tcp-proxy", "tcp", "udp")

@@ -28,18 +28,21 @@ from lbctl_cloudstack.names import (
     own_scope,
     own_scopes,
     part_key,
+    port_of,
     read_mark,
     read_owner,
     read_rule_name,
     rule_key,
+    rule_name,
     upstreams_reason,
 )
-from lbctl_cloudstack.parse import ALL, named_address
+from lbctl_cloudstack.parse import ALL, named_address, named_id
 from lbctl_cloudstack.rows import (
     Row,
     address_outputs,
     bond_of,
     cidrs_of,
+    is_upstreams,
     lets_in,
     mark_of,
     opens_port,
@@ -50,6 +53,7 @@ from lbctl_cloudstack.rows import (
     union,
 )
 
+NOBODY = Identity("", "", "")
 CHANGING = frozenset({"Allocating", "Releasing"})
 
 
@@ -125,8 +129,9 @@ class _Observer:
             outputs = {**before, str(item["id"]): str(item.get("cidrlist") or ALL)}
             cidrs, acl = union(outputs.values()), str(item["aclid"])
             fields: dict[str, Hashable] = {"cidrs": cidrs, "protocol": transport_of(item), "acl": acl}
-            fields["spare"] = spare_entries(outputs)
-            group[key] = Seen(Resource(key, "", fields, frozenset({mark.owner})), outputs)
+            fields |= {"spare": spare_entries(outputs), "marked": True}
+            name = rule_name(balancer_name(mark.owner.uid), transport_of(item), port_of(key))
+            group[key] = Seen(Resource(key, name, fields, frozenset({mark.owner})), outputs)
         return {scope: list(group.values()) for scope, group in found.items()}
 
     def owner_of(self, row: Row) -> Identity | None:
@@ -197,6 +202,7 @@ class _Observer:
         name, needs = str(row["name"]), frozenset({key})
         mark = mark_of(row)
         outputs = {"id": rule_id} | ({"opened": "true"} if mark is not None and mark.opened else {})
+        outputs |= {"tags": "true"} if UID_TAG in tags_of(row) else {}
         yield Seen(Resource(key, name, self._rule_fields(row), owners, frozenset({ADDRESS})), outputs)
         parts = {
             "members": self._members(rule_id),
@@ -221,10 +227,10 @@ class _Observer:
             "address": str(row["publicipid"]),
             # A rule that is being revoked still shows up in lists; it serves nothing and can stay so for ever.
             "state": "Revoke" if row.get("state") == "Revoke" else "",
-            "timeout": int(row.get("idletimeout") or 0) // 1000,
+            "timeout": int(row.get("idletimeout") or 0) // 1000 or None,
         }
         if self._tags:
-            fields["tagged"] = not row.get("description") or UID_TAG in tags_of(row)
+            fields["tagged"] = is_upstreams(row) or UID_TAG in tags_of(row)
         return fields
 
     def _members(self, rule_id: str) -> tuple[dict[str, Any], dict[str, str]] | None:
@@ -263,16 +269,17 @@ class _Observer:
     def _acl(self, row: Row, owner: Identity) -> tuple[dict[str, Any], dict[str, str]] | None:
         port, protocol = int(row["publicport"]), transport_of(row)
         items = [item for item in self._reading.acl_items if opens_port(item, port, protocol) and lets_in(item)]
-        own = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
-        spare = spare_entries({str(item["id"]): str(item.get("cidrlist") or ALL) for item in own})
-        if not own and not row.get("description"):
-            reasons = {"", upstreams_reason(balancer_name(owner.uid))}
-            own = [item for item in items if str(item.get("reason") or "") in reasons]
+        marked = [item for item in items if self._is_reason_of(item, owner, str(row["publicip"]))]
+        reasons = {"", upstreams_reason(balancer_name(owner.uid))} if is_upstreams(row) else set()
+        upstreams = [item for item in items if str(item.get("reason") or "") in reasons]
+        own = [*marked, *upstreams]
         if not own:
             return None
         outputs = {str(item["id"]): str(item.get("cidrlist") or ALL) for item in own}
-        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"]), "spare": spare}
-        return fields, outputs
+        fields = {"cidrs": union(outputs.values()), "protocol": protocol, "acl": str(own[0]["aclid"])}
+        # Upstream's are never spare: adopting writes nothing.
+        spare = spare_entries({key: outputs[key] for key in (str(item["id"]) for item in marked)})
+        return fields | {"spare": spare, "marked": not upstreams}, outputs
 
     def _is_reason_of(self, item: Row, owner: Identity, ip: str) -> bool:
         mark = read_mark(str(item.get("reason") or ""))
@@ -302,10 +309,10 @@ class _Observer:
         fields: dict[str, Any] = {"ip": str(row["ipaddress"])}
         if self._tags and is_ours:
             # What upstream took has no tags, and gets none from us: adopting writes nothing.
-            fields["tagged"] = OWNER_TAG in tags or (all(not rule.get("description") for rule in rules) and bool(rules))
+            fields["tagged"] = OWNER_TAG in tags or (all(map(is_upstreams, rules)) and bool(rules))
         owners = frozenset(self._owner_by_scope(scope, row)) if is_ours else frozenset()
         state = State.PENDING if row.get("state") in CHANGING else State.ACTIVE
-        return Seen(Resource(ADDRESS, "", fields, owners), address_outputs(row), state, ours=is_ours)
+        return Seen(Resource(ADDRESS, fields["ip"], fields, owners), address_outputs(row), state, ours=is_ours)
 
     def _owner_by_scope(self, scope: Scope, row: Row) -> Iterator[Identity]:
         identity = self._by_own_scope.get(scope)
@@ -323,6 +330,9 @@ class _Observer:
         tags = tags_of(row)
         if tags.get(CLUSTER_TAG) == self._cluster and OWNER_TAG in tags:
             return self._is_tagged_for(scope, tags)
+        service = self._world.services.get(self._by_own_scope.get(scope, NOBODY))
+        if service is not None and named_id(service) == str(row["id"]).lower():
+            return service.metadata.annotations.get(ASSOCIATED_ANNOTATION) == "true"
         ip = str(row["ipaddress"])
         recorded = scope in self._choosers.get(ip, ()) or scope in self._associated.get(ip, frozenset())
         return recorded or self._is_upstreams(scope, row, rules)
@@ -339,7 +349,7 @@ class _Observer:
         if identity is None or self._named[identity] or not rules:
             return False
         others = len(self._rules_by_ip[str(row["ipaddress"])]) - len(rules)
-        return others == 0 and any(not rule.get("description") for rule in rules)
+        return others == 0 and any(map(is_upstreams, rules))
 
 
 def _records(

@@ -65,7 +65,8 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_useful("identity and limits in `lbctl doctor`", When.ALWAYS, "listAccounts"),
     *_useful("identity and limits in `lbctl doctor`", When.PROJECT, "listProjects"),
     *_useful("marks on addresses and rules; set tags = false without it", When.TAGS, "createTags"),
-    *_useful("handing an address over", When.TAGS, "deleteTags"),
+    *_useful("handing a balancer over", When.TAGS, "deleteTags"),
+    *_useful("`lbctl release` in VPC tiers", When.ALWAYS, "updateNetworkACLItem"),
     *_useful(
         "stickiness",
         When.STICKINESS,

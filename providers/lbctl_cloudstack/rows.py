@@ -9,6 +9,7 @@ from lbctl.model.resource import Scope
 from lbctl_cloudstack.names import (
     HALF_TAG,
     OWNER_TAG,
+    RELEASED,
     UDP_HALF,
     Bond,
     Mark,
@@ -37,6 +38,11 @@ def mark_of(row: Row) -> Mark | None:
     return read_mark(str(row.get("description") or ""))
 
 
+def is_upstreams(row: Row) -> bool:
+    """True for a rule that says nothing about itself, or that we let go of: its name tells whose it is."""
+    return str(row.get("description") or "") in {"", RELEASED}
+
+
 def scope_in_tags(uid: str, tags: Mapping[str, str]) -> Scope:
     """The own scope that an address's tags name."""
     return udp_scope(uid) if tags.get(HALF_TAG) == UDP_HALF else own_scope(uid)
@@ -60,6 +66,7 @@ def address_outputs(row: Row) -> dict[str, str]:
         outputs["tags"] = "true"
     if row.get("allocated"):
         outputs["created"] = str(row["allocated"])
+    outputs |= {"vpc": str(row["vpcid"])} if row.get("vpcid") else {}
     flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
     return outputs | {name: "true" for name, value in flags.items() if value}
 

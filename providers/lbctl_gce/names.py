@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lbctl.errors import InvalidSettings
@@ -205,6 +205,15 @@ def own_pool_firewall(balancer: str) -> str:
 def own_internal_firewall(balancer: str) -> str:
     """Firewall of an internal balancer's own check."""
     return f"{balancer}-hc"
+
+
+def legacy_names(balancer: str) -> Iterator[str]:
+    """All names that an object of a legacy balancer may have, older ones too."""
+    yield balancer
+    yield legacy_firewall(balancer)
+    yield legacy_deny_firewall(balancer)
+    yield own_pool_firewall(balancer)
+    yield own_internal_firewall(balancer)
 
 
 def base36(number: int) -> str:

@@ -7,6 +7,7 @@ Service is never ours. What bears this cluster's hash and no known Service is an
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ LISTS: Mapping[str, str] = {
     GROUP: "instanceGroups.aggregatedList",
     ENDPOINT_GROUP: "networkEndpointGroups.aggregatedList",
 }
+LEGACY_NAME = re.compile(r"a[0-9a-f]{31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,20 @@ class Reading:
     read_at: float = 0.0
 
 
-def read_cloud(client: Client, place: Place, *, read_at: float) -> Reading:
-    """Everything of the region; one call a list and page, one per group for its members."""
+def read_cloud(client: Client, place: Place, *, read_at: float, only: Scope | None = None) -> Reading:
+    """Everything of the region; one call a list and page, and one for each of our groups for its members.
+
+    There is no list of members across groups. With `only` a scope's own groups are asked for theirs: the lists are
+    read whole, because references are only known from them.
+    """
     bodies = {kind: tuple(client.items(method)) for kind, method in LISTS.items()}
     members: dict[str, frozenset[str]] = {}
-    for body in bodies[GROUP]:
+    for body in bodies[GROUP] if only in (None, CLUSTER) else ():
         if body["name"] == place.legacy.group and _in_region(body, place):
             listed = client.items("instanceGroups.listInstances", {"zone": _zone(body), "instance_group": body["name"]})
             members[tail(body["selfLink"])] = frozenset(entry["instance"].rpartition("/")[2] for entry in listed)
     for body in bodies[ENDPOINT_GROUP]:
-        if body["name"].startswith(f"k8s2-{place.l4.cluster}-") and _in_region(body, place):
+        if _is_endpoint_group_of(body, place, only) and _in_region(body, place):
             listed = client.items(
                 "networkEndpointGroups.listNetworkEndpoints",
                 {"zone": _zone(body), "network_endpoint_group": body["name"]},
@@ -74,13 +80,21 @@ def read_cloud(client: Client, place: Place, *, read_at: float) -> Reading:
     return Reading(bodies, members, read_at)
 
 
+def _is_endpoint_group_of(body: Json, place: Place, only: Scope | None) -> bool:
+    """True for this cluster's, of whichever Service or of the scope's; names alone tell, upstream may not describe."""
+    if only is None:
+        return bool(body["name"].startswith(f"k8s2-{place.l4.cluster}-"))
+    namespace, _, name = only.name.partition("/")
+    return only != CLUSTER and bool(body["name"] == place.l4.backend(namespace, name))
+
+
 def observe_all(reading: Reading, services: Iterable[Identity], place: Place) -> dict[Scope, Observed]:
     """All scopes in which anything of this cluster's was seen."""
     candidates: dict[str, list[Identity]] = defaultdict(list)
     for identity in services:
         for name in names_of(place, identity):
             candidates[name].append(identity)
-    finder = Finder(place, candidates, reading)
+    finder = Finder(place, candidates, reading, legacy_owners(reading, place))
     found: dict[Scope, dict[Key, Seen]] = {}
     for kind, bodies in reading.bodies.items():
         for body in bodies:
@@ -100,8 +114,8 @@ def key_of(kind: str, body: Json) -> Key:
 
 
 def outputs_of(kind: str, body: Json) -> dict[str, str]:
-    """What the cloud assigned: the path, and the address of a forwarding rule."""
-    outputs = {"path": tail(body["selfLink"])}
+    """What the cloud assigned: the path, the time of making, and the address of a forwarding rule."""
+    outputs = {"path": tail(body["selfLink"]), "created": str(body.get("creationTimestamp", ""))}
     if kind == RULE:
         outputs["address"] = str(READERS[kind](body)["address"])
     return outputs | first(kind, READERS[kind](body))
@@ -109,11 +123,15 @@ def outputs_of(kind: str, body: Json) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Tells whose an object is; `candidates` are the known Services by every name that their objects may have."""
+    """Tells whose an object is; `candidates` are the known Services by every name that their objects may have.
+
+    `legacy` holds the `namespace/name` of Services by names of legacy objects that are proven to be this cluster's.
+    """
 
     place: Place
     candidates: Mapping[str, list[Identity]]
     reading: Reading
+    legacy: Mapping[str, str]
 
     def seen(self, kind: str, body: Json) -> Iterator[tuple[Scope, Seen]]:
         """The object as resources of its scope; nothing when it is not of this cluster."""
@@ -173,9 +191,10 @@ class Finder:
         mark = f"k8s2-{self.place.l4.cluster}-"
         pointed = tail(body.get("backendService", "")).rpartition("/")[2] if kind == RULE else ""
         is_ours = mark in f"{body['name']}-" or f"-{self.place.l4.cluster}-" in body["name"] or pointed.startswith(mark)
-        if not claimed or not is_ours or not (body["name"].startswith("k8s2-") or pointed):
+        owner = claimed if is_ours and (body["name"].startswith("k8s2-") or pointed) else self.legacy.get(body["name"])
+        if not owner or claimed not in ("", owner):
             return None
-        namespace, _, name = claimed.partition("/")
+        namespace, _, name = owner.partition("/")
         return Identity(namespace, name, "unknown")
 
     def _resources(self, kind: str, body: Json, owners: frozenset[Identity]) -> Iterator[Resource]:
@@ -200,6 +219,30 @@ class Finder:
             groups = (tail(entry["group"]) for entry in body.get("backends", ()))
             return frozenset(checks) | frozenset(map(group_of, groups))
         return frozenset()
+
+
+def legacy_owners(reading: Reading, place: Place) -> Mapping[str, str]:
+    """Services by the names of all legacy objects of balancers that use something which is this cluster's alone.
+
+    Legacy names say nothing of the cluster, but an internal balancer's backends are the cluster's instance groups, and
+    a target pool with traffic policy Cluster is checked by the cluster's check.
+    """
+    if not place.legacy.cluster:
+        return {}
+    found: dict[str, str] = {}
+    for body in (*reading.bodies[BACKEND], *reading.bodies[POOL], *reading.bodies[RULE]):
+        claimed = names.described_service(body.get("description", ""))
+        if claimed and LEGACY_NAME.fullmatch(body["name"]) and _uses_cluster(body, place):
+            found |= dict.fromkeys(names.legacy_names(body["name"]), claimed)
+    return found
+
+
+def _uses_cluster(body: Json, place: Place) -> bool:
+    groups = [entry["group"] for entry in body.get("backends", ())]
+    links = [*groups, *body.get("healthChecks", ()), body.get("backendService", "")]
+    used = {link.rpartition("/")[2] for link in links}
+    shared = any(name.startswith(place.legacy.shared_backends) for name in used)
+    return shared or not used.isdisjoint({place.legacy.group, place.legacy.shared_check})
 
 
 def check_of(path: str) -> Key:

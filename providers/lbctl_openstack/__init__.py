@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.objects import Node
+from lbctl_openstack.addresses import node_addresses
 from lbctl_openstack.annotations import ANNOTATIONS
 from lbctl_openstack.capabilities import CAPABILITIES
 from lbctl_openstack.names import BALANCER, FLOATING
-from lbctl_openstack.part import node_address
 from lbctl_openstack.permissions import needed_credential
 from lbctl_openstack.settings import OpenStackSettings, config_faults
-
-FAMILIES = ("IPv4", "IPv6")
 
 
 def connect(setup: Setup) -> Driver:
@@ -27,13 +25,12 @@ def connect(setup: Setup) -> Driver:
 
 def has_address(node: Node) -> bool:
     """True when balancers can reach the node."""
-    return any(node_address(node, family) for family in FAMILIES)
+    return any(node_addresses(node))
 
 
 def node_identity(node: Node) -> tuple[object, ...]:
     """All of a node that makes a difference here: its instance, its addresses, and labels that select it."""
-    addresses = tuple(node_address(node, family) for family in FAMILIES)
-    return node.spec.provider_id, addresses, tuple(sorted(node.metadata.labels.items()))
+    return node.spec.provider_id, tuple(node_addresses(node)), tuple(sorted(node.metadata.labels.items()))
 
 
 DRIVER = DriverInfo(
@@ -50,7 +47,6 @@ DRIVER = DriverInfo(
     node_identity=node_identity,
     event_reasons=(
         "LoadBalancerForcedInternal",
-        "LoadBalancerExternalNetworkSearchFailed",
         "LoadBalancerSourceRangesIgnored",
         "LoadBalancerAvailabilityZonesIgnored",
         "LoadBalancerFloatingIPSkipped",
@@ -69,7 +65,7 @@ DRIVER = DriverInfo(
         "openshift-cloud-controller-manager/cloud-controller-manager",
     ),
     billed={
-        BALANCER: "by the hour and the flavor of its amphorae in most clouds, also without members",
-        FLOATING: "by the hour that it is allocated in most clouds, attached or not",
+        BALANCER: "by the hour and flavor in most clouds",
+        FLOATING: "by the hour in most clouds, attached or not",
     },
 )

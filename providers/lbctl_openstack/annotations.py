@@ -6,13 +6,14 @@ only annotations of our own are strict.
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Choice, Integer, ListOf, Pairs, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Choice, Cidr, Integer, ListOf, Pairs, Text
 from lbctl.model.ranges import SOURCE_RANGES_ANNOTATION
 
 PREFIX = "loadbalancer.openstack.org/"
 INTERNAL = "service.beta.kubernetes.io/openstack-internal-load-balancer"
 BALANCER_ID = PREFIX + "load-balancer-id"
 ADDRESS = PREFIX + "load-balancer-address"
+NODE_RANGES = OUR_PREFIX + "node-address-cidr"
 KEEP_FLOATING = PREFIX + "keep-floatingip"
 SOURCE = "cloud-provider-openstack"
 
@@ -21,6 +22,12 @@ AT_CREATION = "at creation only"
 BOOLEAN = Choice(("true", "false"))
 LARGEST = 2**31 - 1
 TEXT = Text()
+# X-Forwarded-Port and -Proto: cloud-provider-openstack pull request 3038.
+FORWARDED_HEADERS = {
+    "X-Forwarded-For": "the client's address",
+    "X-Forwarded-Port": "the listener's port",
+    "X-Forwarded-Proto": "`http`, or `https` where the listener ends TLS",
+}
 
 
 def _text(name: str, doc: str, *, on_change: str = "in place") -> Annotation:
@@ -62,7 +69,10 @@ ANNOTATIONS = AnnotationTable(
         _text(
             "proxy-protocol", "`true` or `v1`, or `v2`: members are told the client's address.", on_change="new pool"
         ),
-        _switch("x-forwarded-for", "HTTP listeners that add X-Forwarded-For.", on_change="interrupts connections"),
+        *(
+            _switch(name.lower(), f"HTTP listeners that add {name}: {what}.", on_change="interrupts connections")
+            for name, what in FORWARDED_HEADERS.items()
+        ),
         _text(
             "default-tls-container-ref", "Barbican reference: listeners end TLS.", on_change="interrupts connections"
         ),
@@ -89,9 +99,17 @@ ANNOTATIONS = AnnotationTable(
             OUR_PREFIX + "x-forwarded-for-ports",
             "forwarded_ports",
             ListOf(Integer(1, 65535)),
-            "Ports that x-forwarded-for and TLS apply to; all without it.",
+            "Ports that X-Forwarded headers and TLS apply to; all without it.",
             default=(),
             on_change="interrupts connections",
+            source="lbctl",
+        ),
+        Annotation(
+            NODE_RANGES,
+            "node_ranges",
+            ListOf(Cidr()),
+            "Where nodes have several addresses: members are at the first one in these ranges.",
+            default=(),
             source="lbctl",
         ),
     ),

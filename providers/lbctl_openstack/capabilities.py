@@ -12,6 +12,7 @@ from lbctl.model.capabilities import Affinity, Capabilities
 Version = tuple[int, int]
 
 TIMEOUTS: Version = (2, 1)
+FORWARDED_PROTO: Version = (2, 1)
 TAGS: Version = (2, 5)
 FLAVORS: Version = (2, 6)
 ALLOWED_CIDRS: Version = (2, 12)

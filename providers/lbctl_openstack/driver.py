@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from lbctl.driver import DriverInfo, Figure, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Figure, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -17,6 +17,7 @@ from lbctl_openstack.apply import Writer
 from lbctl_openstack.check import Checks
 from lbctl_openstack.client import connect
 from lbctl_openstack.facts import FactReader
+from lbctl_openstack.health import UNKNOWN, WORDS, read_health, word_of
 from lbctl_openstack.model import model_scope
 from lbctl_openstack.observe import Reading, observe_all
 from lbctl_openstack.parse import parse_service
@@ -29,14 +30,6 @@ from lbctl_openstack.settings import OpenStackSettings, load
 from lbctl_openstack.status import status_of
 
 MOST_TRIES = 3
-# Octavia's operating status of a member; NO_MONITOR and what is new are not known.
-HEALTH = {
-    "ONLINE": "healthy",
-    "DEGRADED": "unhealthy",
-    "ERROR": "unhealthy",
-    "OFFLINE": "unhealthy",
-    "DRAINING": "draining",
-}
 
 
 class OpenStackDriver:
@@ -109,10 +102,9 @@ class OpenStackDriver:
         return observe_all(reading, world)
 
     def _show_health(self, reading: Reading) -> None:
-        words = Counter(str(member.get("operating_status", "")) for pool in reading.members.values() for member in pool)
-        for state in sorted({*HEALTH.values(), "unknown"}):
-            seen = sum(number for word, number in words.items() if HEALTH.get(word, "unknown") == state)
-            self._show(Figure.TARGETS, state, seen)
+        words = Counter(word_of(member) for pool in reading.members.values() for member in pool)
+        for word in sorted({*WORDS.values(), UNKNOWN}):
+            self._show(Figure.TARGETS, word, words[word])
 
     def observe(self, scope: Scope, world: World) -> Observed:
         """One scope: its balancer by name or id, and what belongs to it."""
@@ -143,6 +135,10 @@ class OpenStackDriver:
     def status(self, identity: Identity, world: World) -> Status:
         """The address that clients use, in the form that annotations and cloud.conf ask for."""
         return status_of(identity, world, balancing=self._conf.balancing)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What Octavia's monitors say of the Services' members; one call a balancer."""
+        return read_health(self._client, identities, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Nothing but our uid tag is ours alone."""

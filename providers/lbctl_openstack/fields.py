@@ -9,11 +9,11 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lbctl.model.ranges import ALLOW_ALL, normalise_cidr
+from lbctl_openstack.annotations import FORWARDED_HEADERS
 
 Json = dict[str, Any]
 Fields = Mapping[str, Hashable]
 
-FORWARDED = "X-Forwarded-"
 TIMEOUT_FIELDS = ("timeout_client_data", "timeout_member_connect", "timeout_member_data", "timeout_tcp_inspect")
 EVERYBODY = frozenset(ALLOW_ALL.values())
 
@@ -28,10 +28,31 @@ class Member(NamedTuple):
     subnet: str = ""
     weight: int = 1
 
+    def __str__(self) -> str:
+        parts = [
+            f"{self.name} at {self.address}:{self.port}",
+            f"in subnet {self.subnet}" if self.subnet else "",
+            f"checked at port {self.monitor_port}" if self.monitor_port else "",
+            f"of weight {self.weight}" if self.weight != 1 else "",
+        ]
+        return " ".join(part for part in parts if part)
+
     @property
     def place(self) -> str:
         """What Octavia tells members apart by."""
         return f"{self.address}/{self.port}"
+
+
+class Timeouts(NamedTuple):
+    """Time-outs of a listener in milliseconds, None where Octavia tells none."""
+
+    client_data: int | None
+    member_connect: int | None
+    member_data: int | None
+    tcp_inspect: int | None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {value} ms" for name, value in self._asdict().items())
 
 
 def member_body(member: Member) -> Json:
@@ -81,7 +102,7 @@ def listener_body(fields: Fields, *, kept_headers: Json) -> Json:
     if "ranges" in fields:
         body["allowed_cidrs"] = sorted(_items(fields["ranges"])) or None
     if "headers" in fields:
-        foreign = {key: value for key, value in kept_headers.items() if not key.startswith(FORWARDED)}
+        foreign = {key: value for key, value in kept_headers.items() if key not in FORWARDED_HEADERS}
         body["insert_headers"] = foreign | {str(name): "true" for name in _items(fields["headers"])}
     return body
 
@@ -93,9 +114,9 @@ def listener_fields(body: Json) -> dict[str, Hashable]:
         "limit": body["connection_limit"],
         "tls": body.get("default_tls_container_ref") or "",
         "pool": body.get("default_pool_id") or "",
-        "timeouts": tuple(body.get(name) for name in TIMEOUT_FIELDS),
+        "timeouts": Timeouts(*(body.get(name) for name in TIMEOUT_FIELDS)),
         "ranges": ranges(body.get("allowed_cidrs") or ()),
-        "headers": frozenset(k for k, v in headers.items() if k.startswith(FORWARDED) and str(v).lower() == "true"),
+        "headers": frozenset(k for k in FORWARDED_HEADERS if str(headers.get(k)).lower() == "true"),
     }
 
 

@@ -17,9 +17,10 @@ from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.model.status import Notice, Severity
-from lbctl_openstack.annotations import ADDRESS, ANNOTATIONS, INTERNAL, PREFIX
+from lbctl_openstack.annotations import ADDRESS, ANNOTATIONS, FORWARDED_HEADERS, INTERNAL, PREFIX
 from lbctl_openstack.capabilities import CAPABILITIES, Provider, provider_of
 from lbctl_openstack.cloudconf import Balancing, CloudConf, Networks
+from lbctl_openstack.fields import Timeouts
 from lbctl_openstack.wish import OPTION, Wish
 
 TIMEOUTS = (
@@ -101,8 +102,8 @@ class _Settling:
             yield Problem(_path("class"), f"invalid loadbalancer class {name!r}", f"cloud.conf has: {known}")
 
     def _header_problems(self) -> Iterator[Problem]:
-        if self._is_on("x_forwarded_for") and self.proxy_protocol:
-            yield Problem(_path("x-forwarded-for"), "does not go together with proxy-protocol", "take one of the two")
+        for name in sorted(self.headers) if self.proxy_protocol else ():
+            yield Problem(_path(name.lower()), "does not go together with proxy-protocol", "take one of the two")
 
     def _address_problems(self) -> Iterator[Problem]:
         wanted = self.intent.requested_address
@@ -140,7 +141,7 @@ class _Settling:
             connection_limit=self._number("connection_limit", -1),
             method=self.method,
             proxy_protocol=self.proxy_protocol if can.http else "",
-            forwarded_for=self._is_on("x_forwarded_for") and can.http,
+            headers=self.headers if can.http else frozenset(),
             tls_ref=self.tls_ref if can.http else "",
             http_ports=http,
             timeouts=self._timeouts() if can.timeouts else None,
@@ -153,6 +154,7 @@ class _Settling:
             availability_zone=self._text("availability_zone", balancing.availability_zone) if can.zones else "",
             hostname=self._text("hostname"),
             node_selector=self._selector(),
+            node_ranges=self.values.by_name["node_ranges"],
         )
 
     @property
@@ -169,8 +171,12 @@ class _Settling:
         return self._text("default_tls_container_ref", self.balancing.default_tls_container_ref)
 
     @property
+    def headers(self) -> frozenset[str]:
+        return frozenset(name for name in FORWARDED_HEADERS if self._is_on(name.lower().replace("-", "_")))
+
+    @property
     def http_ports(self) -> Iterator[int]:
-        if self.tls_ref or self._is_on("x_forwarded_for"):
+        if self.tls_ref or self.headers:
             chosen = self.values.by_name["forwarded_ports"]
             yield from (p.port for p in self.intent.ports if p.protocol == "TCP" and (not chosen or p.port in chosen))
 
@@ -203,9 +209,8 @@ class _Settling:
     def _number(self, name: str, default: float) -> int:
         return int(self.given.get(name, default))
 
-    def _timeouts(self) -> tuple[int, int, int, int]:
-        first, second, third, fourth = (self._number(name, default) for name, default in TIMEOUTS)
-        return first, second, third, fourth
+    def _timeouts(self) -> Timeouts:
+        return Timeouts(*(self._number(name, default) for name, default in TIMEOUTS))
 
     def _network(self, name: str) -> str:
         """The class wins over the annotation for an external Service, the other way round for an internal one."""
@@ -253,8 +258,8 @@ class _Settling:
             yield "proxy-protocol"
         if not can.http and self.tls_ref:
             yield "default-tls-container-ref"
-        if not can.http and self._is_on("x_forwarded_for"):
-            yield "x-forwarded-for"
+        if not can.http:
+            yield from (name.lower() for name in sorted(self.headers))
 
 
 def _path(name: str) -> str:

@@ -7,9 +7,8 @@ says what its VIP and its floating IP are like; those who join bring listeners a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from lbctl.driver import World
 from lbctl.errors import MissingFact
@@ -21,11 +20,13 @@ from lbctl.model.resource import Identity, Key, Observed, Ref, Resource, Scope, 
 from lbctl.model.status import Notice, Severity
 from lbctl.naming import default_balancer_name
 from lbctl_openstack import names
-from lbctl_openstack.annotations import BALANCER_ID
+from lbctl_openstack.addresses import Addressed, addressed, node_addresses
+from lbctl_openstack.annotations import BALANCER_ID, NODE_RANGES
 from lbctl_openstack.capabilities import (
     ADDITIONAL_VIPS,
     ALLOWED_CIDRS,
     FLAVORS,
+    FORWARDED_PROTO,
     HTTP_MONITOR_ON_UDP,
     TAGS,
     TIMEOUTS,
@@ -42,7 +43,7 @@ from lbctl_openstack.wish import Wish, needs_floating
 
 MONITOR_TYPES = {"TCP": "TCP", "UDP": "UDP-CONNECT", "SCTP": "SCTP"}
 HEALTH_PATH = "/healthz"
-ADDRESS_TYPES = ("InternalIP", "ExternalIP")
+SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,6 @@ class Facts:
     external: str = ""
     external_subnets: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=nothing, hash=False)
-
-
-def node_address(node: Node, family: str) -> str:
-    """The node's first internal, else external address of the family; empty without one."""
-    for kind in ADDRESS_TYPES:
-        for entry in node.status.addresses:
-            if entry.type == kind and f"IPv{ip_address(entry.address).version}" == family:
-                return str(ip_address(entry.address))
-    return ""
 
 
 def service_tags(balancer: Seen | None) -> frozenset[str]:
@@ -135,6 +127,15 @@ class Part:
         if not self.served[0]:
             text = f"no range is of the family {' or '.join(self.families)}, so nobody could come"
             yield Problem("spec.loadBalancerSourceRanges", text, "add a range of that family")
+        yield from self._range_problems()
+
+    def _range_problems(self) -> Iterator[Problem]:
+        """Ranges that leave nobody would take away what serves."""
+        nodes = [node for node in self.world.nodes if self.is_selected(node)]
+        if self.wish.node_ranges and nodes and not self.targets:
+            have = ", ".join([*dict.fromkeys(address for node in nodes for address in node_addresses(node))][:SHOWN])
+            text = f"no node has an address of family {self.intent.families[0]} in {', '.join(self.wish.node_ranges)}"
+            yield Problem(f"metadata.annotations[{NODE_RANGES}]", text, f"nodes have {have or 'none'}")
 
     @property
     def named_instead(self) -> str:
@@ -244,7 +245,7 @@ class Part:
             "tls": self.wish.tls_ref if self.protocol(port) == "TERMINATED_HTTPS" else "",
         }
         if is_http:
-            fields["headers"] = frozenset({"X-Forwarded-For"} if self.wish.forwarded_for else ())
+            fields["headers"] = self.headers
         if self.facts.version >= TAGS:
             fields["tags"] = frozenset({self.name})
         if self.wish.timeouts is not None and self.facts.version >= TIMEOUTS:
@@ -252,6 +253,12 @@ class Part:
         if self.provider.allowed_cidrs and self.facts.version >= ALLOWED_CIDRS:
             fields["ranges"] = ranges(self.served[0])
         return fields
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The X-Forwarded headers that HTTP listeners add, as far as the API knows them."""
+        unknown = {"X-Forwarded-Proto"} if self.facts.version < FORWARDED_PROTO else set()
+        return self.wish.headers - unknown
 
     @property
     def served(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -292,14 +299,18 @@ class Part:
     def members(self, port: Port) -> frozenset[Member]:
         """The members of a port: one for each selected node with an address."""
         health_port = self.health_port(port)
-        addresses = self.world.nodes.project(NODE_ADDRESSES[self.intent.families[0]])
         return frozenset(
             Member(
                 self.member_name(node, address, port), address, port.node_port, health_port, self.member_subnet(address)
             )
-            for node, address in addresses
-            if self.is_selected(node)
+            for node, address in self.targets
         )
+
+    @property
+    def targets(self) -> Addressed:
+        """The nodes that are members of each pool, with the address of each."""
+        reachable = self.world.nodes.project(addressed(self.intent.families[0], self.wish.node_ranges))
+        return tuple((node, address) for node, address in reachable if self.is_selected(node))
 
     def member_name(self, node: Node, address: str, port: Port) -> str:
         """The node's name, or the longer one that upstream uses where members are made one by one."""
@@ -328,8 +339,7 @@ class Part:
     @property
     def guarded_ports(self) -> tuple[NodePort, ...]:
         """Ports at the addresses of the members."""
-        addressed = self.world.nodes.project(NODE_ADDRESSES[self.intent.families[0]])
-        addresses = {address for node, address in addressed if self.is_selected(node)}
+        addresses = {address for _, address in self.targets}
         return tuple(port for port in self.facts.ports if port.address in addresses)
 
     def rules(self) -> frozenset[Rule]:
@@ -369,7 +379,7 @@ class Part:
         """The subnet of the first node's port that has an address of the family."""
         if self.balancer is not None:
             return ""
-        for _, address in self.world.nodes.project(NODE_ADDRESSES[family]):
+        for _, address in self.world.nodes.project(addressed(family, self.wish.node_ranges)):
             if address in self.facts.subnets:
                 return self.facts.subnets[address]
         hint = "set subnet-id or network-id in cloud.conf, or an annotation"
@@ -415,17 +425,3 @@ class Part:
 
 def _path(name: str) -> str:
     return f"metadata.annotations[loadbalancer.openstack.org/{name}]"
-
-
-Addressed = tuple[tuple[Node, str], ...]
-
-
-def _addressed(family: str) -> Callable[[tuple[Node, ...]], Addressed]:
-    def derive(nodes: tuple[Node, ...]) -> Addressed:
-        return tuple((node, address) for node in nodes if (address := node_address(node, family)))
-
-    return derive
-
-
-# One function object a family: the node set remembers what it derived by function.
-NODE_ADDRESSES = {family: _addressed(family) for family in ("IPv4", "IPv6")}

@@ -42,6 +42,7 @@ def _all(service: str, path: str, methods: str, feature: str = "") -> Iterator[P
 PERMISSIONS: tuple[Permission, ...] = (
     *_all(BALANCING, "/v2.0/lbaas/loadbalancers", "GET POST"),
     *_all(BALANCING, "/v2.0/lbaas/loadbalancers/*", "GET PUT DELETE"),
+    *_all(BALANCING, "/v2.0/lbaas/loadbalancers/*/status", "GET"),
     *_all(BALANCING, "/v2.0/lbaas/listeners", "GET POST"),
     *_all(BALANCING, "/v2.0/lbaas/listeners/*", "GET PUT DELETE"),
     *_all(BALANCING, "/v2.0/lbaas/pools", "GET POST"),

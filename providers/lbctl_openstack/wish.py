@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from lbctl.model.intent import Intent
+from lbctl_openstack.fields import Timeouts
 
 OPTION = "wish"
 
@@ -18,7 +19,8 @@ class Wish:
     """Everything settled; times of monitors in seconds, timeouts in milliseconds; empty text means "not named".
 
     `index` is (protocol, port, position in `spec.ports`) of each port, for names. `joins` is the id of the balancer
-    that the Service's author names; `http_ports` are the ports that x-forwarded-for and TLS apply to.
+    that the Service's author names; `headers` are the X-Forwarded ones to add, `http_ports` the ports that they and TLS
+    apply to. `node_ranges` are those that node addresses must be in; any will do without.
     """
 
     index: tuple[tuple[str, int, int], ...]
@@ -35,10 +37,10 @@ class Wish:
     connection_limit: int = -1
     method: str = "ROUND_ROBIN"
     proxy_protocol: str = ""
-    forwarded_for: bool = False
+    headers: frozenset[str] = frozenset()
     tls_ref: str = ""
     http_ports: frozenset[int] = frozenset()
-    timeouts: tuple[int, int, int, int] | None = None
+    timeouts: Timeouts | None = None
     monitor: bool = False
     monitor_delay: int = 5
     monitor_timeout: int = 3
@@ -48,6 +50,7 @@ class Wish:
     availability_zone: str = ""
     hostname: str = ""
     node_selector: tuple[tuple[str, str], ...] = ()
+    node_ranges: tuple[str, ...] = ()
 
     def position(self, protocol: str, port: int) -> int:
         """The port's index in `spec.ports`."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 from typing import Any
 
 from lbctl.sandbox.api.kinds import KINDS
 
 RELEASE = "v1.37.0"
+DESCRIPTION = Path(sys.prefix) / "description" / "kubernetes_validate" / "kubernetes-json-schema" / f"{RELEASE}-local"
 TARGET = Path(__file__).parents[2] / "lbctl" / "sandbox" / "api" / "schemas.json"
 REFERENCE = re.compile(r"#/\$defs/([\w.-]+)")
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -23,14 +24,9 @@ ALWAYS = ("DeleteOptions", "PatchOptions", "Status")
 
 def published_definitions() -> dict[str, Any]:
     """Every published definition by its full name, descriptions included."""
-    package = find_spec("kubernetes_validate")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError(
-            "the API description comes with the package kubernetes-validate: install the dev extra"
-        )
-    # Found, not imported: only its data is wanted, and its code needs packages that we do not.
-    folder = Path(package.submodule_search_locations[0]) / "kubernetes-json-schema" / f"{RELEASE}-local"
-    return json.loads((folder / "_definitions.json").read_text())["$defs"]
+    if not DESCRIPTION.is_dir():
+        raise FileNotFoundError(f"no API description in {DESCRIPTION}: make env puts it there")
+    return json.loads((DESCRIPTION / "_definitions.json").read_text())["$defs"]
 
 
 def slim(node: Any) -> Any:

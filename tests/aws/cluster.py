@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 import lbctl_aws
 from lbctl.clock import ManualClock, SystemClock
 from lbctl.driver import Cluster as Ours
+from lbctl.driver import Driver, Setup
 from lbctl.model.objects import (
     Endpoint,
     EndpointConditions,
@@ -46,6 +48,8 @@ class Cluster(World):
     def __init__(self, aws: AwsWorld, scene: Scene, *, policy: Policy | None = None, **settings: Any) -> None:
         self.aws = aws
         self.scene = scene
+        self.pods: tuple[str, ...] = POD_ADDRESSES
+        self.documents: dict[str, dict[str, str]] = {}
         endpoints = dict.fromkeys(("ec2", "elb", "elbv2", "iam", "sts"), aws.endpoint)
         usual = {"region": aws.region, "vpc_id": scene["main"], "endpoints": endpoints}
         chosen = AwsSettings(**{**usual, **settings})
@@ -55,7 +59,7 @@ class Cluster(World):
         clock = ManualClock(SystemClock().now())
         aws.follow(clock.monotonic)
         super().__init__(
-            lbctl_aws.DRIVER,
+            replace(lbctl_aws.DRIVER, connect=self._connect),
             kube=kube,
             settings=chosen,
             nodes=(),
@@ -63,6 +67,9 @@ class Cluster(World):
             policy=policy,
             clock=clock,
         )
+
+    def _connect(self, setup: Setup) -> Driver:
+        return lbctl_aws.DRIVER.connect(replace(setup, read_document=self.documents.get))
 
     def start(self) -> None:
         """Start a process; each Service that sends to pods has two of them."""
@@ -73,7 +80,21 @@ class Cluster(World):
 
     def _back_with_pods(self, _old: Service | None, new: Service | None) -> None:
         if new is not None and new.metadata.annotations.get(AWS + "nlb-target-type") == "ip":
-            self.controller.see_slice(None, ready_pods(new))
+            self.controller.see_slice(None, ready_pods(new, self.pods))
+
+    def move_pods(self, *addresses: str) -> None:
+        """From now on the pods of every Service that sends to pods have these addresses."""
+        for one in self.kube.list_services():
+            if one.metadata.annotations.get(AWS + "nlb-target-type") == "ip":
+                self.controller.see_slice(ready_pods(one, self.pods), ready_pods(one, addresses))
+        self.pods = addresses
+
+    def pods_own_group(self, name: str, address: str) -> None:
+        """A security group on an interface of its own at this address."""
+        ec2 = self.aws.backstage("ec2")
+        made = ec2.create_security_group(GroupName=name, Description="theirs", VpcId=self.scene["main"])
+        private = self.scene["private-a"]
+        ec2.create_network_interface(SubnetId=private, PrivateIpAddress=address, Groups=[made["GroupId"]])
 
     @classmethod
     def begin(cls, aws: AwsWorld, topology: Any = "basic", **settings: Any) -> Cluster:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 
@@ -23,11 +22,19 @@ from tests.clouds.installed import install
 
 @dataclass(frozen=True)
 class Place:
-    """A sandbox, its user, and `lbctl` with its settings."""
+    """A sandbox and its user."""
 
     sandbox: Sandbox
     hands: Hands
-    lbctl: Callable[..., Said]
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The variables that lead `lbctl` here."""
+        return {"KUBECONFIG": str(self.sandbox.kubeconfig), "LBCTL_CONFIG": str(self.sandbox.config)}
+
+    def lbctl(self, *arguments: str) -> Said:
+        """What `lbctl` says here."""
+        return lbctl(*arguments, given=self.given)
 
     def until(self, holds: Callable[[], bool], *, seconds: float = 20.0) -> None:
         """Return once it holds; fail after `seconds`."""
@@ -43,10 +50,8 @@ class Place:
 
 
 def place(sandbox: Sandbox) -> Place:
-    """The sandbox with user and command."""
-    rest = Rest(Access(kubeconfig=str(sandbox.kubeconfig)), sandbox.clock)
-    given = {"KUBECONFIG": str(sandbox.kubeconfig), "LBCTL_CONFIG": str(sandbox.config)}
-    return Place(sandbox, Hands(rest), partial(lbctl, given=given))
+    """The sandbox with a user."""
+    return Place(sandbox, Hands(Rest(Access(kubeconfig=str(sandbox.kubeconfig)), sandbox.clock)))
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +78,10 @@ def unserved() -> Iterator[Place]:
 
 
 @pytest.fixture
-def office(tmp_path, monkeypatch, capsys) -> Iterator[Office]:
+def office(tmp_path, monkeypatch) -> Iterator[Office]:
     """A cluster and a cloud in memory with nobody who serves them."""
     (tmp_path / "site").mkdir()
     cloud = install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     with ApiServer() as api:
-        found = Office.open(api, cloud, tmp_path, capsys.readouterr)
-        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
-        yield found
+        yield Office.open(api, cloud, tmp_path)

@@ -1,16 +1,32 @@
-"""Runs `lbctl` as a shell does: a process, its output and its exit code."""
+"""Runs `lbctl` as a shell does: arguments, variables and standard input go in, output and exit code come out.
+
+`lbctl` runs it in this process, which costs milliseconds; `process` starts Python for it, where the promise is about a
+process: its exit code, its streams, what outlives it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from lbctl.cli.interrupts import SIGNALS
+from lbctl.cli.main import run
+from lbctl.obs.log import hide
+
 SECONDS = 60
+COMMAND = (sys.executable, "-W", "ignore", "-m", "lbctl")
+OURS = ("LBCTL_", "KUBE")
 
 
 @dataclass(frozen=True)
@@ -27,11 +43,46 @@ class Said:
         return json.loads(self.out)
 
 
-def lbctl(*arguments: str, given: Mapping[str, str] | None = None, text: str | None = None) -> Said:
+def lbctl(*arguments: str, given: Mapping[str, str] | None = None, text: str = "") -> Said:
     """What `lbctl` says; `given` are its only LBCTL_ and KUBE variables, `text` is its standard input."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LBCTL_", "KUBE"))}
-    command = [sys.executable, "-W", "ignore", "-m", "lbctl", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, _left_as_found():
+        for name in [name for name in os.environ if name.startswith(OURS)]:
+            patch.delenv(name)
+        for name, value in (given or {}).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdin", io.StringIO(text))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(arguments)
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: str, given: Mapping[str, str] | None = None, text: str = "") -> Said:
+    """What `lbctl` says as a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
-        command, env={**kept, **(given or {})}, input=text, capture_output=True, text=True, timeout=SECONDS, check=False
+        [*COMMAND, *arguments],
+        env={**kept, **(given or {})},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def _left_as_found() -> Iterator[None]:
+    """A command sets logging and signals up for its whole process; the next test finds neither."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    signals = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        hide(())
+        for number, handler in signals.items():
+            signal.signal(number, handler)

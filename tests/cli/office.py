@@ -1,16 +1,14 @@
-"""A cluster on the embedded API server, a cloud in memory, and `lbctl` run in this process, which is quick."""
+"""A cluster on the embedded API server, a cloud in memory, and `lbctl` at the desk of both."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from lbctl.cli.main import run
 from lbctl.clock import SystemClock
 from lbctl.kube.access import Access
 from lbctl.kube.lease import micro_time
@@ -18,7 +16,7 @@ from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
-from tests.cli.console import Said
+from tests.cli.console import Said, lbctl
 from tests.clouds.memory import MemoryCloud
 from tests.world import node, service
 
@@ -29,23 +27,22 @@ FINALIZERS = {"metadata": {"finalizers": None}}
 
 @dataclass
 class Office:
-    """`lbctl` at the desk of one cluster; `said` hands back what was printed since it was last asked."""
+    """`lbctl` at the desk of one cluster."""
 
     api: ApiServer
     cloud: MemoryCloud
     hands: Hands
     kubeconfig: Path
-    said: Callable[[], tuple[str, str]]
 
     @classmethod
-    def open(cls, api: ApiServer, cloud: MemoryCloud, folder: Path, said: Callable[[], tuple[str, str]]) -> Office:
+    def open(cls, api: ApiServer, cloud: MemoryCloud, folder: Path) -> Office:
         """An office with two nodes and the namespace `shop`."""
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(api.kubeconfig())
         rest = Rest(Access(kubeconfig=str(kubeconfig)), SystemClock(), rate=Rate(1000, 1000))
         api.store.seed([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}])
         api.store.seed([_manifest("Node", node(name)) for name in ("n1", "n2")])
-        return cls(api, cloud, Hands(rest), kubeconfig, said)
+        return cls(api, cloud, Hands(rest), kubeconfig)
 
     @property
     def config(self) -> Path:
@@ -58,10 +55,7 @@ class Office:
 
     def run(self, *arguments: str) -> Said:
         """What `lbctl` answers to exactly these arguments."""
-        self.said()
-        code = run(arguments)
-        out, err = self.said()
-        return Said(code, out, err)
+        return lbctl(*arguments, given={"KUBECONFIG": str(self.kubeconfig)})
 
     def serve(self, *names: str, **spec: Any) -> None:
         """Create Services and have them served by one round of a controller."""
@@ -70,8 +64,10 @@ class Office:
         assert self.lbctl("once").code == 0
 
     def create(self, name: str, **spec: Any) -> None:
-        """Create one Service of the namespace `shop`."""
+        """Create one Service of the namespace `shop`, with `labels` if given."""
+        labels = spec.pop("labels", {})
         wanted = _manifest("Service", service(name, **spec))
+        wanted["metadata"]["labels"] = labels
         for port in wanted["spec"]["ports"]:
             port.pop("nodePort", None)
         self.hands.apply(wanted)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from lbctl.sandbox.api import ApiServer
-from tests.cli.console import lbctl
+from tests.cli.console import lbctl, process
 
 LOCAL = ("--provider", "local")
 COMMANDS = (
@@ -20,8 +22,22 @@ COMMANDS = (
 DOCTOR = ("doctor", *LOCAL)  # tells a missing right as a finding
 
 
-def settings(tmp_path):
-    return ("--set", f"accounts.local.settings.state_dir={tmp_path}")
+@pytest.fixture(scope="module")
+def there(tmp_path_factory) -> Iterator[str]:
+    """The kubeconfig of an empty cluster."""
+    kubeconfig = tmp_path_factory.mktemp("there") / "kubeconfig"
+    with ApiServer() as api:
+        kubeconfig.write_text(api.kubeconfig())
+        yield str(kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory) -> str:
+    """The kubeconfig of an API server that has ended."""
+    kubeconfig = tmp_path_factory.mktemp("away") / "kubeconfig"
+    with ApiServer() as api:
+        kubeconfig.write_text(api.kubeconfig())
+    return str(kubeconfig)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
@@ -36,6 +52,14 @@ def test_a_broken_kubeconfig_is_a_configuration_error(command, tmp_path):
     assert "Traceback" not in said.err
 
 
+def test_a_shell_sees_the_same(tmp_path):
+    """As a process too an error is one line on standard error and an exit code, without a traceback."""
+    said = process("plan", *LOCAL, "--kubeconfig", str(tmp_path / "nowhere"))
+    assert (said.code, said.out) == (4, "")
+    assert said.err.startswith("lbctl: ")
+    assert len(said.err.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
 def test_a_missing_kubeconfig_is_a_configuration_error(command, tmp_path):
     """A kubeconfig that does not exist gives exit code 4 and names it."""
@@ -46,12 +70,9 @@ def test_a_missing_kubeconfig_is_a_configuration_error(command, tmp_path):
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
-def test_an_api_server_that_is_away_is_one_error(command, tmp_path):
+def test_an_api_server_that_is_away_is_one_error(command, away):
     """Nobody listens: exit code 1 and a sentence that names the request and what to check."""
-    kubeconfig = tmp_path / "kubeconfig"
-    with ApiServer() as api:
-        kubeconfig.write_text(api.kubeconfig())
-    said = lbctl(*command, given={"KUBECONFIG": str(kubeconfig)})
+    said = lbctl(*command, given={"KUBECONFIG": away})
     assert said.code == 1
     assert said.err.startswith("lbctl: cannot ")
     assert "Check the server's health and the network" in said.err
@@ -73,13 +94,10 @@ def test_a_missing_right_is_named(command, tmp_path):
 @pytest.mark.parametrize(
     "command", [("once",), ("plan",), ("run",), ("check", "-f", "-")], ids=lambda command: command[0]
 )
-def test_without_an_account_it_is_said_how_to_name_one(command, tmp_path):
+def test_without_an_account_it_is_said_how_to_name_one(command, there):
     """No provider is configured: exit code 4, and `--provider` is named."""
-    kubeconfig = tmp_path / "kubeconfig"
     service = "kind: Service\nmetadata: {name: a}\nspec: {type: LoadBalancer}\n"
-    with ApiServer() as api:
-        kubeconfig.write_text(api.kubeconfig())
-        said = lbctl(*command, given={"KUBECONFIG": str(kubeconfig)}, text=service)
+    said = lbctl(*command, given={"KUBECONFIG": there}, text=service)
     assert said.code == 4
     assert "--provider" in said.err
 
@@ -96,11 +114,8 @@ def test_without_an_account_it_is_said_how_to_name_one(command, tmp_path):
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else None,
 )
-def test_a_wrong_setting_names_the_right_one(arguments, expected, tmp_path):
+def test_a_wrong_setting_names_the_right_one(arguments, expected, there):
     """Each wrong setting ends `plan` with exit code 4 and a sentence that helps."""
-    kubeconfig = tmp_path / "kubeconfig"
-    with ApiServer() as api:
-        kubeconfig.write_text(api.kubeconfig())
-        said = lbctl("plan", *arguments, given={"KUBECONFIG": str(kubeconfig)})
+    said = lbctl("plan", *arguments, given={"KUBECONFIG": there})
     assert said.code == 4
     assert expected in said.err

@@ -8,17 +8,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from lbctl.sandbox.demo.play import count_remains
-from tests.cli.console import lbctl
+from tests.cli.console import COMMAND, lbctl
 
 SECONDS = 90
-COMMAND = (sys.executable, "-W", "ignore", "-m", "lbctl")
 
 
 @pytest.mark.slow

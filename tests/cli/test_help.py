@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from lbctl.cli.main import COMMANDS
-from tests.cli.console import lbctl
+from tests.cli.console import lbctl, process
 
 HEAVY = (
     "kubernetes",
@@ -71,7 +71,7 @@ def test_help_is_one_screen_with_two_examples(arguments):
 
 def test_a_misspelt_command_is_answered_with_the_nearest():
     """`lbctl staus` is invalid input and names `status`."""
-    said = lbctl("staus")
+    said = process("staus")
     assert said.code == 3
     assert "Did you mean 'status'?" in said.err
     assert said.out == ""

@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from tests.cli.console import lbctl
+from tests.cli.console import lbctl, process
 
 GOOD = {
     "apiVersion": "v1",
@@ -26,10 +26,11 @@ BAD = {
 }
 
 
-def test_check_accepts_what_would_be_served():
+@pytest.mark.parametrize("command", [lbctl, process])
+def test_check_accepts_what_would_be_served(command):
     """A valid Service gives exit code 0, also among objects of other kinds and in a List."""
     listed = {"apiVersion": "v1", "kind": "List", "items": [GOOD, {**GOOD, "kind": "ConfigMap"}]}
-    said = lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(listed))
+    said = command("check", "-f", "-", "--provider", "local", text=json.dumps(listed))
     assert said.code == 0
     assert said.out.split() == ["SERVICE", "PROVIDER", "RESULT", "WHAT", "shop/web", "local", "valid", "-"]
 

@@ -30,6 +30,11 @@ def role_commands() -> set[str]:
     return {rule["rule"] for rule in rules if rule["permission"] == "allow"}
 
 
+def forbid_the_rest(cloud: Cloud) -> None:
+    """Give the account the shipped role and no more."""
+    cloud.catalog.forbidden |= set(published()) - role_commands()
+
+
 class Stage(World):
     """A cluster with the nodes n1 and n2 whose machines are in one network; bystanders of each kind around them.
 
@@ -48,7 +53,7 @@ class Stage(World):
         **world: Any,
     ) -> None:
         self.server, self.cloud = server, server.cloud
-        self.cloud.catalog.forbidden |= set(published()) - role_commands()
+        forbid_the_rest(self.cloud)
         self.network = network or add_network(self.cloud)
         for name in nodes:
             add_machine(self.cloud, name, self.network)

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clouds.cloudstack.cloud import Cloud
+from tests.clouds.cloudstack.faults import How
 from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
-from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, picture, served
+from tests.clouds.cloudstack.topology import (
+    BYSTANDING_ADDRESSES,
+    BYSTANDING_REASONS,
+    add_address,
+    add_network,
+    add_shared,
+    add_tier,
+    picture,
+    served,
+)
 from tests.cloudstack.stage import Stage
 from tests.world import change, service
 
@@ -219,6 +230,42 @@ def test_an_address_with_somebody_elses_rule_is_not_released(stage: Stage, guest
     assert len(left) == 1
 
 
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("make", [add_tier, add_shared])
+@pytest.mark.parametrize("guest", [_foreign_rule, _foreign_forwarding])
+def test_where_addresses_have_no_firewall_a_guest_keeps_them_too(server, make, guest):
+    """In a VPC tier and on a shared network a foreign rule or port forwarding keeps our address, and itself."""
+    stage = Stage(server, make(server.cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    here = address_id(stage, ip)
+    guest(stage, here)
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    kinds = (stage.cloud.rules, stage.cloud.forwardings, stage.cloud.firewalls)
+    assert len([thing for things in kinds for thing in things.values() if thing.address_id == here]) == 1
+    assert {item.reason for item in stage.cloud.acl_items.values()} <= BYSTANDING_REASONS
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("make", [add_network, add_tier])
+def test_a_guest_that_comes_between_two_attempts_to_release_is_seen(server, make):
+    """One look is good for one release: when its job fails, what came onto the address meanwhile keeps it."""
+    stage = Stage(server, make(server.cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    fault = stage.cloud.faults.plan(How.JOB, command="disassociateIpAddress")
+    stage.kube.delete("shop/web")
+    while not fault.seen:
+        stage.settle(0.5)
+    _foreign_forwarding(stage, address_id(stage, ip))
+    stage.settle(120)
+    assert not stage.exists()
+    assert state(stage, ip) == "Allocated"
+    assert [f.address_id for f in stage.cloud.forwardings.values()].count(address_id(stage, ip)) == 1
+
+
 @pytest.mark.spec("CS-027")
 def test_keep_ip_keeps_the_address(stage: Stage):
     """With keep-ip the rules go and the address stays allocated."""
@@ -305,3 +352,32 @@ def test_where_free_addresses_are_not_shown_one_is_taken_blindly(stage: Stage):
     assert stage.served().keys() == {80}
     stage.delete("web")
     assert not stage.exists()
+
+
+def test_the_address_is_of_the_networks_zone(server):
+    """Of two zones with free addresses that of the network is looked at; the other's are as before."""
+    elsewhere = "0000000b-0000-4000-8000-000000000002"
+    for number in range(10, 60):
+        add_address(server.cloud, f"203.0.113.{number}").zone_id = elsewhere
+    add_address(server.cloud, "198.51.100.7")
+    stage = Stage(server)
+    stage.apply(service())
+    assert stage.addresses() == ["198.51.100.7"]
+    stage.apply(service("second", ports=(443,)))
+    assert stage.condition("second").reason == "QuotaExceeded"
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("release", ["4.22", "next"])
+def test_a_firewall_rule_on_a_vpcs_address_keeps_it_where_there_can_be_one(serve, release):
+    """From the release on that has them, somebody's firewall rule on our address of a VPC is looked for."""
+    cloud = Cloud(release)
+    stage = Stage(serve(cloud), add_tier(cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    if release == "next":
+        _foreign_firewall(stage, address_id(stage, ip))
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == ("Allocated" if release == "next" else "Free")
+    assert len(cloud.firewalls) == (1 if release == "next" else 0)

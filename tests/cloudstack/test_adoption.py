@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.clouds.cloudstack.cloud import Cloud
+from tests.clouds.cloudstack.faults import How
 from tests.clouds.cloudstack.objects import Rule
 from tests.clouds.cloudstack.topology import (
     BYSTANDING_REASONS,
@@ -16,6 +17,7 @@ from tests.clouds.cloudstack.topology import (
 )
 from tests.clouds.cloudstack.upstream import Wish, mutations, provision
 from tests.cloudstack.stage import Stage
+from tests.cloudstack.test_addresses import ASSOCIATED, ID
 from tests.cloudstack.test_wishes import PROXY, SOURCES
 from tests.world import change, service
 
@@ -89,6 +91,42 @@ def test_an_adopted_balancer_leaves_nothing(serve, make):
     assert {r.name for r in stage.cloud.rules.values()} == BYSTANDING_RULES
     assert [a.state for a in stage.cloud.addresses.values() if a.ip == "203.0.113.50"] == ["Free"]
     assert {i.reason for i in stage.cloud.acl_items.values()} <= BYSTANDING_REASONS
+
+
+@pytest.mark.spec("CS-041")
+def test_an_adopted_tiers_entry_goes_although_the_process_dies_over_its_change(serve):
+    """New ranges get an entry of ours; the process dies before upstream's entry goes, and the next one closes it."""
+    stage, _ = adopt(serve, make=add_tier)
+    last = stage.cloud.faults.plan(How.HTML, command="deleteNetworkACL")
+    live = stage.live()
+    stage.kube.put(change(live, spec=change(live.spec, load_balancer_source_ranges=("10.0.0.0/8",))))
+    while not last.seen:
+        stage.settle(1)
+    stage.crash()
+    stage.settle(200)
+    for port in (80, 443):
+        assert served(stage.cloud, "203.0.113.50")[port]["admits"] == ["10.0.0.0/8"]
+    assert stage.plans() == []
+    stage.delete("web")
+    assert not stage.exists()
+    assert {i.reason for i in stage.cloud.acl_items.values()} == BYSTANDING_REASONS
+
+
+@pytest.mark.parametrize("associated", [True, False], ids=["the-controllers", "the-users"])
+def test_an_address_that_is_named_by_its_id_goes_only_if_a_controller_took_it(serve, associated):
+    """Upstream's note of who associated the address decides; without it a named address stays when its Service goes."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud))
+    provision(cloud, stage.network, UID, ports=[(80, 30080)])
+    (address,) = (a for a in cloud.addresses.values() if a.ip == "203.0.113.50")
+    stage.crash()
+    stage.apply(service(annotations={ID: address.id} | ({ASSOCIATED: "true"} if associated else {})))
+    assert cloud.faults.writes == 0
+    assert stage.condition().reason == "Ready"
+    stage.delete("web")
+    assert not stage.exists()
+    assert address.state == ("Free" if associated else "Allocated")
+    assert cloud.rules_of(address.id) == []
 
 
 @pytest.mark.spec("CS-018")

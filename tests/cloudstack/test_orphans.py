@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.annotations import DELETION_POLICY
 from lbctl.driver import Pending, Refs, World
 from lbctl.engine.planning import build_world
 from lbctl.errors import OwnedByOther
@@ -111,6 +112,27 @@ def test_a_release_that_would_take_others_along_is_refused(stage: Stage, kind):
     with pytest.raises(OwnedByOther, match="would take along"):
         collect(stage, orphans(stage))
     assert picture(stage.cloud) == before
+
+
+@pytest.mark.spec("CS-072")
+@pytest.mark.parametrize("make", [add_network, add_tier])
+def test_what_its_author_wanted_to_keep_is_no_orphan(serve, make):
+    """A deleted Service with the policy retain leaves its balancer serving without a mark, and nothing collects it."""
+    server = serve()
+    stage = Stage(server, make(server.cloud))
+    ranges = ("10.0.0.0/8", "192.0.2.0/24")
+    stage.apply(service(ports=(80, 443), load_balancer_source_ranges=ranges[:1]))
+    stage.edit("web", load_balancer_source_ranges=ranges)
+    stage.annotate("web", stage.live().metadata.annotations | {DELETION_POLICY: "retain"})
+    (ip,) = stage.addresses()
+    stage.delete("web")
+    stage.settle(120)
+    assert not stage.exists()
+    assert orphans(stage) == set()
+    collect(stage, orphans(stage))
+    assert {port: s["admits"] for port, s in served(stage.cloud, ip).items()} == {80: [*ranges], 443: [*ranges]}
+    things = [*stage.cloud.addresses.values(), *stage.cloud.rules.values(), *stage.cloud.acl_items.values()]
+    assert not [thing for thing in things if stage.cluster.id in thing.tags.values()]
 
 
 def test_a_shared_address_that_was_named_stays_when_an_orphan_goes(stage: Stage):

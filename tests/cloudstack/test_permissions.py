@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lbctl.annotations import DELETION_POLICY
 from lbctl_cloudstack import DRIVER
 from lbctl_cloudstack.settings import CloudStackSettings
 from tests.clouds.cloudstack.cloud import Cloud
@@ -39,6 +40,8 @@ def live_and_die(stage: Stage, asked: dict[str, str]) -> None:
     stage.see_node(None, "n2")
     stage.settle(200)
     stage.delete("web")
+    stage.apply(service("kept", annotations={DELETION_POLICY: "retain"}))
+    stage.delete("kept")
     list(stage.driver.check())
 
 

@@ -13,10 +13,11 @@ import yaml
 
 from lbctl.deploy.files import rendered_files
 from lbctl.deploy.objects import build
-from lbctl.deploy.variants import PLACES, LeaseRight, variant_of
+from lbctl.deploy.variants import PLACES, variant_of
 from lbctl.kube.rights import needed_rights
 from lbctl.registry import find_provider, known_providers
 from lbctl.sandbox.api.kinds import BY_TYPE
+from lbctl.settings import decode
 from tests.cli.console import lbctl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -156,17 +157,25 @@ def test_the_settings_are_what_lbctl_reads(provider, tmp_path):
     assert found["lease.namespace"] == "kube-system"
 
 
-def test_rights_of_slices_go_to_those_drivers_only_that_read_them():
+def test_what_a_driver_watches_is_granted_to_that_driver_only():
     """EndpointSlices are in the roles exactly where the driver watches them."""
     for provider in PROVIDERS:
-        has = any(one["metadata"]["name"] == "lbctl-endpointslices" for one in objects(provider))
-        assert has is ("endpointslices" in find_provider(provider).watches)
+        roles = {one["metadata"]["name"] for one in objects(provider) if one["kind"] == "ClusterRole"}
+        assert roles == {"lbctl", *(f"lbctl-{watched}" for watched in find_provider(provider).watches)}
+
+
+def test_rights_on_pods_go_to_those_drivers_only_that_judge_gates():
+    """Pods may be read, and their status be patched, exactly where the driver opens their gates; nothing else is."""
+    wanted = {*((verb, "pods", "", "") for verb in ("get", "list", "watch")), ("patch", "pods/status", "", "")}
+    for provider in PROVIDERS:
+        on_pods = {right for right in granted(provider) if right[1].startswith("pods")}
+        assert on_pods == (wanted if "pods" in find_provider(provider).watches else set())
 
 
 def test_leases_of_others_are_bound_to_their_names():
     """A Lease that is only looked at may be read; one that is taken may be updated too, by name only."""
-    leases = (LeaseRight("kube-system", "ccm"), LeaseRight("kube-system", "writer", ("get", "update")))
-    found = by_name(build(replace(variant_of(find_provider("azure")), leases=leases)))
+    info = replace(find_provider("azure"), controller_leases=("kube-system/ccm",), write_lease="kube-system/writer")
+    found = by_name(build(variant_of(info)))
     reader = found["Role", "kube-system", "lbctl-lease-ccm"]["rules"]
     writer = found["Role", "kube-system", "lbctl-lease-writer"]["rules"]
     assert [(rule.get("resourceNames"), rule["verbs"]) for rule in reader] == [(["ccm"], ["get"])]
@@ -190,18 +199,14 @@ def granted(provider):
 def test_the_doctor_asks_for_exactly_what_the_manifests_grant(provider):
     """Neither a right that nobody needs is given, nor one that is needed forgotten."""
     info = find_provider(provider)
-    variant = variant_of(info)
-    needed = needed_rights(
-        lease="kube-system/lbctl",
-        slices=variant.watches_slices,
-        write_leases=[info.write_lease] if info.write_lease else [],
+    settings = decode(PLACES[provider].settings, info.settings, where="settings")
+    needed = needed_rights([info], lease=("kube-system", "lbctl"), documents=info.documents(settings))
+    asked = {
+        (verb, target.right, target.namespace, target.name)
+        for verb, target in needed
         # One in a namespace that a cluster may lack is asked for by the doctor, who warns, and granted by nobody.
-        other_leases=[
-            name for name in info.controller_leases if name.startswith("kube-system/") and name != info.write_lease
-        ],
-        documents=[f"{one.resource}/{one.namespace}/{one.name}" for one in variant.documents],
-    )
-    asked = {(one.verb, one.target.right, one.target.namespace, one.target.name) for one in needed}
+        if target.namespace in ("", "kube-system")
+    }
     assert asked == granted(provider)
 
 

@@ -56,7 +56,7 @@ def test_all_services_are_listed_whatever_their_type(own, api):
     )
     service = create_service(own, "default", finalizers=(FINALIZER,))
     changed = patch_service(own, service, {"spec": {"type": "ClusterIP"}})
-    found = Cluster(own).list_services()
+    found = list(Cluster(own).list_services())
     assert len(found) == 702
     assert changed in found
     assert api.journal.count("list") == 2

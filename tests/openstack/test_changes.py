@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.model.objects import NodeAddress
 from tests.clouds.openstack.cloud import Cloud
-from tests.openstack.scene import Scene
+from tests.openstack.scene import Scene, cloud_node
 from tests.world import change, service
 
 PREFIX = "loadbalancer.openstack.org/"
@@ -86,7 +87,10 @@ def test_settings_change_in_place(scene: Scene, cloud: Cloud):
 
 @pytest.mark.spec("OS-030", "OS-031")
 def test_protocols_change_on_a_living_service(scene: Scene, cloud: Cloud):
-    """proxy-protocol replaces the pool behind the listener, x-forwarded-for the listener; nothing is left."""
+    """proxy-protocol replaces the pool behind the listener, x-forwarded-for the listener; nothing is left.
+
+    Once a listener speaks HTTP, other headers are a PUT.
+    """
     scene.apply(service())
     (before,) = scene.children("listeners")
     with cloud.octavia.counted() as calls:
@@ -102,6 +106,26 @@ def test_protocols_change_on_a_living_service(scene: Scene, cloud: Cloud):
     assert (listener["protocol"], pool["protocol"]) == ("HTTP", "HTTP")
     assert listener["insert_headers"] == {"X-Forwarded-For": "true"}
     assert len(scene.members(pool)) == 2
+    with cloud.octavia.counted() as calls:
+        annotated(scene, x_forwarded_for="false", x_forwarded_port="true", x_forwarded_proto="true")
+    assert writes(calls) == ["PUT listeners"]
+    (listener,) = scene.children("listeners")
+    headers = {name: value for name, value in listener["insert_headers"].items() if value == "true"}
+    assert headers == {"X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
+    assert scene.plans() == []
+
+
+def test_members_are_at_the_addresses_that_a_range_picks(scene: Scene, cloud: Cloud):
+    """With node-address-cidr nodes of two networks are reached at the one that is meant, in the subnet of that one."""
+    for number in range(2):
+        live = cloud_node(cloud, number)
+        first = NodeAddress(type="InternalIP", address=f"172.31.0.{number + 1}")
+        scene.see_node(change(live, status=change(live.status, addresses=(first, *live.status.addresses))))
+    scene.settle(40)
+    scene.apply(service(annotations={**INTERNAL, "lbctl.io/node-address-cidr": "10.0.0.0/16"}))
+    (pool,) = scene.children("pools")
+    wanted = [(cloud.node_addresses[number][0], cloud.ids["nodes4"]) for number in range(2)]
+    assert [(member["address"], member["subnet_id"]) for member in scene.members(pool)] == wanted
     assert scene.plans() == []
 
 
@@ -143,12 +167,18 @@ def test_becoming_internal_gives_the_floating_ip_back(scene: Scene):
 
 @pytest.mark.spec("OS-064")
 def test_two_families_share_one_balancer(scene: Scene):
-    """A dual-stack Service has one balancer with a VIP of each family, and publishes both."""
-    internal = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
-    scene.apply(service(annotations=internal, ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
-    balancer = scene.balancer()
+    """A dual-stack Service has one balancer with a VIP of each family; the one of IPv4 has a floating IP in front.
+
+    Both are published, also when it becomes internal, in place.
+    """
+    scene.apply(service(ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
+    balancer, (floating,) = scene.balancer(), scene.floating()
     (more,) = balancer["additional_vips"]
+    assert scene.addresses() == [floating["floating_ip_address"], more["ip_address"]]
+    assert scene.plans() == []
+    scene.annotate("web", {**scene.live().metadata.annotations, **INTERNAL})
     assert scene.addresses() == [balancer["vip_address"], more["ip_address"]]
+    assert scene.balancer()["id"] == balancer["id"]
     assert scene.plans() == []
 
 

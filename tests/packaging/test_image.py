@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from lbctl import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -22,6 +25,11 @@ ssl.create_default_context(cafile="/etc/ssl/certs/ca-certificates.crt")
 open("/tmp/written", "w").close()
 import hello
 print(os.getuid(), hello.WORD, hello.__cached__)
+"""
+LOADED = """
+import sys
+import lbctl.engine.process, lbctl.cli.main
+print(*{name.partition(".")[0] for name in sys.modules})
 """
 
 
@@ -43,6 +51,24 @@ def test_an_image_installs_what_was_tested_and_all_that_its_cloud_needs(cloud):
     assert not {"pytest", "moto", "mypy"} & image.keys()
     text = (ROOT / f"requirements/image/{cloud}.txt").read_text()
     assert text.count("--hash=") >= len(image)
+
+
+def test_a_controller_loads_no_package_for_tests():
+    """Memory and start that are measured in this environment are those of the image."""
+    done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
+    loaded = {name.replace("_", "-") for name in done.stdout.split()}
+    assert "kubernetes" in loaded
+    assert not loaded & (names(PROJECT["optional-dependencies"]["dev"]) - {"lbctl"})
+
+
+@pytest.mark.slow
+def test_the_bill_of_materials_names_exactly_what_the_image_installs():
+    """`make sbom` lists each package of the image's lock with its version, and says that it is lbctl's."""
+    subprocess.run(["make", "sbom", "CLOUD=cloudstack"], cwd=ROOT, check=True, capture_output=True)
+    bill = json.loads((ROOT / "dist" / "lbctl-cloudstack.cdx.json").read_text())
+    assert {one["name"]: one["version"] for one in bill["components"]} == pins("requirements/image/cloudstack.txt")
+    assert bill["metadata"]["component"]["name"] == "lbctl"
+    assert bill["metadata"]["component"]["version"] == __version__
 
 
 def test_the_recipe_ends_with_an_unprivileged_user_on_an_empty_base():

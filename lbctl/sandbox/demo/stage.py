@@ -90,7 +90,7 @@ class Stage:
 
     def nodes(self) -> tuple[Node, ...]:
         """The Nodes as the API server has them."""
-        return self._reads.list_nodes()
+        return tuple(self._reads.list_nodes())
 
     def _plans(self, changed: Iterable[Service] = (), nodes: Iterable[Node] | None = None) -> list[Result]:
         services = {service.key: service for service in (*self._reads.list_services(), *changed)}

@@ -1,5 +1,7 @@
 """Changes of a living Service: what is done in place, what is swapped, and what is held until somebody approves."""
 
+import json
+
 import pytest
 
 from lbctl.annotations import APPROVE
@@ -358,3 +360,45 @@ def test_a_listener_never_forwards_to_a_group_without_its_targets(aws, mode):
     assert {count for _, count in held} == {len(cluster.kube.nodes)}
     assert set(cluster.target_groups()) == {held[-1][0]}
     assert not cluster.plans()
+
+
+def forward(*targets, base=None, sticky=None):
+    """A weighted action as its annotation writes it; targets are pairs of ARN and weight."""
+    config = {"targetGroups": [{"targetGroupARN": arn, "weight": weight} for arn, weight in targets]}
+    if base is not None:
+        config["baseServiceWeight"] = base
+    if sticky is not None:
+        config["targetGroupStickinessConfig"] = {"enabled": sticky}
+    return json.dumps({"type": "forward", "forwardConfig": config})
+
+
+def test_a_weighted_action_shares_a_listener_with_groups_of_others(aws):
+    """Weights and stickiness are set and changed in one call each, others' groups stay, and all goes back."""
+    cluster = begin(aws, EXTERNAL)
+    elbv2 = aws.backstage("elbv2")
+    made = elbv2.create_target_group(Name="theirs", Protocol="TCP", Port=80, VpcId=cluster.scene["main"])
+    theirs = made["TargetGroups"][0]["TargetGroupArn"]
+    action = "service.beta.kubernetes.io/actions.TCP-80"
+
+    def after(text):
+        aws.calls.clear()
+        cluster.annotate("web", {**EXTERNAL, action: text} if text else EXTERNAL)
+        assert not cluster.bugs
+        assert not cluster.plans()
+        (balancer,) = cluster.balancers()
+        (default,) = cluster.listeners(balancer)[80]["DefaultActions"]
+        config = default.get("ForwardConfig", {})
+        weights = {group["TargetGroupArn"] == theirs: group.get("Weight") for group in config.get("TargetGroups", ())}
+        return weights, config.get("TargetGroupStickinessConfig", {}).get("Enabled", False), cluster.write_calls()
+
+    once = ["elbv2.ModifyListener"]
+    assert after(forward((theirs, 10), base=90)) == ({False: 90, True: 10}, False, once)
+    assert after(forward((theirs, 10), base=90, sticky=True)) == ({False: 90, True: 10}, True, once)
+    cluster.crash()
+    cluster.settle()
+    assert after(forward((theirs, 0), base=90, sticky=False)) == ({False: 90, True: 0}, False, once)
+    assert after(None)[1:] == (False, once)
+    assert "theirs" in cluster.target_groups()
+    cluster.delete("web")
+    cluster.settle(600)
+    assert [*cluster.target_groups()] == ["theirs"]

@@ -8,7 +8,7 @@ import pytest
 
 from lbctl.model.objects import Service
 from moto_fixtures.snapshot import Snapshot
-from tests.aws.cluster import EVERY_MODE, Cluster, service
+from tests.aws.cluster import EVERY_MODE, POD_ADDRESSES, Cluster, service
 from tests.world import change
 
 CRASH_SECONDS = 500
@@ -148,6 +148,30 @@ def test_a_process_that_dies_while_it_waits_for_an_answer_leaves_the_same_behind
         cluster.settle(CRASH_SECONDS)
         ends.append(picture(cluster))
     assert ends[0] == ends[1]
+
+
+def leave(cluster):
+    """The only pod with a security group of its own goes."""
+    cluster.move_pods(POD_ADDRESSES[1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("last", [leave, delete])
+def test_the_rule_of_a_group_that_only_pods_had_never_outlives_its_use(aws, last):
+    """Nothing but the rule itself leads to the group of a pod that is gone: a process that died finds it again."""
+    cluster = Cluster.begin(aws)
+    cluster.mode = "pods"
+    cluster.pods_own_group("for-pods", POD_ADDRESSES[0])
+    moments = play(cluster, [create, last])
+    assert cluster.groups()["for-pods"]["IpPermissions"] == []
+    wanted_end = picture(cluster)
+    after = cluster.pods
+    for number, at in enumerate(moments):
+        cluster.pods = after
+        revive(cluster, at)
+        assert picture(cluster) == wanted_end, f"moment {number}"
+        assert not cluster.plans(), f"moment {number}"
 
 
 def run(cluster, dead):

@@ -198,7 +198,7 @@ def test_an_nlb_without_groups_never_gets_one(aws):
 def test_a_group_that_only_pods_have_gets_the_rules_of_their_services(aws):
     """Pods with interfaces of their own are reached on their ports, others' rules stay off, and all go in the end."""
     cluster = Cluster.begin(aws)
-    pods_own_group(cluster, "for-pods", POD_ADDRESSES[0])
+    cluster.pods_own_group("for-pods", POD_ADDRESSES[0])
     cluster.apply(service(annotations=PODS))
     cluster.apply(service("other", annotations=EXTERNAL, node_ports={80: 31999}))
     backend = next(one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic"))
@@ -212,17 +212,25 @@ def test_a_pods_interface_that_the_cloud_shows_late_is_found(aws):
     """An address that no interface had is looked for again with a later sweep, and its group is opened then."""
     cluster = Cluster.begin(aws)
     cluster.apply(service(annotations=PODS))
-    pods_own_group(cluster, "late", POD_ADDRESSES[0])
+    cluster.pods_own_group("late", POD_ADDRESSES[0])
     cluster.settle(1500)
     assert len(rules(cluster.groups()["late"])) == 1
 
 
-def pods_own_group(cluster, name, address):
-    """A security group on an interface of its own at this address."""
-    ec2 = cluster.aws.backstage("ec2")
-    made = ec2.create_security_group(GroupName=name, Description="theirs", VpcId=cluster.scene["main"])
-    private = cluster.scene["private-a"]
-    ec2.create_network_interface(SubnetId=private, PrivateIpAddress=address, Groups=[made["GroupId"]])
+@pytest.mark.parametrize("described", ["", "elbv2.k8s.aws/targetGroupBinding=shared"])
+def test_a_group_that_lets_our_balancers_in_by_its_owners_will_stays_open(aws, described):
+    """Of the groups that neither nodes nor pods have, a process that starts closes what it once opened, and no more."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations=PODS))
+    (backend,) = (one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic-"))
+    ec2 = aws.backstage("ec2")
+    theirs = ec2.create_security_group(GroupName="theirs", Description="d", VpcId=cluster.scene["main"])["GroupId"]
+    pairs = [{"GroupId": backend, "Description": described} if described else {"GroupId": backend}]
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": pairs}
+    ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[rule])
+    cluster.crash()
+    cluster.settle(900)
+    assert rules(cluster.groups()["theirs"]) == (set() if described else {("tcp", 80, 80, backend)})
 
 
 @pytest.mark.parametrize("has_ingress", [False, True])

@@ -29,7 +29,7 @@ def list_firewalls(cloud: Cloud, args: Arguments) -> Row:
 def create_firewall(cloud: Cloud, args: Arguments) -> Row:
     """Open ports of an address of an isolated network."""
     address = cloud.find(cloud.addresses, "ipaddressid", str(args["ipaddressid"]))
-    if address.vpc_id:
+    if address.vpc_id and cloud.release != "next":
         raise invalid("Unable to create firewall rule; ip id=" + address.id + " belongs to VPC")
     if address.state != "Allocated" or not address.network_id:
         raise invalid(
@@ -115,6 +115,21 @@ def create_acl_item(cloud: Cloud, args: Arguments) -> Row:
     )
     cloud.acl_items[item.id] = item
     return cloud.accept("createNetworkACL", lambda: {"networkacl": answer_item(item)}, queue=acl_id, entity=item.id)
+
+
+def update_acl_item(cloud: Cloud, args: Arguments) -> Row:
+    """Change an entry; `partialupgrade=false` forgets what is not given, which only its reason is tried with here."""
+    item = cloud.find(cloud.acl_items, "id", str(args["id"]))
+    if cloud.acl_lists[item.acl_id].name in {"default_allow", "default_deny"}:
+        raise invalid("Default ACL cannot be modified")
+    if args.get("partialupgrade") is False or set(args) - {"id", "reason", "partialupgrade"}:
+        raise invalid("only the reason of an entry is changed here")
+
+    def effect() -> Row:
+        item.reason = str(args.get("reason") or item.reason)
+        return {"networkacl": answer_item(item)}
+
+    return cloud.accept("updateNetworkACLItem", effect, queue=item.acl_id)
 
 
 def delete_acl_item(cloud: Cloud, args: Arguments) -> Row:

@@ -118,6 +118,7 @@ HANDLERS: dict[str, Callable[[Cloud, Arguments], Row]] = {
     "listNetworkACLLists": filtering.list_acl_lists,
     "listNetworkACLs": filtering.list_acl_items,
     "createNetworkACL": filtering.create_acl_item,
+    "updateNetworkACLItem": filtering.update_acl_item,
     "deleteNetworkACL": filtering.delete_acl_item,
     "listPortForwardingRules": filtering.list_forwardings,
 }

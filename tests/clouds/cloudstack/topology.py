@@ -22,9 +22,12 @@ def add_network(cloud: Cloud, name: str = "k8s", *, services: dict[str, str] = I
 
 
 def add_shared(cloud: Cloud, name: str = "lan") -> Network:
-    """A shared network, whose balancer is an appliance and which has no filter."""
+    """A shared network, whose balancer is an appliance with health checks and which has no filter."""
     services = {"Dhcp": "VirtualRouter", "Dns": "VirtualRouter", "Lb": "Netscaler"}
-    return add_network(cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb")
+    checks = {"Lb": {"HealthCheckPolicy": "true"}}
+    return add_network(
+        cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb", capabilities=checks
+    )
 
 
 def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services: dict[str, str] = TIER) -> Network:
@@ -34,6 +37,11 @@ def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services
     return add_network(
         cloud, name, services=services, vpc_id=VPC_ID, acl_id=entry.id, offering="DefaultNetworkOfferingForVpcNetworks"
     )
+
+
+def add_guarded_tier(cloud: Cloud, name: str = "tier") -> Network:
+    """A tier of a VPC whose addresses have a firewall besides the tier's ACL, as newer servers offer it."""
+    return add_tier(cloud, name, services=TIER | {"Firewall": "VpcVirtualRouter"})
 
 
 def add_machine(cloud: Cloud, name: str, *networks: Network, **fields: Any) -> Machine:
@@ -58,19 +66,20 @@ def add_pool(cloud: Cloud, count: int = 8) -> None:
         add_address(cloud, f"203.0.113.{10 + number}" if is_near else f"198.18.{number // 200}.{number % 200 + 1}")
 
 
-OTHER_UID = "0000000f-0000-4000-8000-000000000002"
+OTHER_UID = "0000000f-0000-4000-8002-000000000000"
 OTHER_MARK = f"lbctl.io cluster=another service=shop/web uid={OTHER_UID}"
-ABANDONED_RULE = "a0000000f000040008000000000000003-tcp-80"
+OTHER_RULE = "a0000000f00004000800200000000000-tcp-80"
+ABANDONED_RULE = "a0000000f00004000800300000000000-tcp-80"
 BYSTANDING_ADDRESSES = 5
-BYSTANDING_RULES = frozenset({"shop-frontend", "a0000000f000040008000000000000002-tcp-80", ABANDONED_RULE})
+BYSTANDING_RULES = frozenset({"shop-frontend", OTHER_RULE, ABANDONED_RULE})
 BYSTANDING_REASONS = frozenset({"ssh", OTHER_MARK})
 
 
 def _add_other_cluster(cloud: Cloud, network: Network) -> None:
     """A balancer with the marks of another cluster, and one of upstream's whose Service nobody here knows."""
-    names = sorted(BYSTANDING_RULES - {"shop-frontend"})
-    tags = {"lbctl.io/cluster": "another", "lbctl.io/uid": OTHER_UID, "lbctl.io/ip-owner": OTHER_UID}
-    marked = ((names[0], "203.0.113.4", OTHER_MARK, tags), (names[1], "203.0.113.6", "", {}))
+    tags = {"lbctl.io/cluster": "another", "lbctl.io/service": "shop/web", "lbctl.io/uid": OTHER_UID}
+    tags["lbctl.io/ip-owner"] = OTHER_UID
+    marked = ((OTHER_RULE, "203.0.113.4", OTHER_MARK, tags), (ABANDONED_RULE, "203.0.113.6", "", {}))
     for name, ip, description, marks in marked:
         address = add_address(
             cloud, ip, state="Allocated", network_id=network.id, vpc_id=network.vpc_id, tags=dict(marks)
@@ -140,13 +149,14 @@ def served(cloud: Cloud, ip: str) -> dict[int, dict[str, Any]]:
 def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
     """CIDRs of the filter in front of the rule, before the rule's own sources."""
     network = cloud.networks[rule.network_id]
-    if "Firewall" in network.services:
-        rules = [
-            f
-            for f in cloud.firewalls.values()
-            if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
-        ]
-        return sorted(cidr for f in rules for cidr in f.cidrs)
+    opened = sorted(
+        cidr
+        for f in cloud.firewalls.values()
+        if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
+        for cidr in f.cidrs
+    )
+    if "Firewall" in network.services and (not network.acl_id or not opened):
+        return opened
     if not network.acl_id:
         return ["0.0.0.0/0"]
     if cloud.acl_lists[network.acl_id].name.startswith("default_"):
@@ -156,4 +166,5 @@ def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
         for i in cloud.acl_items.values()
         if i.acl_id == network.acl_id and i.action == "Allow" and i.direction == "Ingress"
     ]
-    return sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    allowed = sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    return [cidr for cidr in allowed if cidr in opened] if "Firewall" in network.services else allowed

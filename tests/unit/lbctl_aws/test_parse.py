@@ -277,6 +277,18 @@ def test_weighted_actions_that_cannot_be_are_refused(listener, target, named):
     assert any(key in problem and named in problem for problem in found), found
 
 
+def test_a_tls_listener_has_no_stickiness_between_groups():
+    """AWS knows no stickiness between the target groups of a TLS listener; a word instead of a boolean is told too."""
+    sticky = '{"forwardConfig":{"targetGroups":[{"targetGroupARN":"a","weight":1}],"targetGroupStickinessConfig":%s}}'
+    certified = annotated("nlb-instance", ssl_cert="arn:aws:acm:eu-west-1:1:certificate/x")
+    for marks, config, named in (
+        ({**certified, PREFIX + "actions.TLS-80": sticky}, '{"enabled":true}', "TLS listener"),
+        ({**MODES["nlb-instance"], PREFIX + "actions.TCP-80": sticky}, '{"enabled":"yes"}', "enabled: true"),
+    ):
+        filled = {key: value % config if value is sticky else value for key, value in marks.items()}
+        assert any(named in problem for problem in problems(filled)), problems(filled)
+
+
 def test_an_annotation_of_another_mode_is_told():
     """What has no effect in this mode is warned of, by name."""
     read = intent(annotated("clb", scheme="internal"))

@@ -45,7 +45,7 @@ def test_bad_numbers_and_switches_are_told_and_ignored():
     """A bad int or bool keeps the default and becomes one AnnotationIgnored each."""
     intent = parse({"connection-limit": "many", "x-forwarded-for": "yes", "timeout-client-data": "7"})
     wish = wish_of(intent)
-    assert (wish.connection_limit, wish.forwarded_for, wish.timeouts[0]) == (-1, False, 7)
+    assert (wish.connection_limit, wish.headers, wish.timeouts[0]) == (-1, frozenset(), 7)
     assert reasons(intent) == ["AnnotationIgnored", "AnnotationIgnored"]
 
 
@@ -76,9 +76,10 @@ def test_the_configuration_can_force_internal_and_the_annotation_cannot_undo_it(
 
 @pytest.mark.spec("OS-032")
 def test_two_ways_to_tell_the_clients_address_exclude_each_other():
-    """x-forwarded-for together with proxy-protocol is a problem, found before any call."""
-    (problem,) = problems({"x-forwarded-for": "true", "proxy-protocol": "v2"})
-    assert "does not go together with proxy-protocol" in problem
+    """An X-Forwarded header together with proxy-protocol is a problem, found before any call."""
+    for name in ("x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"):
+        (problem,) = problems({name: "true", "proxy-protocol": "v2"})
+        assert f"{name}]: does not go together with proxy-protocol" in problem
 
 
 @pytest.mark.spec("OS-052")
@@ -116,7 +117,7 @@ def test_ovn_gets_nothing_that_it_would_refuse():
     )
     wish = wish_of(intent)
     assert (wish.timeouts, wish.flavor_id, wish.availability_zone, wish.http_ports) == (None, "", "", frozenset())
-    assert (wish.forwarded_for, wish.tls_ref, wish.method) == (False, "", "SOURCE_IP")
+    assert (wish.headers, wish.tls_ref, wish.method) == (frozenset(), "", "SOURCE_IP")
     assert sorted(reasons(intent)) == sorted(
         [
             "LoadBalancerAvailabilityZonesIgnored",

@@ -14,7 +14,8 @@ from lbctl.model.objects import NodeAddress
 from lbctl.model.resource import Desired, Key, Observed, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
-from lbctl_openstack import bodies, names
+from lbctl.plan.render import plan_document, plan_lines
+from lbctl_openstack import DRIVER, bodies, names
 from lbctl_openstack.apply import _in_flight
 from lbctl_openstack.groups import GroupReading
 from lbctl_openstack.observe import Reading, observe_all
@@ -145,15 +146,16 @@ def test_ranges_of_a_family_that_is_not_served_are_left_out_and_told():
     assert refused.rejected
 
 
+def addressed(name, *addresses):
+    """A node with these addresses of these kinds."""
+    listed = tuple(NodeAddress(type=kind, address=address) for kind, address in addresses)
+    plain = node(name)
+    return change(plain, status=change(plain.status, addresses=listed))
+
+
 @pytest.mark.spec("OS-051")
 def test_a_node_is_reached_at_its_internal_address_of_the_first_family():
     """InternalIP before ExternalIP, only the Service's first family, and nodes without one are left out."""
-
-    def addressed(name, *addresses):
-        listed = tuple(NodeAddress(type=kind, address=address) for kind, address in addresses)
-        plain = node(name)
-        return change(plain, status=change(plain.status, addresses=listed))
-
     nodes = [
         addressed("both", ("ExternalIP", "198.51.100.1"), ("InternalIP", "10.0.0.1")),
         addressed("outside", ("ExternalIP", "198.51.100.2")),
@@ -161,6 +163,50 @@ def test_a_node_is_reached_at_its_internal_address_of_the_first_family():
     ]
     (listener,) = creation(Stage(nodes=nodes))["listeners"]
     assert [m["address"] for m in listener["default_pool"]["members"]] == ["10.0.0.1", "198.51.100.2"]
+
+
+RANGED = "lbctl.io/node-address-cidr"
+
+
+def test_a_range_picks_among_the_addresses_of_a_node():
+    """With node-address-cidr members are at the first address in a range, and nodes without one are left out."""
+    nodes = [
+        addressed("two", ("InternalIP", "10.0.0.1"), ("InternalIP", "192.168.7.1"), ("InternalIP", "192.168.7.2")),
+        addressed("one", ("InternalIP", "10.0.0.2")),
+    ]
+    (listener,) = creation(Stage({RANGED: "192.168.7.0/24, fd00::/8"}, nodes=nodes))["listeners"]
+    assert [m["address"] for m in listener["default_pool"]["members"]] == ["192.168.7.1"]
+    (listener,) = creation(Stage({RANGED: "fd00::/8"}, nodes=nodes))["listeners"]
+    assert [m["address"] for m in listener["default_pool"]["members"]] == ["10.0.0.2", "10.0.0.1"]
+
+
+def test_a_range_that_would_leave_no_member_is_refused():
+    """Where no node has an address in node-address-cidr the Service stays as it is, and is told what nodes have."""
+    stage = Stage({RANGED: "172.16.0.0/12"}, nodes=[addressed("one", ("InternalIP", "10.0.0.2"))])
+    ((problem,),) = stage.desired().rejected.values()
+    assert RANGED in problem.path
+    assert "no node has an address of family IPv4 in 172.16.0.0/12" in problem.message
+    assert "10.0.0.2" in problem.hint
+
+
+def test_every_address_of_a_node_makes_a_difference():
+    """A node that gets a second address is another node to this driver: a range may pick it."""
+    before = addressed("n", ("InternalIP", "10.0.0.1"))
+    after = addressed("n", ("InternalIP", "10.0.0.1"), ("InternalIP", "192.168.7.1"))
+    assert DRIVER.node_identity(before) != DRIVER.node_identity(after)
+
+
+def test_a_plan_reads_well():
+    """Members and time-outs are words for people, and named fields for programs."""
+    plan = Stage(nodes=[addressed("n1", ("InternalIP", "10.0.0.1"))], **LOCAL).plan()
+    text = "\n".join(plan_lines(plan))
+    assert "members {n1 at 10.0.0.1:30080 in subnet sub checked at port 32000}" in text
+    assert "timeouts client data 50000 ms, member connect 5000 ms" in text
+    steps = [step for action in plan_document(plan)["actions"] for step in action["steps"]]
+    (members,) = [step["changes"][0]["new"] for step in steps if step["kind"] == "members"]
+    assert members == [
+        {"name": "n1", "address": "10.0.0.1", "port": 30080, "monitor_port": 32000, "subnet": "sub", "weight": 1}
+    ]
 
 
 @pytest.mark.spec("OS-050")
@@ -200,6 +246,9 @@ def test_only_a_balancer_that_never_was_active_is_made_anew():
     assert stage.calls(new, may_recreate=False) == []
     old = stage.seen(state=State.FAILED)
     assert stage.calls(old) == []
+    (wait,) = stage.plan(old).waits
+    assert "is in ERROR, which only the operator of OpenStack can mend" in wait.condition
+    assert stage.plan(new).waits == ()
     assert "BalancerFailed" in [notice.reason for notice in stage.status(old).notices]
 
 
@@ -296,9 +345,19 @@ def test_without_a_floating_ip_the_vip_is_published():
 def test_headers_of_others_survive():
     """Switching X-Forwarded-For off keeps the headers that somebody else has set."""
     seen = Stage({"x-forwarded-for": "true"}).seen()[names.listener_key("HTTP", 80)]
-    theirs = replace(seen, outputs={**seen.outputs, "headers": '{"X-Forwarded-For": "true", "X-SSL": "true"}'})
+    both = '{"X-Forwarded-For": "true", "X-SSL": "true", "X-Forwarded-IP": "true"}'
+    theirs = replace(seen, outputs={**seen.outputs, "headers": both})
     body = bodies.listener_update({"headers": frozenset()}, theirs)
-    assert body == {"insert_headers": {"X-SSL": "true"}}
+    assert body == {"insert_headers": {"X-SSL": "true", "X-Forwarded-IP": "true"}}
+
+
+def test_an_octavia_of_old_is_not_asked_for_a_header_that_it_does_not_know():
+    """Before API 2.1 there is no X-Forwarded-Proto; the other headers are asked for all the same."""
+    wanted = {"x-forwarded-proto": "true", "x-forwarded-port": "true"}
+    (new,) = creation(Stage(wanted))["listeners"]
+    assert new["insert_headers"] == {"X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
+    (old,) = creation(Stage(wanted, version=(2, 0)))["listeners"]
+    assert old["insert_headers"] == {"X-Forwarded-Port": "true"}
 
 
 OLD = "kube_service_old_shop_web"
