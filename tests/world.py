@@ -58,7 +58,7 @@ class Backend(ABC):
 
     `before` and `after` get the name and the number of a write and may raise: then it was not made, or its answer was
     lost. Listeners are told of each change within the write, so that nothing depends on how fast a watch is.
-    `services` are those of the tests by key, as they are stored now.
+    `services` are those of the tests by key, as they are stored now. `writing` is the key of the Pod being written.
     """
 
     services: dict[str, Service]
@@ -73,6 +73,7 @@ class Backend(ABC):
         self.pods: dict[str, Pod] = {}
         self.pod_listeners: list[Callable[[Pod | None, Pod | None], None]] = []
         self.condition_writes = 0
+        self.writing = ""
         self._pod_versions = itertools.count(1)
 
     # what people do
@@ -106,6 +107,7 @@ class Backend(ABC):
     def write_pod_condition(self, pod: Pod, condition: Condition) -> Pod:
         self.writes += 1
         number = self.writes
+        self.writing = pod.key
         self.before("write-pod-condition", number)
         live = self.pods.get(pod.key)
         if live is None or live.metadata.uid != pod.metadata.uid:

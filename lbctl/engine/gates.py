@@ -20,7 +20,7 @@ from lbctl.engine.passes import Shared, Steps
 from lbctl.engine.planning import build_world
 from lbctl.engine.publish import MESSAGE_LIMIT, with_stable_time
 from lbctl.engine.tracked import Account
-from lbctl.errors import CloudError, KubeConflict, KubeError, KubeGone
+from lbctl.errors import CloudError, KubeConflict, KubeDenied, KubeError, KubeGone
 from lbctl.model.objects import CONTAINERS_READY, Condition, Pod
 from lbctl.plan.policy import Mode
 
@@ -113,15 +113,20 @@ class GateKeeper:
         return self._backoff.failed(account.name) if any(one.condition in known for one in left) else None
 
     def _tell(self, undone: Iterable[_Undone], judged: Mapping[Gate, Judgement]) -> Steps:
+        refused: KubeDenied | None = None
         for one in undone:
             judgement = one.judgement or judged.get(one.gate)
-            if judgement is None:
+            wanted = self._condition(one, judgement) if judgement is not None else None
+            if wanted is None or wanted == one.pod.condition(one.condition):
                 continue
-            wanted = self._condition(one, judgement)
-            if wanted != one.pod.condition(one.condition):
-                yield "write readiness gate"
-                self._shared.may_write()
+            yield "write readiness gate"
+            self._shared.may_write()
+            try:
                 self._write(one.pod, wanted)
+            except KubeDenied as error:  # an admission rule may refuse one Pod and let all others pass
+                refused = refused or error
+        if refused is not None:
+            raise refused
 
     def _condition(self, one: _Undone, judgement: Judgement) -> Condition:
         stored = one.pod.condition(one.condition)

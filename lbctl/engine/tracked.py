@@ -23,7 +23,7 @@ from lbctl.kube.write_lease import NoWriteLease, WriteLease
 from lbctl.model.intent import Intent
 from lbctl.model.objects import EndpointSlice, Ingress, Pod, Service
 from lbctl.model.problem import Problem
-from lbctl.model.resource import Identity, Observed, Scope
+from lbctl.model.resource import Identity, Observed, Outputs, Scope
 from lbctl.model.status import Notice
 from lbctl.plan.actions import Action, Plan
 
@@ -249,6 +249,25 @@ class Account:
     def in_flight_of(self, scope: Scope) -> Iterator[InFlight]:
         """Operations of one scope that the cloud is still working on."""
         return (flight for flight in list(self.in_flight.values()) if flight.scope == scope)
+
+    def land(self, operation: str, outcome: Outputs | LbctlError, *, now: float) -> InFlight | None:
+        """Take over what became of an operation, None when nobody here waits for it any more."""
+        flight = self.in_flight.pop(operation, None)
+        if flight is None:
+            return None
+        known = self.look(flight.scope)
+        if isinstance(outcome, Outputs):
+            self.see(known.with_outputs(outcome), now=now)
+        else:
+            # What the reply had confirmed early may not have come to be.
+            self.see(known.doubted(), now=now)
+            self.arrived[flight.scope].append((flight.action, outcome))
+        return flight
+
+    def scopes_beside(self, flight: InFlight) -> frozenset[Scope]:
+        """The other scopes of the Services for which an action was made."""
+        owners = (self.services[owner] for owner in flight.action.owners if owner in self.services)
+        return frozenset(scope for tracked in owners for scope in self.scopes_of(tracked)) - {flight.scope}
 
     def strangers(self) -> Iterator[tuple[Scope, Identity]]:
         """Owners of observed objects that are no tracked Service; `orphan_watch` tells which of them to believe."""

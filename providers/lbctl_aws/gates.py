@@ -1,7 +1,7 @@
 """Readiness gates of pods: which target group each stands for, and when a pod that waits is a target. Pure.
 
-LBC names a gate after the TargetGroupBinding that it makes, and that after the target group (LBC, pkg/k8s/pod_utils.go
-and pkg/service/model_build_target_group.go), so the group's name alone tells whose a gate is.
+LBC names a gate after the TargetGroupBinding that it makes, and that after the target group (pkg/targetgroupbinding/
+utils.go, pkg/service/model_build_target_group.go), so the group's name alone tells whose a gate is.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A target is a text: an instance id or a pod address, with `|PORT` where its port
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lbctl.driver import World
@@ -95,26 +95,26 @@ class PodGroup:
 def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> frozenset[str]:
     """The pods that serve one Service port, by its EndpointSlices.
 
-    Ready endpoints, and those that are not ready only because they wait for AWS to find them healthy in this group
-    while their node is fine. When there is none, pods on nodes of unknown state (LBC, backend/endpoint_resolver.go).
+    Ready endpoints, and those that are not ready only because they wait for AWS to find them healthy in this group.
+    When there is none, pods on nodes of unknown state (LBC, backend/endpoint_resolver.go). LBC lets no pod wait on a
+    node that is not ready; here AWS judges that, too, since the state of nodes is not followed.
     """
     family = "IPv6" if intent.families[:1] == ("IPv6",) else "IPv4"
     slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == family]
-    states = {node.metadata.name: condition(node, "Ready") for node in world.nodes}
+    unknown = frozenset(node.metadata.name for node in world.nodes if condition(node, "Ready") == "Unknown")
 
     def serves(endpoint: Endpoint) -> bool:
-        return endpoint.conditions.ready is not False or _waits(endpoint, world, group.name, states)
+        return endpoint.conditions.ready is not False or _waits(endpoint, world, group.name)
 
     def may_serve(endpoint: Endpoint) -> bool:
-        return states.get(endpoint.node_name or "") == "Unknown"
+        return endpoint.node_name in unknown
 
     return frozenset(_addresses(slices, port, group, serves)) or frozenset(_addresses(slices, port, group, may_serve))
 
 
-def _waits(endpoint: Endpoint, world: World, group: str, states: Mapping[str, str]) -> bool:
+def _waits(endpoint: Endpoint, world: World, group: str) -> bool:
     pod = world.pods.get(endpoint.target_ref.uid) if endpoint.target_ref is not None else None
-    is_fine = states.get(endpoint.node_name or "", "True") == "True"
-    return pod is not None and is_fine and waits_only_for_us(pod, group)
+    return pod is not None and waits_only_for_us(pod, group)
 
 
 def pod_addresses(world: World, network: Network) -> frozenset[str]:

@@ -7,7 +7,7 @@ import pytest
 from lbctl.driver import JudgesGates
 from lbctl.engine.controller import Task
 from lbctl.engine.planning import build_world
-from lbctl.errors import LostLease
+from lbctl.errors import KubeDenied, LostLease
 from lbctl.plan.policy import Mode, Policy
 from tests.aws.cluster import EVERY_MODE, PODS, service
 from tests.aws.gated import PREFIX, GatedCluster
@@ -385,6 +385,28 @@ def test_a_failed_read_is_made_again_later(aws):
     cluster.settle(60)
     cluster.settle(60)
     assert cluster.gate("a", gate) == OPEN
+
+
+def test_a_pod_that_may_not_be_told_keeps_no_other_waiting(aws):
+    """An admission rule that refuses one pod's status stops that one; it is tried again."""
+    cluster = begin(aws)
+    (gate,) = cluster.serve()
+    for name, address in (("a", A), ("b", B), ("c", C)):
+        cluster.run_pod(name, address, gates=(gate,))
+    tried = []
+
+    def refuse(what, number):
+        if what == "write-pod-condition" and cluster.kube.writing.startswith("shop/a"):
+            tried.append(number)
+            raise KubeDenied("refused")
+
+    cluster.kube.before = refuse
+    cluster.settle(CHECKS_TAKE + LONGEST_POLL)
+    assert [cluster.is_ready(name) for name in ("a", "b", "c")] == [False, True, True]
+    assert len(tried) > 1
+    cluster.kube.before = lambda _what, _number: None
+    cluster.settle(LONGEST_POLL)
+    assert cluster.is_ready("a")
 
 
 def test_nothing_is_written_while_only_observing(aws):

@@ -180,17 +180,11 @@ def test_a_pod_that_waits_only_for_its_target_is_one(pod, is_target):
     )
 
 
-@pytest.mark.parametrize("state", ["False", "Unknown"])
-def test_a_pod_that_waits_on_a_bad_node_is_no_target(state):
-    """Only while its node is fine are its containers believed."""
+def test_the_state_of_a_node_keeps_no_pod_waiting():
+    """Nodes are seen as they were when they last changed as targets, so that only AWS can say whether one answers."""
     waiting = endpoint("10.0.0.1", ready=False, uid="pod-1", node_name="b")
-    found = pods(
-        endpoint("10.0.0.2"),
-        waiting,
-        waiting=[gated(OURS, true=("ContainersReady",))],
-        nodes=(node("b", ready=state),),
-    )
-    assert found == {"10.0.0.2"}
+    pod = gated(OURS, true=("ContainersReady",))
+    assert pods(waiting, waiting=[pod], nodes=(node("b", ready="False"),)) == {"10.0.0.1"}
 
 
 def test_a_terminating_pod_and_a_predecessors_endpoint_do_not_wait():
