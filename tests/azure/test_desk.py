@@ -122,6 +122,33 @@ def test_the_health_of_targets_is_shown_on_demand(served):
     assert "targets" not in served("status", "-o", "json").document["services"][0]
 
 
+def test_a_held_move_is_shown_with_its_digest_and_done_when_it_is_approved(served):
+    """Another prefix would move the address: `plan` shows what is held, `apply --approve` does it, all the way."""
+    body = {"sku": {"name": "Standard"}, "properties": {"prefixLength": 30}}
+    prefix = served.azure.put("publicIPPrefixes", "edge", body)
+    annotations = {**LABEL, PREFIX + "pip-prefix-id": prefix}
+    served.office.hands.patch("shop/web", {"metadata": {"annotations": annotations}})
+    served("once")
+    assert served.writes() == []
+    said = served("plan", "shop/web")
+    assert said.code == 2
+    assert "3 held." in said.out
+    document = served("plan", "shop/web", "-o", "json").document
+    (plan,) = (one for one in document["plans"] if one["heldDigest"])
+    assert [action["held"] for action in plan["actions"]] == [True] * 3
+    assert f"lbctl apply --approve {plan['heldDigest']}" in said.out
+    done = served("apply", "--approve", plan["heldDigest"])
+    assert done.code == 0, done
+    served("once")
+    (address,) = (body for key, body in served.azure.state().items() if "/kubernetes-a" in key)
+    assert address["properties"]["publicIPPrefix"]["id"] == prefix
+    assert address["properties"]["dnsSettings"]["domainNameLabel"] == "shop-web"
+    (web,) = (one for one in served("status", "-o", "json").document["services"] if one["name"] == "web")
+    assert web["addresses"] == [address["properties"]["ipAddress"]]
+    assert served("plan").code == 0
+    assert foreign_parts(served.azure) == served.bystanders
+
+
 def test_explain_names_the_objects_that_were_looked_at(served):
     """Balancer and security group are each in order for the external Service; the JSON says the same."""
     said = served("explain", "shop/web", "-o", "json")
