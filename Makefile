@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CLOUD  ?= aws
+# The first that works: docker's client may be there without its engine.
+ENGINE ?= $(shell for one in docker podman; do $$one info >/dev/null 2>&1 && { echo $$one; exit; }; done; command -v buildah)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' lbctl/__init__.py)
 CLOUDS := aws azure gce openstack cloudstack local
 
@@ -60,8 +62,9 @@ bench: env ## The figures of a cluster of 5,000 Nodes and 10,000 Services, as JS
 bench-calls: env ## Cloud calls of each operation of each driver, as one JSON array
 	@$(BIN)/python -m tests.bench.calls
 
-image: ## The container image of one cloud (needs a container engine): make image CLOUD=aws
-	docker build -f image/Dockerfile --build-arg CLOUD=$(CLOUD) -t lbctl:$(VERSION)-$(CLOUD) .
+image: ## The container image of one cloud (needs docker, podman or buildah): make image CLOUD=aws
+	@test -n "$(ENGINE)" || { echo "no container engine works here: start docker, or install podman or buildah" >&2; exit 1; }
+	$(ENGINE) build -f image/Dockerfile --build-arg CLOUD=$(CLOUD) -t lbctl:$(VERSION)-$(CLOUD) .
 
 sbom: env ## What that image installs, as a CycloneDX file in dist/: make sbom CLOUD=aws
 	@mkdir -p dist

@@ -17,8 +17,10 @@ from pathlib import Path
 
 ELF = b"\x7fELF"
 USER = 65532
-# Parts of the standard library that only people at a keyboard need, and every way to install more.
+# Parts of the standard library that only people at a keyboard or compilers need, and every way to install more.
 LEFT_OUT = ("test", "idlelib", "ensurepip", "tkinter", "turtledemo", "lib2to3", "pydoc_data", "site-packages")
+LEFT_OUT_PREFIX = "config-"
+LOADER_SETTINGS = "etc/ld.so.conf", "etc/ld.so.conf.d/*.conf"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 FILES = {
     "etc/passwd": f"lbctl:x:{USER}:{USER}:lbctl:/tmp:/nonexistent\n",
@@ -39,6 +41,7 @@ def build(packages: Path, out: Path) -> None:
     for name, text in FILES.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(text)
+    _index_libraries(out)
     _copy_file(CERTIFICATES, out)
     (out / "tmp").mkdir(exist_ok=True)
     (out / "tmp").chmod(0o1777)
@@ -61,14 +64,18 @@ def _copy_file(path: Path, out: Path) -> None:
 def _left_out(library: Path) -> object:
     def ignored(folder: str, names: list[str]) -> list[str]:
         top = Path(folder) == library
-        return [name for name in names if name == "__pycache__" or (top and name in LEFT_OUT)]
+        return [name for name in names if name == "__pycache__" or (top and _is_left_out(name))]
 
     return ignored
 
 
+def _is_left_out(name: str) -> bool:
+    return name in LEFT_OUT or name.startswith(LEFT_OUT_PREFIX)
+
+
 def _binaries(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not set(path.relative_to(folder).parts).intersection(LEFT_OUT) and _is_elf(path):
+        if path.is_file() and not any(map(_is_left_out, path.relative_to(folder).parts)) and _is_elf(path):
             yield path
 
 
@@ -83,6 +90,14 @@ def _linked(binaries: Iterable[Path]) -> Iterator[Path]:
         done = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False)
         for line in done.stdout.splitlines():
             yield from (Path(word) for word in line.split() if word.startswith("/") and not word.endswith(":"))
+
+
+def _index_libraries(out: Path) -> None:
+    """The loader's cache: without it only the folders that are built into the loader are searched."""
+    for pattern in LOADER_SETTINGS:
+        for path in Path("/").glob(pattern):
+            _copy_file(path, out)
+    subprocess.run(["ldconfig", "-X", "-r", str(out)], check=True)
 
 
 def _link_python(interpreter: Path, out: Path) -> None:

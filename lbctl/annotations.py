@@ -22,6 +22,8 @@ from lbctl.model.status import Notice, Severity
 APPROVE = "lbctl.io/approve"
 DELETION_POLICY = "lbctl.io/deletion-policy"
 OUR_PREFIX = "lbctl.io/"
+UNKNOWN = "is unknown and has no effect on the balancer"
+"""What is said of a key, here and by the API server."""
 
 
 class Kind(Protocol):
@@ -357,8 +359,8 @@ COMMON = (
 class AnnotationTable:
     """All annotations of one driver.
 
-    `prefixes` are the key prefixes in which an unknown key is worth a notice because it looks like one of ours.
-    `ignored` are keys under these prefixes that other programs own.
+    `prefixes` are those, beside `lbctl.io/`, under which an unknown key is worth a notice. `ignored` are keys
+    under these prefixes that other programs own.
     """
 
     annotations: tuple[Annotation, ...]
@@ -422,15 +424,17 @@ class AnnotationTable:
         known = [annotation.key for annotation in self]
         return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.8)), "")
 
+    @property
+    def own_prefixes(self) -> tuple[str, ...]:
+        """What the keys begin with of which an unknown one is told."""
+        return (OUR_PREFIX, *self.prefixes)
+
     def _stranger(self, key: str) -> list[Notice]:
-        if key in self.ignored or not key.startswith((OUR_PREFIX, *self.prefixes)):
+        if key in self.ignored or not key.startswith(self.own_prefixes):
             return []
         nearest = self.nearest(key)
-        if nearest:
-            return [Notice(Severity.WARNING, "AnnotationIgnored", f"{key} is unknown; did you mean {nearest}?")]
-        if key.startswith(OUR_PREFIX):
-            return [Notice(Severity.WARNING, "AnnotationIgnored", f"{key} is unknown and has no effect")]
-        return []
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        return [Notice(Severity.WARNING, "AnnotationIgnored", f"{key} {UNKNOWN}{hint}")]
 
 
 def _whole(pattern: str) -> str:

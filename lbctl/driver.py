@@ -59,7 +59,7 @@ from lbctl.errors import CloudError, NotReady
 from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
-from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
@@ -78,7 +78,8 @@ class World:
     """Everything that a pure stage may look at; a read-only view of what this process knows, never of the cloud.
 
     `intents` holds the Services that take part in the scope at hand and are not going away; `services` are their
-    objects. `slices` are filled only for drivers that watch EndpointSlices. `observed` spans all scopes.
+    objects. `slices` are filled only for drivers that watch EndpointSlices, and `pods` only for those that watch Pods:
+    by uid, those that carry a readiness gate of the driver's. `observed` spans all scopes.
     """
 
     cluster: Cluster
@@ -87,6 +88,7 @@ class World:
     intents: Mapping[Identity, Intent] = field(default_factory=nothing, hash=False)
     services: Mapping[Identity, Service] = field(default_factory=nothing, hash=False)
     slices: Mapping[Identity, tuple[EndpointSlice, ...]] = field(default_factory=nothing, hash=False)
+    pods: Mapping[str, Pod] = field(default_factory=nothing, hash=False)
     observed: Mapping[Scope, Observed] = field(default_factory=nothing, hash=False)
 
 
@@ -232,6 +234,48 @@ class TellsHealth(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """A Pod that waits: the type of the condition that its readiness gate names, and the addresses of its targets."""
+
+    pod: str
+    condition: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the cloud says of a Pod's targets: whether all of them are healthy, and why not in the cloud's own words."""
+
+    healthy: bool
+    reason: str = ""
+    message: str = ""
+
+
+@runtime_checkable
+class JudgesGates(Protocol):
+    """What a driver offers besides `Driver` when it watches `pods`: Pods may wait until their targets are healthy.
+
+    The core keeps only Pods with a readiness gate whose type begins with `gate_prefix`, and reads Pods at all only
+    while `may_gate` is true of some Service. It asks `judge` for the gates that are not open yet, with growing pauses,
+    and writes the answer into the Pods' conditions. A gate that is open stays so until the Pod's containers fail.
+    """
+
+    gate_prefix: str
+
+    def may_gate(self, service: Service) -> bool:
+        """Pure: True when Pods may wait for targets of this Service."""
+
+    def known_gates(self, conditions: Iterable[str], world: World) -> frozenset[str]:
+        """Pure: those of these condition types that stand for targets of the Services in `world.intents`.
+
+        All others are somebody else's, or of targets that are gone; nothing is written for them.
+        """
+
+    def judge(self, gates: Iterable[Gate], world: World) -> Mapping[Gate, Judgement]:
+        """Read: what the cloud finds of these known gates' targets, in bulk; one that it does not tell is left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What the core hands to a driver when it connects.
 
@@ -256,20 +300,23 @@ class DriverInfo:
     """A driver as the core knows it before any SDK is loaded.
 
     `scope_kinds` are in rank order: a scope may refer to scopes of lower rank; creation goes up the ranks, deletion
-    down. `node_kinds` are the scope kinds whose plans use nodes. `ready_node` says whether a node can be a target
-    (it has the id or address that the cloud needs); `node_identity` is everything of a node that makes a difference to
-    the cloud. `watches` names further resources (`endpointslices`). `settings` is a msgspec struct or dataclass type.
-    `classes` are the loadBalancerClass values that this driver's upstream answers to. `finalizers` are upstream's own
-    mode finalizers, set and removed together with ours. `min_node_sync_seconds` is the least time between two target
-    updates of one scope for joining nodes.
+    down. `node_kinds` are the scope kinds whose plans use nodes. `ready_node` says whether a node can be a target (it
+    has the id or address that the cloud needs); `node_identity` is everything of a node that makes a difference to the
+    cloud. `watches` names further resources: `endpointslices`, and `pods` for a driver that `JudgesGates`. `settings`
+    is a msgspec struct or dataclass type. `classes` are the loadBalancerClass values that this driver's upstream
+    answers to. `finalizers` are upstream's own mode finalizers, set and removed together with ours; one of
+    `own_finalizers` that a wish does not ask for any more goes as soon as everything is as wished, so that nothing of
+    the former mode is left. `min_node_sync_seconds` is the least time between two target updates of one scope for
+    joining nodes.
 
     `permissions` makes the smallest role, in the cloud's own form, from the decoded settings and the Services to be
     served, or from None for everything that the driver can do; pure, loads no SDK. `CLUSTER_PLACEHOLDER` in it stands
-    for the cluster's name. `controller_leases` are the Leases
-    (`namespace/name`) by which other controllers of this cloud's Services show that they run. `write_lease` is one that
-    every writer of the cloud's shared objects takes first, where the cluster has it. `billed` says, by resource kind,
-    how the cloud charges for an object that nobody uses. `mark_fields` are the fields of resources that only say whose
-    an object is: writing them takes a balancer over and changes nothing else.
+    for the cluster's name. `controller_leases` are the Leases (`namespace/name`) by which other controllers of this
+    cloud's Services show that they run. `write_lease` is one that every writer of the cloud's shared objects takes
+    first, where the cluster has it. `billed` says, by resource kind, how the cloud charges for an object that nobody
+    uses. `mark_fields` are the fields of resources that only say whose an object is: writing them takes a balancer over
+    and changes nothing else. `result_annotations` are all keys in which upstream records on the Service what it made
+    (`Status.annotations`): they go with the balancer, and stay when it is released.
 
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
@@ -302,6 +349,7 @@ class DriverInfo:
     write_lease: str = ""
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
+    result_annotations: frozenset[str] = frozenset()
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

@@ -42,9 +42,12 @@ def service_table(chosen: Iterable[tuple[Account, Tracked]]) -> str:
 
 
 def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
-    """One Service as plain data."""
-    outcome = tracked.worst
-    ingress = tracked.service.status.load_balancer.ingress
+    """One Service after a round of work, as plain data."""
+    from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
+
+    outcome = outcome_of(account, tracked)
+    ingress = () if outcome.progress is Progress.GONE else tracked.service.status.load_balancer.ingress
     return {
         "namespace": tracked.identity.namespace,
         "name": tracked.identity.name,
@@ -156,19 +159,25 @@ class Silence:
 class Lines:
     """A screen for pipes and files: lines as they come, and the table each time that a line of it has a new state."""
 
+    height = sys.maxsize
+
     def __init__(self) -> None:
         self._shown: list[str] = []
+        self._doubted = False
 
     def say(self, line: str = "") -> None:
         """Print a line."""
         print(line, flush=True)  # noqa: T201 - this is the output
 
-    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print the table when one of its first three columns is new."""
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, head: str = "", doubt: str = "") -> None:
+        """Print head and table when one of the table's first three columns is new, and a doubt when it begins."""
+        if doubt and not self._doubted:
+            self.say(f"    {doubt}")
+        self._doubted = bool(doubt)
         lines = [list(map(str, row)) for row in rows]
         states = [" ".join(line[:3]) for line in lines]
         if states != self._shown and lines:
-            self.say(_indented(table(columns, lines)))
+            self.say(_indented("\n".join((*([head] if head else []), table(columns, lines)))))
         self._shown = states
 
 
@@ -181,6 +190,11 @@ class LiveTable:
 
         self._live = Live(console=Console(highlight=False, no_color=not wants_colour()), auto_refresh=False)
 
+    @property
+    def height(self) -> int:
+        """Lines of the terminal."""
+        return self._live.console.height
+
     def __enter__(self) -> Self:
         self._live.start()
         return self
@@ -192,8 +206,9 @@ class LiveTable:
         """Print a line above the table."""
         self._live.console.print(line, markup=False, soft_wrap=True)
 
-    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Redraw the table."""
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, head: str = "", doubt: str = "") -> None:
+        """Redraw the table, below what no small terminal may cut off: a head, and why the table may be wrong."""
+        from rich.console import Group  # noqa: PLC0415 - as above
         from rich.table import Table  # noqa: PLC0415 - as above
         from rich.text import Text  # noqa: PLC0415 - as above
 
@@ -202,7 +217,8 @@ class LiveTable:
             drawn.add_column(column)
         for row in rows:
             drawn.add_row(*(Text(str(cell) or "-", style=STYLES.get(str(cell), "")) for cell in row))
-        self._live.update(drawn, refresh=True)
+        above = [Text(doubt, style="bold red")] if doubt else []
+        self._live.update(Group(*above, *([Text(head)] if head else []), drawn), refresh=True)
 
 
 STYLES = {"ready": "green", "pending": "yellow", "failed": "red", "held": "magenta", "foreign": "dim"}

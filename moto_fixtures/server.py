@@ -6,6 +6,7 @@ processes have two servers and never meet. A client is a plain boto3 client with
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from moto_fixtures import snapshot
+from moto_fixtures import snapshot, wire
 from moto_fixtures.calls import CallLog
 from moto_fixtures.clock import CloudClock
 from moto_fixtures.faults import FaultGate, Faults
@@ -39,10 +40,42 @@ _SERVICES = ("ec2", "elb", "elbv2", "acm", "iam", "sts")
 _ONE_ATTEMPT = Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=20)
 
 
-class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto ships no types
-    """moto's request handler, with connections kept open and nothing printed."""
+class _Dispatcher(DomainDispatcherApplication):  # type: ignore[misc]  # moto ships no types
+    """Moto's dispatch by host, once a host: moto lists the folder of its own code at every request."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._backends: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:  # noqa: ANN401 - moto's signature
+        """The name of the service behind a host name."""
+        if host not in self._backends:
+            self._backends[host] = super().get_backend_for_host(host)
+        return self._backends[host]
+
+
+class _Handler(MotoRequestHandler):  # type: ignore[misc]  # as above
+    """moto's request handler, with connections kept open and nothing printed.
+
+    werkzeug's closes each connection, so that a call costs a connection and a thread: it does not know that a request
+    has been read whole. Here it has, and an answer is sent at once.
+    """
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        """Answer one request."""
+        environ = self.make_environ()
+        environ["wsgi.input"] = io.BytesIO(self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0)))
+        reply = wire.run(self.server.app, environ)
+        status, _, reason = reply.status.partition(" ")
+        self.send_response(int(status), reason)
+        for name, value in (*reply.headers, ("Content-Length", str(len(reply.body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(reply.body)
 
     def log(self, *_args: object) -> None:
         """The call log is the record."""
@@ -63,7 +96,7 @@ class InsideClient:
 
 def _moto() -> DomainDispatcherApplication:
     """Moto's own application, its services loaded: loading one later would draw ids in the middle of a world."""
-    moto = DomainDispatcherApplication(create_backend_app)
+    moto = _Dispatcher()
     for service in _SERVICES:
         moto.app_instances[service] = create_backend_app(service)
     return moto
@@ -85,7 +118,7 @@ class AwsServer:
     @cached_property
     def _server(self) -> BaseWSGIServer:
         front = FaultGate(self.strict, self.faults, self.calls)
-        return make_server("127.0.0.1", 0, front, threaded=True, request_handler=_QuietHandler)
+        return make_server("127.0.0.1", 0, front, threaded=True, request_handler=_Handler)
 
     def start(self) -> None:
         """Answer on a free port of the loopback interface."""

@@ -124,11 +124,13 @@ class AwsWorld:
         """Put the cloud back."""
         snapshot.restore(self._server.strict, taken)
 
-    def set_health(self, group_arn: str, target_id: str, *, state: str, reason: str | None = None) -> None:
+    def set_health(
+        self, group_arn: str, target_id: str, *, state: str, reason: str | None = None, description: str | None = None
+    ) -> None:
         """Let a registered target be in this state, on every port, instead of passing its checks in time."""
         held = self._server.strict.ledger.targets.get(group_arn, {})
         for target in (one for one in held.values() if one.id == target_id):
-            target.forced_state = (state, reason)
+            target.forced_state = (state, reason, description)
 
     def follow(self, now: Callable[[], float]) -> None:
         """Let the cloud's time be this clock's (seconds)."""

@@ -36,6 +36,7 @@ from lbctl.model.objects import (
     NodeSpec,
     NodeStatus,
     ObjectMeta,
+    Pod,
     Service,
     ServicePort,
     ServiceSpec,
@@ -53,11 +54,11 @@ change = msgspec.structs.replace
 
 
 class Backend(ABC):
-    """A place that keeps Services, with Nodes and Events in memory.
+    """A place that keeps Services, with Nodes, Pods and Events in memory.
 
     `before` and `after` get the name and the number of a write and may raise: then it was not made, or its answer was
     lost. Listeners are told of each change within the write, so that nothing depends on how fast a watch is.
-    `services` are those of the tests by key, as they are stored now.
+    `services` are those of the tests by key, as they are stored now. `writing` is the key of the Pod being written.
     """
 
     services: dict[str, Service]
@@ -69,6 +70,11 @@ class Backend(ABC):
         self.before: Callable[[str, int], None] = lambda _name, _number: None
         self.after: Callable[[str, int], None] = lambda _name, _number: None
         self.listeners: list[Callable[[Service | None, Service | None], None]] = []
+        self.pods: dict[str, Pod] = {}
+        self.pod_listeners: list[Callable[[Pod | None, Pod | None], None]] = []
+        self.condition_writes = 0
+        self.writing = ""
+        self._pod_versions = itertools.count(1)
 
     # what people do
 
@@ -84,7 +90,33 @@ class Backend(ABC):
     def delete(self, key: str) -> None:
         """Delete a Service as its author."""
 
+    def put_pod(self, pod: Pod) -> Pod:
+        """Create a Pod, or replace one as its kubelet; one of another uid takes the name over."""
+        old = self.pods.get(pod.key)
+        new = change(pod, metadata=change(pod.metadata, resource_version=str(next(self._pod_versions))))
+        self.pods[pod.key] = new
+        self._tell_of_pod(old, new)
+        return new
+
+    def delete_pod(self, key: str) -> None:
+        """Remove a Pod at once, as its kubelet does in the end."""
+        self._tell_of_pod(self.pods.pop(key), None)
+
     # what lbctl does
+
+    def write_pod_condition(self, pod: Pod, condition: Condition) -> Pod:
+        self.writes += 1
+        number = self.writes
+        self.writing = pod.key
+        self.before("write-pod-condition", number)
+        live = self.pods.get(pod.key)
+        if live is None or live.metadata.uid != pod.metadata.uid:
+            raise KubeGone(f"Pod {pod.key} is gone")
+        others = tuple(one for one in live.status.conditions if one.type != condition.type)
+        self.condition_writes += 1
+        new = self.put_pod(change(live, status=change(live.status, conditions=(*others, condition))))
+        self.after("write-pod-condition", number)
+        return new
 
     @abstractmethod
     def get_service(self, namespace: str, name: str) -> Service | None: ...
@@ -131,6 +163,10 @@ class Backend(ABC):
         new = write()
         self.after(what, number)
         return new
+
+    def _tell_of_pod(self, old: Pod | None, new: Pod | None) -> None:
+        for listener in list(self.pod_listeners):
+            listener(old, new)
 
     def _tell(self, old: Service | None, new: Service | None) -> None:
         for listener in list(self.listeners):
@@ -191,7 +227,9 @@ class MemoryKube(Backend):
             ingress = () if clearing and clearing.ingress else live.status.load_balancer.ingress
             conditions = tuple(c for c in live.status.conditions if c.type not in dropped)
             status = ServiceStatus(load_balancer=LoadBalancerStatus(ingress=ingress), conditions=conditions)
-            return change(live, metadata=change(live.metadata, finalizers=left), status=status)
+            cleared = clearing.annotations if clearing else ()
+            kept = {key: value for key, value in live.metadata.annotations.items() if key not in cleared}
+            return change(live, metadata=change(live.metadata, finalizers=left, annotations=kept), status=status)
 
         return self._patch("remove-finalizers", service, edit)
 
@@ -321,6 +359,7 @@ class World:
         self.account = Account("main", self.info, self.driver)
         shared = Shared(
             writer=self.kube,
+            pod_writer=self.kube,
             reads=self.kube,
             recorder=self.kube,
             clock=self.clock,
@@ -339,6 +378,9 @@ class World:
             list_nodes=self.kube.list_nodes,
         )
         self.kube.listeners = [self.controller.see_service]
+        self.kube.pod_listeners = [self.controller.see_pod]
+        for pod in self.kube.pods.values():
+            self.controller.see_pod(None, pod)
         self.controller.start(self.kube.list_services(), self.kube.list_nodes())
 
     def crash(self) -> None:

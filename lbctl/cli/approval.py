@@ -86,8 +86,7 @@ def _leave_to_leader(
         if result.plan is not None and result.plan.held:
             _annotate(at, result)
     give_up_at = clock.monotonic() + seconds
-    keys = [tracked.identity.key for _, tracked in services]
-    while not all(_is_ready(at.assembly, key) for key in keys):
+    while [tracked for account, tracked in services if not _is_settled(at.assembly, account, tracked)]:
         if clock.monotonic() > give_up_at:
             return False
         clock.wait(LOOK_SECONDS)
@@ -107,10 +106,14 @@ def _annotate(at: Desk, result: Result) -> None:
         at.rest.send("patch", SERVICES.one(name, namespace=namespace), body=body, content_type=MERGE_PATCH)
 
 
-def _is_ready(assembly: Assembly, key: str) -> bool:
-    namespace, _, name = key.partition("/")
-    service = assembly.reads.get_service(namespace, name)
-    return service is None or summarise(service).state is State.READY
+def _is_settled(assembly: Assembly, account: Account, tracked: Tracked) -> bool:
+    """Whether the leader is done with a Service, which is taken over as the API server has it now."""
+    service = assembly.reads.get_service(tracked.identity.namespace, tracked.identity.name)
+    if service is None:
+        account.forget(tracked.identity)
+        return True
+    tracked.service = service
+    return summarise(service).state is State.READY
 
 
 def _concerned(assembly: Assembly, results: Sequence[Result]) -> Iterable[tuple[Account, Tracked]]:

@@ -96,18 +96,19 @@ def _why_not(assembly: Assembly, name: str) -> str:
 
 
 def _read(assembly: Assembly) -> None:
-    """Do the snapshots that are queued; work on scopes that becomes due meanwhile stays queued."""
+    """Do the snapshots that are queued; other work that becomes due meanwhile stays queued."""
     controller = assembly.controller
+    aside = []
     while any(_is_unread(account) for account in assembly.accounts.values()):
         work = controller.next_work()
         if work is None:
-            return
+            break
         if work.task is Task.SNAPSHOT:
             exhaust(controller, work)
-            continue
-        if work.scope is not None:
-            controller.resync(assembly.accounts[work.account], work.scope)
-        controller.done(work)
+        else:
+            aside.append(work)
+    for work in aside:
+        controller.put_back(work)
 
 
 def _is_unread(account: Account) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lbctl.cli.approval import find_leader
 from lbctl.cli.desk import Desk, find_service
+from lbctl.cli.pulse import health_of
+from lbctl.driver import Health
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.explain import Facts, Told
 from lbctl.engine.plans import Result, plans_of
@@ -13,7 +15,7 @@ from lbctl.model.objects import Service
 
 
 def gather(at: Desk, key: str) -> Facts:
-    """The facts about `namespace/name`; costs a snapshot of the cloud, three GETs and what the plan reads.
+    """The facts about `namespace/name`; costs a snapshot of the cloud, three GETs, what the plan and the health read.
 
     A cloud that cannot be read is a fact too. `UsageError` when there is no such Service.
     """
@@ -31,8 +33,13 @@ def _facts(assembly: Assembly, service: Service, cloud_error: LbctlError | None)
     claim = assembly.controller.intake.claim_of(service)
     known = assembly.controller.intake.tracked(identity_of(service))
     plans: tuple[Result, ...] = ()
+    health: Health | None = None
     if known is not None and cloud_error is None:
         plans = tuple(plans_of(assembly, [known], everything=False))
+        try:
+            health = health_of(assembly, known[0], [known[1]]).get(known[1].identity)
+        except LbctlError as error:
+            cloud_error = error
     account = assembly.accounts.get(claim.account or "")
     return Facts(
         service=service,
@@ -43,6 +50,7 @@ def _facts(assembly: Assembly, service: Service, cloud_error: LbctlError | None)
         eligible_nodes=len(account.nodes.current) if account is not None else 0,
         tracked=known[1] if known is not None else None,
         plans=plans,
+        health=health,
         warnings=tuple(
             Told(event.reason, event.message, event.count)
             for event in assembly.reads.list_events(service)

@@ -28,6 +28,7 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
     Exit code 0 when all are ready or wait for somebody, 1 when one failed, 6 when time ran out.
     """
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - as above
     from lbctl.engine.runner import run_until_idle  # noqa: PLC0415 - as above
     from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
     from lbctl.text import service_document, service_table  # noqa: PLC0415 - as above
@@ -43,7 +44,9 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
         in_time = run_until_idle(assembly.controller, clock, deadline=clock.monotonic() + timeout)
         documents = [service_document(account, tracked) for account, tracked in chosen]
         answer(output, {"services": documents}, text=lambda: service_table(chosen))
-        failed = [tracked for _, tracked in chosen if tracked.worst.progress in (Progress.FAILED, Progress.INVALID)]
+        failed = {Progress.FAILED, Progress.INVALID}.intersection(
+            outcome_of(account, tracked).progress for account, tracked in chosen
+        )
     if failed:
         return Exit.FAILURE
     return Exit.OK if in_time else Exit.NOT_READY

@@ -9,7 +9,8 @@ import datetime as dt
 import random
 import sys
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
 from lbctl.cli.desk import connect
@@ -17,7 +18,7 @@ from lbctl.cli.progress import progress
 from lbctl.clock import SystemClock
 from lbctl.engine.assembly import claim_rules
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules, claim
-from lbctl.engine.summary import Summary, summarise
+from lbctl.engine.summary import State, Summary, summarise
 from lbctl.errors import KubeUnreachable
 from lbctl.kube.reads import Cluster
 from lbctl.kube.resources import service_resource
@@ -28,6 +29,8 @@ from lbctl.settings import Settings
 from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, age, summary_rows
 
 LOOK_SECONDS = 0.25
+SPARE_LINES = 4
+"""Lines of the terminal for the head, a doubt, the names of the columns and the prompt."""
 
 
 class Overview:
@@ -71,7 +74,10 @@ class Overview:
             while give_up_at is None or self._clock.monotonic() < give_up_at:
                 if mirror.synced:
                     summaries = self._summaries(mirror.store)
-                screen.show(SUMMARY_COLUMNS, [*summary_rows(summaries, now=self.now()), *self._doubts(mirror)])
+                shown = summaries if len(summaries) + SPARE_LINES < screen.height else sorted(summaries, key=_is_fine)
+                head = count_states(summaries) if mirror.synced else "reading the Services"
+                rows = summary_rows(shown, now=self.now())
+                screen.show(SUMMARY_COLUMNS, rows, head=head, doubt=self._doubt(mirror))
                 self._clock.wait(LOOK_SECONDS)
         if not mirror.synced:
             raise KubeUnreachable(mirror.stats.last_error or "the list of Services did not come in time")
@@ -85,14 +91,25 @@ class Overview:
     def _summary(self, service: Service) -> Summary:
         return summarise(service, claim(service, self._rules) if self._rules is not None else None)
 
-    def _doubts(self, mirror: Reflector[Service]) -> list[tuple[str, ...]]:
-        """One line that says what is shown may be old, for how long, and why."""
+    def _doubt(self, mirror: Reflector[Service]) -> str:
+        """That what is shown may be old, for how long, and why; empty while it is not."""
         why = mirror.stats.last_error
         if not why or mirror.stats.connected:
             self._stale_since = None
-            return []
+            return ""
         self._stale_since = self._stale_since or self.now()
-        return [("(stale)", "", "", "", "", age(self._stale_since.isoformat(), now=self.now()), why)]
+        return f"(stale) nothing new for {age(self._stale_since.isoformat(), now=self.now())}: {why}"
+
+
+def count_states(summaries: Sequence[Summary]) -> str:
+    """How many Services are in which state, as a sentence."""
+    counts = Counter(summary.state.value for summary in summaries)
+    states = ", ".join(f"{counts[state.value]} {state.value}" for state in State if counts[state.value])
+    return f"{len(summaries)} Services: {states}" if summaries else "No Service of type LoadBalancer"
+
+
+def _is_fine(summary: Summary) -> bool:
+    return summary.state in (State.READY, State.FOREIGN)
 
 
 class _Nobody:

@@ -166,7 +166,7 @@ class Findings:
     def _row(self, orphan: Orphan) -> tuple[str, ...]:
         kinds = Counter(seen.key.kind for seen in orphan.objects)
         objects = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        billed = ", ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
+        billed = "; ".join(sorted({self._billed(orphan, kind) for kind in kinds} - {""}))
         told = age(orphan.created.isoformat(), now=self.search.clock.now()) if orphan.created else "unknown"
         return (
             orphan.account,

@@ -1,8 +1,9 @@
 """A ValidatingAdmissionPolicy from a driver's table of annotations: mistakes are refused when they are written. Pure.
 
 The API server evaluates it, so no webhook runs. It says what `lbctl check -f` says, as far as CEL can tell: it never
-refuses what that accepts, and what needs more than CEL (a JSON document) is left to the controller. A fault of the
-policy itself lets Services through, and what was valid when it was written is never looked at again.
+refuses what that accepts, and what needs more than CEL (a JSON document) is left to the controller. A second policy
+warns of keys that the driver does not know; which known key is the nearest is beyond CEL. A fault of a policy itself
+lets Services through, and what was valid when it was written is never looked at again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from lbctl.annotations import Annotation
+from lbctl.annotations import UNKNOWN, Annotation
 from lbctl.deploy.rights import LABELS, Object
 from lbctl.driver import DriverInfo
 from lbctl.model.capabilities import Capabilities
@@ -18,11 +19,25 @@ from lbctl.model.capabilities import Capabilities
 GROUP = "admissionregistration.k8s.io"
 ANNOTATIONS = "variables.annotations"
 MATCH_ANNOTATIONS = "has({of}.metadata.annotations) ? {of}.metadata.annotations : {{}}"
+GIVEN = MATCH_ANNOTATIONS.format(of="object")
+NO_UNKNOWN = {
+    "expression": "variables.unknown.size() == 0",
+    "message": f"an annotation {UNKNOWN}",
+    "messageExpression": f"variables.unknown.map(key, key + ' {UNKNOWN}').join('; ')",
+}
 
 
-def admission_policy(info: DriverInfo) -> list[Object]:
-    """The policy and what binds it, for the Services that this driver serves."""
+def admission_policies(info: DriverInfo) -> list[Object]:
+    """The policy that refuses and the one that warns, each with what binds it, for the Services of this driver."""
     name = f"lbctl-{info.name}"
+    return [
+        *_bound(name, info, {"annotations": GIVEN}, list(validations(info)), "Deny"),
+        *_bound(f"{name}-unknown", info, {"annotations": GIVEN, "unknown": unknown(info)}, [NO_UNKNOWN], "Warn"),
+    ]
+
+
+def _bound(name: str, info: DriverInfo, variables: dict[str, str], rules: list[Object], action: str) -> list[Object]:
+    """A policy and its binding."""
     metadata = {"name": name, "labels": LABELS}
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["services"]}
     policy = {
@@ -31,10 +46,10 @@ def admission_policy(info: DriverInfo) -> list[Object]:
         "matchConditions": [
             {"name": condition, "expression": expression} for condition, expression in match_conditions(info).items()
         ],
-        "variables": [{"name": "annotations", "expression": MATCH_ANNOTATIONS.format(of="object")}],
-        "validations": list(validations(info)),
+        "variables": [{"name": variable, "expression": expression} for variable, expression in variables.items()],
+        "validations": rules,
     }
-    binding = {"policyName": name, "validationActions": ["Deny"]}
+    binding = {"policyName": name, "validationActions": [action]}
     return [
         {"apiVersion": f"{GROUP}/v1", "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": policy},
         {
@@ -72,6 +87,16 @@ def validations(info: DriverInfo) -> Iterator[Object]:
         if expression:
             message = f"metadata.annotations[{annotation.key}] is not {annotation.kind.grammar}"
             yield {"expression": expression, "message": message, "reason": "Invalid"}
+
+
+def unknown(info: DriverInfo) -> str:
+    """The keys that look like ours or the driver's, and are neither in its table nor another program's."""
+    table = info.annotations
+    ours = " || ".join(f"key.startsWith({literal(prefix)})" for prefix in table.own_prefixes)
+    exact = [*(one.key for one in table if not one.is_pattern), *sorted(table.ignored)]
+    known = [f"key in {literal(exact)}"]
+    known += [f"key.matches({literal(expression_of(one.key))})" for one in table if one.is_pattern]
+    return f"{ANNOTATIONS}.filter(key, ({ours}) && !({' || '.join(known)}))"
 
 
 def literal(value: str | Iterable[str]) -> str:

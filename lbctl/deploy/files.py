@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from lbctl.deploy.admission import admission_policy
+from lbctl.deploy.admission import admission_policies
 from lbctl.deploy.alerts import rules
 from lbctl.deploy.chart import ALERTS_FILE, DASHBOARD_FILE, POLICY_FILE, chart_files
 from lbctl.deploy.dashboard import dashboard
@@ -26,7 +26,7 @@ def rendered_files(infos: Iterable[DriverInfo]) -> dict[str, str]:
         files[f"install/{provider}.yaml"] = HEAD + documents(build(variant))
     for info in infos:
         if info.name in PLACES:
-            policy = HEAD + documents(admission_policy(info))
+            policy = HEAD + documents(admission_policies(info))
             files[f"admission/{info.name}.yaml"] = files[f"chart/{POLICY_FILE % info.name}"] = policy
     alerts, board = HEAD + to_yaml(rules()), json.dumps(dashboard(), indent=2) + "\n"
     files |= {"alerts/lbctl.rules.yaml": alerts, "dashboards/lbctl.json": board}

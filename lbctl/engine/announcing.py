@@ -6,7 +6,7 @@ Nothing is written that says what is there already, and an Event marks a turn, n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lbctl.driver import World
 from lbctl.engine import publish
@@ -83,12 +83,13 @@ class Announcer:
         error = state.errors.get(tracked.identity)
         self._tell_failure(tracked, error)
         nothing_left = self._nothing_left(tracked) and error is None
+        outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
+        tracked.outcomes[state.scope] = outcome
         if tracked.home != state.scope:
             state.homes |= {tracked.home} if nothing_left and tracked.home is not None else set()
         elif nothing_left:
             yield from self._finish(state, tracked)
         elif not tracked.vanished and tracked.service.spec.type == "LoadBalancer":
-            outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
             yield from self._write(tracked, tracked.service.status.load_balancer.ingress, outcome)
 
     def _nothing_left(self, tracked: Tracked) -> bool:
@@ -133,7 +134,11 @@ class Announcer:
             return
         if outcome.error is None and ingress == stored and self._is_first_round(tracked):
             return
-        yield from self._write(tracked, ingress, self._overall(tracked))
+        overall = self._overall(tracked)
+        ready = overall.progress is Progress.READY
+        yield from self._write(tracked, ingress, overall, results=status.annotations if ready else None)
+        if ready:
+            yield from self._marker.shed(tracked)
 
     def _overall(self, tracked: Tracked) -> Outcome:
         worst = tracked.worst
@@ -225,20 +230,34 @@ class Announcer:
 
     # -- the status itself ------------------------------------------------------------------------------------------
 
-    def _write(self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome) -> Steps:
+    def _write(
+        self,
+        tracked: Tracked,
+        ingress: tuple[Ingress, ...],
+        outcome: Outcome,
+        *,
+        results: Mapping[str, str] | None = None,
+    ) -> Steps:
         if self._shared.policy.mode is Mode.OBSERVE:
             return
-        yield from retry_conflicts(tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, outcome))
+        yield from retry_conflicts(
+            tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, outcome, results)
+        )
 
-    def _attempt(self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome) -> Steps:
+    def _attempt(
+        self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome, results: Mapping[str, str] | None
+    ) -> Steps:
         now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
-        write = publish.status_write(tracked.service, ingress, conditions, families=_families(tracked))
+        annotations = publish.annotation_changes(tracked.service, results, known=self._account.info.result_annotations)
+        write = publish.status_write(
+            tracked.service, ingress, conditions, families=_families(tracked), annotations=annotations
+        )
         if write is not None and self._may_overwrite(tracked, ingress):
             yield "write status"
             self._shared.may_write()
             tracked.service = self._shared.writer.write_status(
-                tracked.service, ingress=write.ingress, conditions=write.conditions
+                tracked.service, ingress=write.ingress, conditions=write.conditions, annotations=write.annotations
             )
         tracked.published = ingress
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,16 +20,20 @@ from lbctl.engine.controller import Controller
 from lbctl.engine.passes import Recorder, Shared
 from lbctl.engine.stages import Measures, timed
 from lbctl.engine.tracked import Account
-from lbctl.errors import InvalidSettings
+from lbctl.errors import InvalidSettings, KubeDenied
 from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads
+from lbctl.kube.resources import pod_resource
 from lbctl.kube.rest import Rest
 from lbctl.kube.write_lease import WriteLease
-from lbctl.kube.writes import ServiceWriter
+from lbctl.kube.writes import PodWriter, ServiceWriter
+from lbctl.model.objects import Pod, Service
 from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
 from lbctl.registry import connect, find_provider
 from lbctl.settings import AccountSettings, Settings, decode
+
+log = logging.getLogger(__name__)
 
 FindProvider = Callable[[str], DriverInfo]
 
@@ -54,13 +59,35 @@ class Assembly:
         """True when some driver targets pods."""
         return any("endpointslices" in account.info.watches for account in self.accounts.values())
 
+    @property
+    def gate_prefixes(self) -> tuple[str, ...]:
+        """What the types of the readiness gates begin with that some driver judges."""
+        return tuple(sorted({a.gates.gate_prefix for a in self.accounts.values() if a.gates is not None}))
+
+    def may_gate(self, services: Iterable[Service]) -> bool:
+        """True when Pods may wait for targets of one of these Services, so that Pods have to be known."""
+        judges = [account.gates for account in self.accounts.values() if account.gates is not None]
+        return any(judge.may_gate(service) for service in (services if judges else ()) for judge in judges)
+
     def start(self) -> None:
-        """Load Services, Nodes and endpoints by lists, as commands do that run once."""
+        """Load Services, Nodes, endpoints and gated Pods by lists, as commands do that run once."""
         services = list(self.reads.list_services())
+        for pod in self._gated_pods(services):
+            self.controller.see_pod(None, pod)
         if self.watches_slices:
             for endpoint_slice in self.reads.list_slices():
                 self.controller.see_slice(None, endpoint_slice)
         self.controller.start(services, self.reads.list_nodes())
+
+    def _gated_pods(self, services: Iterable[Service]) -> list[Pod]:
+        """Those near the Services whose targets Pods may wait for; none, with a warning, when they may not be read."""
+        keeps = pod_resource(self.gate_prefixes).keeps
+        near = sorted({service.metadata.namespace for service in services if self.may_gate((service,))})
+        try:
+            return [pod for namespace in near for pod in self.reads.list_pods(namespace) if keeps(pod)]
+        except KubeDenied as error:
+            log.warning("readiness gates are not looked at: %s", error)
+            return []
 
     def close(self) -> None:
         """Let every driver go."""
@@ -90,6 +117,7 @@ def assemble(
     infos = {name: account.info for name, account in accounts.items()}
     shared = Shared(
         writer=ServiceWriter(rest),
+        pod_writer=PodWriter(rest),
         reads=reads,
         recorder=recorder,
         clock=clock,

@@ -11,17 +11,21 @@ JITTER = 0.2
 
 
 class Backoff:
-    """5, 10, 20, … 300 seconds, each ±20 %, reset by success or by a change of the wish (service-controller A.10)."""
+    """5, 10, 20, … 300 seconds, each ±20 %, reset by success or by a change of the wish (service-controller A.10).
 
-    def __init__(self, source: random.Random) -> None:
+    `longest` is the last of them where that would be too long to wait.
+    """
+
+    def __init__(self, source: random.Random, *, longest: float = LAST_SECONDS) -> None:
         self._random = source
+        self._longest = longest
         self._failures: dict[Hashable, int] = {}
 
     def failed(self, key: Hashable) -> float:
         """Count one more failure and return the pause before the next try."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        pause = min(FIRST_SECONDS * 2.0**count, LAST_SECONDS)
+        pause = min(FIRST_SECONDS * 2.0**count, self._longest)
         return pause * self._random.uniform(1 - JITTER, 1 + JITTER)
 
     def reset(self, key: Hashable) -> None:

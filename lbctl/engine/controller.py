@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
 from lbctl.engine.claim import ClaimRules, Standing
+from lbctl.engine.gates import GateKeeper
 from lbctl.engine.intake import Intake
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
@@ -23,7 +24,7 @@ from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
 from lbctl.engine.tracked import Account, InFlight
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import identity_of
-from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 from lbctl.model.resource import Observed, Outputs, Scope
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Task(enum.Enum):
     RECONCILE = "reconcile"
     SNAPSHOT = "snapshot"
     POLL = "poll"
+    GATES = "gates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Controller:
         self._list_nodes = list_nodes
         self._drift_seconds = drift_seconds
         self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
+        self._keepers = {name: GateKeeper(account, shared, source) for name, account in self.accounts.items()}
         self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
         self._lock = threading.RLock()
         self._started = False
@@ -128,6 +131,17 @@ class Controller:
                 if "endpointslices" in account.info.watches:
                     self._see_slice(account, old, new)
 
+    def see_pod(self, old: Pod | None, new: Pod | None) -> None:
+        """Take note of a change of a Pod that carries readiness gates, for the drivers that judge them."""
+        with self._lock:
+            for account in self.accounts.values():
+                news = self._keepers[account.name].see(old, new)
+                self._look_at_gates(account, news.look_at)
+                pod = new or old
+                for tracked in account.served_by(pod) if news.moves_targets and pod is not None else ():
+                    for scope in tracked.scopes:
+                        self._touch(account, scope, Priority.NODES)
+
     # -- time -------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -160,6 +174,12 @@ class Controller:
         with self._lock:
             self.queue.done(work)
 
+    def put_back(self, work: Work) -> None:
+        """Hand a piece of work back undone; it is due at once."""
+        with self._lock:
+            self.queue.done(work)
+            self.queue.later(work, at=self._now())
+
     # -- work -------------------------------------------------------------------------------------------------------
 
     def run(self, work: Work) -> Generator[str, None, None]:
@@ -171,6 +191,9 @@ class Controller:
         elif work.task is Task.POLL:
             yield "poll"
             self._poll(account)
+        elif work.task is Task.GATES:
+            look_at = yield from self._keepers[work.account].look()
+            self._look_at_gates(account, look_at)
         elif work.scope is not None:
             comeback = yield from self._reconcilers[work.account].reconcile(work.scope)
             if next(account.in_flight_of(work.scope), None) is None:
@@ -269,7 +292,7 @@ class Controller:
 
     def _may_run(self, work: Work, now: float) -> bool:
         """While credentials are refused, one piece of work probes and everything else of the account waits."""
-        if self._only is not None and work.scope is not None and (work.account, work.scope) not in self._only:
+        if self._only is not None and not self._is_among(work, self._only):
             self.queue.done(work)
             return False
         account = self.accounts[work.account]
@@ -282,6 +305,14 @@ class Controller:
         self.queue.later(work, at=max(account.paused_until, now + 1.0), priority=Priority.NODES)
         return False
 
+    def _is_among(self, work: Work, chosen: frozenset[tuple[str, Scope]]) -> bool:
+        """True for the chosen scopes, and for what is read for all of an account."""
+        return work.task is not Task.GATES if work.scope is None else (work.account, work.scope) in chosen
+
+    def _look_at_gates(self, account: Account, at: float | None) -> None:
+        if at is not None:
+            self.queue.later(Work(account.name, Task.GATES), at=at, priority=Priority.NODES)
+
     def _follow_up(self, account: Account, work: Work, comeback: ComeBack) -> None:
         with self._lock:
             if account.paused_until <= self._now():
@@ -292,6 +323,8 @@ class Controller:
             self._touch_all(account, comeback.touched)
             for identity in comeback.gone:
                 self.intake.forget(account, identity)
+            if self._keepers[account.name].has_unknown:
+                self._look_at_gates(account, self._now())
             self._schedule_poll(account)
 
     # -- snapshots and polls ----------------------------------------------------------------------------------------
@@ -342,6 +375,7 @@ class Controller:
             for service in self.intake:
                 self.intake.consider(service)
             dirty |= account.all_scopes()
+            self._look_at_gates(account, self._now() if account.pods else None)
         dirty |= self._rescope(account)
         account.orphan_watch.look(account.strangers(), now=started)
         for scope in sorted(dirty):

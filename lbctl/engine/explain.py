@@ -1,7 +1,7 @@
 """Why a Service is as it is, as findings that each say what to do. Pure.
 
 `lbctl explain` gathers the facts and shows the findings. They go from the outside in: does it exist, is it ours, does
-somebody work, is the wish valid, what does the cloud say, what waits for whom.
+somebody work, is the wish valid, what does the cloud say, what waits for whom, does traffic find a target.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lbctl.driver import Finding, Level
+from lbctl.driver import Finding, Health, Level
 from lbctl.engine.claim import Claim, Standing, marks_of
 from lbctl.engine.plans import Result
 from lbctl.engine.summary import State, Summary, ready_condition_of, summarise
@@ -32,7 +32,8 @@ class Told:
 class Facts:
     """Everything that is known of one Service; `leader` is empty when nobody leads, `classes` are those served here.
 
-    `cloud_error` is what kept the cloud from being read; then there are no `plans`.
+    `cloud_error` is what kept the cloud from being read; then `plans` or `health` are missing. `health` is missing too
+    when the cloud does not tell it.
     """
 
     service: Service
@@ -44,6 +45,7 @@ class Facts:
     tracked: Tracked | None = None
     plans: Sequence[Result] = ()
     warnings: Sequence[Told] = ()
+    health: Health | None = None
     cloud_error: LbctlError | None = None
 
     @property
@@ -63,6 +65,7 @@ def explain(facts: Facts) -> list[Finding]:
         *_nodes(facts),
         *_cloud(facts),
         *_plans(facts.plans, known=problems_of(facts.tracked)),
+        *_targets(facts),
         *_foreign_finalizers(facts),
         _condition(facts),
         *_events(facts),
@@ -132,6 +135,37 @@ def _plan(result: Result, *, known: str) -> Iterator[Finding]:
         yield Finding(Level.OK, subject, "the cloud holds what the Service asks for")
 
 
+def _targets(facts: Facts) -> Iterator[Finding]:
+    """What the cloud's own checks find; with externalTrafficPolicy Local, nodes without a Pod fail them on purpose."""
+    health, meta = facts.health, facts.service.metadata
+    if health is None:
+        return
+    pods = f"kubectl -n {meta.namespace} get endpointslices -l kubernetes.io/service-name={meta.name}"
+    local = facts.service.spec.external_traffic_policy == "Local"
+    said = f"{health} are healthy"
+    if health.total == 0:
+        hint = f"are there nodes, and Pods on them? see: {pods}; lbctl doctor names the nodes that cannot be targets"
+        yield Finding(Level.FAILED, "targets", "the balancer has none, so nobody is served", hint)
+    elif health.healthy == 0:
+        hint = f"are the Pods ready? see: {pods}; then let the cloud's health checks through to {_checked_port(facts)}"
+        yield Finding(Level.FAILED, "targets", f"{said}, so nobody is served", hint)
+    elif health.healthy == health.total:
+        yield Finding(Level.OK, "targets", said)
+    elif local:
+        yield Finding(Level.OK, "targets", f"{said}: with externalTrafficPolicy Local, the nodes with a ready Pod")
+    else:
+        hint = f"see which nodes lack kube-proxy or are cut off from the cloud's checks of {_checked_port(facts)}"
+        yield Finding(Level.WARNING, "targets", said, hint)
+
+
+def _checked_port(facts: Facts) -> str:
+    spec = facts.service.spec
+    if spec.external_traffic_policy == "Local" and spec.health_check_node_port:
+        return f"the health check node port {spec.health_check_node_port}"
+    ports = ", ".join(str(port.node_port) for port in spec.ports if port.node_port)
+    return f"the node ports {ports}" if ports else "the Pods"
+
+
 def _foreign_finalizers(facts: Facts) -> Iterator[Finding]:
     meta = facts.service.metadata
     if meta.deletion_timestamp is None:
@@ -158,9 +192,10 @@ def _condition(facts: Facts) -> Finding:
 def _events(facts: Facts) -> Iterator[Finding]:
     if facts.summary.state is State.READY:
         return
-    known = problems_of(facts.tracked)
+    known, meta = problems_of(facts.tracked), facts.service.metadata
     for told in [told for told in facts.warnings if told.message not in (known, facts.summary.message)][-3:]:
-        yield Finding(Level.WARNING, f"event {told.reason}", f"{told.message} ({told.count}x)")
+        hint = f"is it still so? see: kubectl -n {meta.namespace} describe service {meta.name}"
+        yield Finding(Level.WARNING, f"event {told.reason}", f"{told.message} ({told.count}x)", hint)
 
 
 def problems_of(tracked: Tracked | None) -> str:

@@ -47,8 +47,23 @@ class Marker:
                 state.unmarked.add(tracked.identity)
                 state.errors[tracked.identity] = error
 
+    def shed(self, tracked: Tracked) -> Steps:
+        """Take off upstream's finalizers of former modes, of which nothing is left when all is as wished."""
+        yield from retry_conflicts(tracked, self._shared.reads, lambda: self._shed(tracked))
+
+    def _shed(self, tracked: Tracked) -> Steps:
+        info, intent = self._account.info, tracked.intent
+        if intent is None or self._shared.policy.mode is Mode.OBSERVE:
+            return
+        former = info.own_finalizers.difference(info.finalizers(intent))
+        names = tuple(name for name in tracked.service.metadata.finalizers if name in former)
+        if names:
+            yield "remove finalizer of a former mode"
+            self._shared.may_write()
+            tracked.service = self._shared.writer.remove_finalizers(tracked.service, names)
+
     def let_go(self, tracked: Tracked) -> Steps:
-        """Take our finalizers off and empty the ingress, in one write."""
+        """Take our finalizers and result annotations off and empty the ingress, in one write."""
         if not tracked.vanished:
             yield from retry_conflicts(tracked, self._shared.reads, lambda: self._remove(tracked))
 
@@ -58,7 +73,8 @@ class Marker:
             return
         yield "remove finalizer"
         self._shared.may_write()
-        clearing = Clearing(condition_types=(READY_CONDITION,))
+        results = self._account.info.result_annotations.intersection(tracked.service.metadata.annotations)
+        clearing = Clearing(condition_types=(READY_CONDITION,), annotations=tuple(sorted(results)))
         tracked.service = self._shared.writer.remove_finalizers(tracked.service, names, clearing=clearing)
 
     def _add(self, state: Pass, tracked: Tracked) -> Steps:

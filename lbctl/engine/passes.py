@@ -13,7 +13,7 @@ from lbctl.engine.planning import Planned
 from lbctl.engine.tracked import Account, Tracked
 from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
-from lbctl.model.objects import Condition, Ingress, Service
+from lbctl.model.objects import Condition, Ingress, Pod, Service
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
 from lbctl.plan.actions import Action
@@ -43,6 +43,13 @@ class Writer(Protocol):
         """The Service with exactly this ingress and these conditions, and these annotations changed."""
 
 
+class PodWriter(Protocol):
+    """The one write on Pods (`lbctl.kube.writes.PodWriter`); raises `KubeError`s."""
+
+    def write_pod_condition(self, pod: Pod, condition: Condition) -> Pod:
+        """The Pod with this condition; those of others are as they were."""
+
+
 class Reads(Protocol):
     """The live reads on Services (`lbctl.kube.reads.Cluster`)."""
 
@@ -69,6 +76,7 @@ class Shared:
     """
 
     writer: Writer
+    pod_writer: PodWriter
     reads: Reads
     recorder: Recorder
     clock: Clock

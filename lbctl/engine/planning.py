@@ -50,6 +50,7 @@ def build_world(account: Account, members: Iterable[Tracked], *, cluster: Cluste
         intents=account.intents(listed),
         services={tracked.identity: tracked.service for tracked in listed},
         slices=account.slices_of(listed),
+        pods=dict(account.pods),
         observed=dict(account.observed),
     )
 

@@ -22,16 +22,17 @@ from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
 from lbctl.engine.telling import Telling
-from lbctl.errors import KubeError, LostLease
+from lbctl.errors import KubeDenied, KubeError, LostLease
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
 from lbctl.kube.events import Recorder
 from lbctl.kube.fence import Fence, LeaseFence, NoLease
 from lbctl.kube.lease import LeaseTimes
-from lbctl.kube.resources import ENDPOINT_SLICE_RESOURCE, NODE_RESOURCE, Resource, service_resource
+from lbctl.kube.resources import ENDPOINT_SLICE_RESOURCE, NODE_RESOURCE, Resource, T, pod_resource, service_resource
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.kube.watch import Reflector
+from lbctl.model.objects import Node, Pod, Service
 from lbctl.obs.figures import Figures
 from lbctl.obs.health import Endpoints
 from lbctl.obs.metrics import QUEUE, Metrics
@@ -50,12 +51,18 @@ OTHER_CONTROLLER = (
 
 
 class _Feed:
-    """Passes the changes of one resource on and wakes the workers."""
+    """Passes the changes of one resource on and wakes the workers; an optional one is done without while refused."""
 
     def __init__(self, deliver: Callable[[Any, Any], None], wake: Callable[[], None]) -> None:
         self.synced = threading.Event()
+        self.is_refused: Callable[[], bool] = lambda: False
         self._deliver = deliver
         self._wake = wake
+
+    @property
+    def is_filled(self) -> bool:
+        """True once there is no use in waiting for more."""
+        return self.synced.is_set() or self.is_refused()
 
     def on_change(self, old: Any, new: Any) -> None:  # noqa: ANN401 - one of the watched views
         """Hand a change to the controller."""
@@ -117,6 +124,9 @@ class Process:
         )
         self._feeds: list[_Feed] = []
         self._reflectors: list[Reflector[Any]] = []
+        self._services: Reflector[Service] | None = None
+        self._nodes: Reflector[Node] | None = None
+        self._pods: Reflector[Pod] | None = None
         self._threads: list[threading.Thread] = []
         self._endpoints: Endpoints | None = None
         self._working = False
@@ -145,7 +155,7 @@ class Process:
     @property
     def is_synced(self) -> bool:
         """True once every watched resource is complete in memory."""
-        return bool(self._feeds) and all(feed.synced.is_set() for feed in self._feeds)
+        return bool(self._feeds) and all(feed.is_filled for feed in self._feeds)
 
     @property
     def port(self) -> int:
@@ -154,8 +164,7 @@ class Process:
 
     def is_ready(self) -> str:
         """What keeps this process from being ready, empty when nothing does; a standby is ready."""
-        unsynced = [feed for feed in self._feeds if not feed.synced.is_set()]
-        if unsynced:
+        if not all(feed.is_filled for feed in self._feeds):
             return "the caches of the API server's objects are not filled yet"
         if not self._working:
             return ""
@@ -205,21 +214,30 @@ class Process:
 
     def _watch(self) -> None:
         controller = self.assembly.controller
-        self._mirror(service_resource(self.assembly.finalizers), controller.see_service)
-        self._mirror(NODE_RESOURCE, controller.see_node)
+        self._services, _ = self._mirror(service_resource(self.assembly.finalizers), self._see_service)
+        self._nodes, _ = self._mirror(NODE_RESOURCE, controller.see_node)
         if self.assembly.watches_slices:
             self._mirror(ENDPOINT_SLICE_RESOURCE, controller.see_slice)
 
-    def _mirror(self, resource: Resource[Any], deliver: Callable[[Any, Any], None]) -> None:
+    def _see_service(self, old: Service | None, new: Service | None) -> None:
+        self.assembly.controller.see_service(old, new)
+        # All of this happens in the thread of the Services' watch, and for those of its first load before it is synced.
+        if self._pods is None and new is not None and self.assembly.may_gate((new,)):
+            self._pods, feed = self._mirror(pod_resource(self.assembly.gate_prefixes), self.assembly.controller.see_pod)
+            reasons = self._pods.stats.reasons
+            feed.is_refused = lambda: reasons[KubeDenied.reason] > 0
+
+    def _mirror(self, resource: Resource[T], deliver: Callable[[Any, Any], None]) -> tuple[Reflector[T], _Feed]:
         feed = _Feed(deliver, self._workers.wake)
         reflector = Reflector(resource, rest=self._rest, clock=self._clock, rng=self._random, listener=feed)
         self._feeds.append(feed)
         self._reflectors.append(reflector)
         self._spawn(f"watch-{resource.target.resource}", reflector.run)
+        return reflector, feed
 
     def _wait_for_work(self, election: Election | None) -> bool:
         for feed in self._feeds:
-            while not feed.synced.is_set() and not self._stop.is_set():
+            while not feed.is_filled and not self._stop.is_set():
                 self._clock.wait(0.05, feed.synced)
         while election is not None and not election.leading.is_set() and not self._stop.is_set():
             self._clock.wait(0.2, election.leading)
@@ -227,8 +245,9 @@ class Process:
 
     def _begin(self) -> None:
         self._look_for_others()
-        services, nodes, *_ = self._reflectors
-        self.assembly.controller.start(services.store, nodes.store)
+        assert self._services is not None
+        assert self._nodes is not None
+        self.assembly.controller.start(self._services.store, self._nodes.store)
         self._workers.start()
         self._working = True
 
@@ -262,8 +281,8 @@ class Process:
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _note_bug(self, _error: BaseException) -> None:
         self.metrics.panics.inc()

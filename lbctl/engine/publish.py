@@ -7,11 +7,13 @@ a retry that fails in the same way writes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lbctl.engine.tracked import Outcome, Progress
 from lbctl.errors import Blame, InvalidService, LbctlError
 from lbctl.model.objects import Condition, Ingress, Service
+from lbctl.model.resource import NOTHING, nothing
 from lbctl.model.status import Notice, Severity, Status, published
 
 READY_CONDITION = "lbctl.io/LoadBalancerReady"
@@ -24,10 +26,11 @@ REWRITE_WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class StatusWrite:
-    """A status write that is due: the whole ingress list and the whole list of conditions, others' included."""
+    """A status write that is due: the whole ingress list, the whole list of conditions, and annotations that differ."""
 
     ingress: tuple[Ingress, ...]
     conditions: tuple[Condition, ...]
+    annotations: Mapping[str, str | None] = field(default_factory=nothing, hash=False)
 
 
 def wanted_ingress(service: Service, status: Status, *, families: tuple[str, ...], gone: bool) -> tuple[Ingress, ...]:
@@ -38,19 +41,35 @@ def wanted_ingress(service: Service, status: Status, *, families: tuple[str, ...
     return () if gone else stored
 
 
+def annotation_changes(
+    service: Service, wanted: Mapping[str, str] | None, *, known: frozenset[str]
+) -> dict[str, str | None]:
+    """What to write so that of all `known` keys exactly the wanted ones are there; None removes one."""
+    if wanted is None:
+        return {}
+    stored = service.metadata.annotations
+    stale = {key: None for key in sorted(known) if key in stored and key not in wanted}
+    return stale | {key: value for key, value in sorted(wanted.items()) if stored.get(key) != value}
+
+
 def status_write(
-    service: Service, ingress: tuple[Ingress, ...], conditions: tuple[Condition, ...], *, families: tuple[str, ...]
+    service: Service,
+    ingress: tuple[Ingress, ...],
+    conditions: tuple[Condition, ...],
+    *,
+    families: tuple[str, ...],
+    annotations: Mapping[str, str | None] = NOTHING,
 ) -> StatusWrite | None:
-    """The write that brings the stored status to this one; None when nothing differs.
+    """The write that brings the stored status to this one, with changed annotations; None when nothing differs.
 
     An ingress that is stored in another form of the same value (order, missing `ipMode`, text of the address) does not
     differ.
     """
     same_ingress = published(service.status.load_balancer.ingress, families=families) == ingress
     merged = merged_conditions(service.status.conditions, conditions)
-    if same_ingress and merged == service.status.conditions:
+    if same_ingress and merged == service.status.conditions and not annotations:
         return None
-    return StatusWrite(service.status.load_balancer.ingress if same_ingress else ingress, merged)
+    return StatusWrite(service.status.load_balancer.ingress if same_ingress else ingress, merged, annotations)
 
 
 def merged_conditions(stored: tuple[Condition, ...], ours: tuple[Condition, ...]) -> tuple[Condition, ...]:
@@ -60,7 +79,7 @@ def merged_conditions(stored: tuple[Condition, ...], ours: tuple[Condition, ...]
     for condition in stored:
         replacement = mine.pop(condition.type, None)
         if replacement is not None:
-            kept.append(_with_stable_time(condition, replacement))
+            kept.append(with_stable_time(condition, replacement))
         elif condition.type != PORTS_CONDITION or condition.reason != MIXED_PROTOCOLS_REASON:
             kept.append(condition)
     return (*kept, *mine.values())
@@ -121,7 +140,8 @@ def may_rewrite(rewrites: tuple[float, ...], now: float) -> bool:
     return sum(1 for at in rewrites if now - at < REWRITE_WINDOW_SECONDS) < REWRITES_ALLOWED
 
 
-def _with_stable_time(stored: Condition, ours: Condition) -> Condition:
+def with_stable_time(stored: Condition, ours: Condition) -> Condition:
+    """Our condition; its transition time is the stored one's unless the status turns over."""
     if stored.status != ours.status:
         return ours
     return Condition(

@@ -49,6 +49,7 @@ def _copy(account: Account) -> Account:
     copied.snapshot_at = account.snapshot_at
     for key, by_name in list(account.slices.items()):
         copied.slices[key].update(by_name)
+    copied.pods.update(account.pods)
     return copied
 
 

@@ -1,4 +1,4 @@
-"""Bodies of all patches that we send for Services: pure functions from views to JSON values.
+"""Bodies of all patches that we send for Services and Pods: pure functions from views to JSON values.
 
 `writes` sends them. Each body names the uid and the version that the caller saw, so that the server refuses it for a
 recreated object (422) and for a changed one (409). Lists are written whole, with the entries of others as read; a
@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lbctl.model.objects import Condition, Ingress, PortStatus, Service
+    from lbctl.model.objects import Condition, Ingress, Pod, PortStatus, Service
 
 Json: TypeAlias = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Clearing:
-    """What goes from the status together with the finalizer: the ingress, and conditions by type."""
+    """What goes together with the finalizer: the ingress, conditions by type, and annotations by key."""
 
     ingress: bool = True
     condition_types: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
 
 
 def build_finalizer_addition(service: Service, names: Sequence[str]) -> Json:
@@ -34,7 +35,10 @@ def build_finalizer_addition(service: Service, names: Sequence[str]) -> Json:
 
 def build_finalizer_removal(service: Service, names: Sequence[str], clearing: Clearing | None = None) -> Json:
     """Strategic merge patch: `names` leave the set of finalizers, whoever else is in it stays."""
-    body: Json = {"metadata": _identity(service) | {"$deleteFromPrimitiveList/finalizers": list(names)}}
+    metadata = _identity(service) | {"$deleteFromPrimitiveList/finalizers": list(names)}
+    if clearing and clearing.annotations:
+        metadata["annotations"] = dict.fromkeys(clearing.annotations)
+    body: Json = {"metadata": metadata}
     status = _cleared(clearing) if clearing else {}
     return body | ({"status": status} if status else {})
 
@@ -55,6 +59,14 @@ def build_status(
     if conditions or service.status.conditions:
         status["conditions"] = [_condition(entry) for entry in conditions] or None
     return {"metadata": metadata, "status": status}
+
+
+def build_pod_condition(pod: Pod, condition: Condition) -> Json:
+    """Strategic merge patch: this condition, whatever else the kubelet has written meanwhile.
+
+    The list is a map by `type`, and only we write this one, so the version that was seen does not matter; the uid does.
+    """
+    return {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [_condition(condition)]}}
 
 
 def _identity(service: Service) -> Json:

@@ -23,12 +23,13 @@ from lbctl.kube.target import (
     LEASES,
     NAMESPACES,
     NODES,
+    PODS,
     SERVICES,
     VERSION,
     Target,
 )
 from lbctl.kube.wire import Codec
-from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +40,7 @@ _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
 _NODES = Codec(Node)
 _SLICES = Codec(EndpointSlice)
+_PODS = Codec(Pod)
 
 
 class _Uid(msgspec.Struct, frozen=True):
@@ -130,6 +132,10 @@ class Cluster:
     def list_slices(self) -> Iterator[EndpointSlice]:
         """All EndpointSlices, read consistently; one GET per 500."""
         return self._list(ENDPOINT_SLICES, _SLICES)
+
+    def list_pods(self, namespace: str) -> Iterator[Pod]:
+        """All Pods of a namespace, read consistently; one GET per 500, of which one page is held at a time."""
+        return self._list(PODS.within(namespace), _PODS)
 
     def _list(self, target: Target, codec: Codec[T]) -> Iterator[T]:
         token = ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
-from lbctl.kube.target import ENDPOINT_SLICES, NODES, SERVICES, Target
-from lbctl.model.objects import EndpointSlice, Node, Service
+from lbctl.kube.target import ENDPOINT_SLICES, NODES, PODS, SERVICES, Target
+from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,13 +55,19 @@ class Resource(Generic[T]):
     gather_seconds: float = 0.0
     keeps: Callable[[T], bool] = _concerns_us
 
+    @property
+    def is_whole(self) -> bool:
+        """True when every object of the server is kept, so that the server's count is that of the store."""
+        return self.keeps is _concerns_us
+
     def target_of(self, view: T) -> Target:
         """The one object that `view` shows."""
         return self.target.one(view.metadata.name, namespace=view.metadata.namespace)
 
 
-# Thousands of kubelets write heartbeats that decide nothing, and what does decide waits for a quiet second anyway.
-NODE_RESOURCE = Resource(view=Node, target=NODES, gather_seconds=0.25)
+# Thousands of kubelets write what decides nothing, and what does decide waits for a quiet second or a health check.
+GATHER_SECONDS = 0.25
+NODE_RESOURCE = Resource(view=Node, target=NODES, gather_seconds=GATHER_SECONDS)
 ENDPOINT_SLICE_RESOURCE = Resource(view=EndpointSlice, target=ENDPOINT_SLICES)
 
 
@@ -73,3 +79,17 @@ def service_resource(finalizers: Iterable[str]) -> Resource[Service]:
         return service.spec.type == "LoadBalancer" or not ours.isdisjoint(service.metadata.finalizers)
 
     return Resource(view=Service, target=SERVICES, field_selector="spec.type=LoadBalancer", keeps=keeps)
+
+
+def pod_resource(prefixes: Iterable[str]) -> Resource[Pod]:
+    """Pods that carry a readiness gate whose type begins with one of `prefixes`.
+
+    No selector tells them from the others, so each Pod of the cluster is decoded, into the few fields of its view, and
+    dropped on the spot.
+    """
+    starts = tuple(prefixes)
+
+    def keeps(pod: Pod) -> bool:
+        return any(gate.condition_type.startswith(starts) for gate in pod.spec.readiness_gates)
+
+    return Resource(view=Pod, target=PODS, gather_seconds=GATHER_SECONDS, keeps=keeps)

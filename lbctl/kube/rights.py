@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lbctl.driver import DriverInfo
-from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, SERVICES, Target
+from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, SERVICES, Target
 
 READ = ("get", "list", "watch")
 
@@ -33,7 +33,14 @@ CLUSTER_WIDE = (
     # The uid of this namespace is the cluster's id.
     Right(("get",), NAMESPACES.one("kube-system")),
 )
-WATCHED: Mapping[str, tuple[Right, ...]] = {"endpointslices": (Right(READ, ENDPOINT_SLICES),)}
+WATCHED: Mapping[str, tuple[Right, ...]] = {
+    "endpointslices": (Right(READ, ENDPOINT_SLICES),),
+    # Without them the Pods that wait for a target stay unready, and everything else goes on.
+    "pods": (
+        Right(READ, PODS, optional=True),
+        Right(("patch",), Target(resource="pods", subresource="status"), optional=True),
+    ),
+}
 """The rights that come with each of `DriverInfo.watches`."""
 
 

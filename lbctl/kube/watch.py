@@ -128,7 +128,7 @@ class Reflector(Generic[T]):
     def step(self) -> None:
         """One request, to the end of its answer; never raises."""
         try:
-            if self._protocol.is_count_due(self._clock.monotonic()):
+            if self._resource.is_whole and self._protocol.is_count_due(self._clock.monotonic()):
                 self._compare_counts()
             ask = self._protocol.ask(self._clock.monotonic())
             if ask.phase is Phase.LIST:

@@ -1,7 +1,8 @@
-"""Everything that we write on Services: finalizers, status and annotations, all through `services/status`.
+"""Everything that we write on Services (finalizers, status and annotations) and on Pods (the condition of a gate).
 
-The engine calls it after the fence. `patch` on `services/status` is the only right that this needs: the API server
-takes metadata on that path too (upstream writes its finalizer the same way, cloud-provider, service/helpers).
+The engine calls it after the fence. `patch` on `services/status` and `pods/status` is the only right that this needs:
+the API server takes metadata on that path too (upstream writes its finalizer the same way, cloud-provider,
+service/helpers).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import msgspec
 
 from lbctl.kube import patches
 from lbctl.kube.rest import MERGE_PATCH, STRATEGIC_PATCH
-from lbctl.kube.target import SERVICES
-from lbctl.model.objects import Service
+from lbctl.kube.target import PODS, SERVICES
+from lbctl.model.objects import Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "lbctl"
 
 _SERVICE = msgspec.json.Decoder(Service)
+_POD = msgspec.json.Decoder(Pod)
 
 
 class ServiceWriter:
@@ -70,3 +72,21 @@ class ServiceWriter:
         target = SERVICES.one(meta.name, namespace=meta.namespace, subresource="status")
         reply = self._rest.send("patch", target, body=body, content_type=content_type, query=self._query)
         return _SERVICE.decode(reply)
+
+
+class PodWriter:
+    """Writes on Pods; each costs one PATCH and returns the Pod as it is afterwards.
+
+    Raises KubeGone when the Pod is gone, also when another one has its name by now.
+    """
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def write_pod_condition(self, pod: Pod, condition: Condition) -> Pod:
+        """The Pod with this condition; those of others are as they were."""
+        meta = pod.metadata
+        target = PODS.one(meta.name, namespace=meta.namespace, subresource="status")
+        body = patches.build_pod_condition(pod, condition)
+        query = {"fieldManager": FIELD_MANAGER}
+        return _POD.decode(self._rest.send("patch", target, body=body, content_type=STRATEGIC_PATCH, query=query))

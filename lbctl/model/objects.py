@@ -259,6 +259,75 @@ class EndpointSlice(View, frozen=True):
         )
 
 
+class ReadinessGate(View, frozen=True):
+    """A condition that a Pod waits for besides its containers; somebody outside of the cluster's node sets it."""
+
+    condition_type: str = ""
+
+
+class PodSpec(View, frozen=True):
+    """`spec` of a Pod; containers and volumes are never decoded."""
+
+    readiness_gates: tuple[ReadinessGate, ...] = ()
+
+
+class PodIP(View, frozen=True):
+    """One address of a Pod."""
+
+    ip: str = ""
+
+
+class PodStatus(View, frozen=True):
+    """`status` of a Pod."""
+
+    conditions: tuple[Condition, ...] = ()
+    pod_ips: tuple[PodIP, ...] = msgspec.field(default=(), name="podIPs")
+
+
+CONTAINERS_READY = "ContainersReady"
+
+
+class Pod(View, frozen=True):
+    """A Pod as the API server holds it."""
+
+    metadata: ObjectMeta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Types of the conditions that have to be True, besides its containers, before the Pod is ready."""
+        return tuple(gate.condition_type for gate in self.spec.readiness_gates)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses, one a family."""
+        return tuple(entry.ip for entry in self.status.pod_ips)
+
+    def condition(self, condition_type: str) -> Condition | None:
+        """The condition of this type."""
+        return next((one for one in self.status.conditions if one.type == condition_type), None)
+
+    def is_true(self, condition_type: str) -> bool:
+        """True when the condition of this type is."""
+        found = self.condition(condition_type)
+        return found is not None and found.status == "True"
+
+    def same_as(self, other: Pod) -> bool:
+        """True when the two differ in nothing but `resourceVersion`, labels and annotations."""
+        return (
+            self.spec == other.spec
+            and self.status == other.status
+            and self.metadata.uid == other.metadata.uid
+            and self.metadata.deletion_timestamp == other.metadata.deletion_timestamp
+        )
+
+
 def _without_version(meta: ObjectMeta) -> tuple[object, ...]:
     return (meta.uid, meta.deletion_timestamp, meta.labels, meta.annotations, meta.finalizers)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from lbctl.model.objects import Ingress
 
@@ -31,11 +32,14 @@ class Status:
 
     `ingress` is what can be published now, also while later steps still fail. `waiting_for` is empty when the balancer
     serves; otherwise it is a stable sentence. `notices` are limits and warnings that do not stop anything.
+    `annotations` are the `DriverInfo.result_annotations` that should be on the Service, all others of them not; None
+    leaves them as they are. They are written once the balancer serves.
     """
 
     ingress: tuple[Ingress, ...] = ()
     waiting_for: str = ""
     notices: tuple[Notice, ...] = ()
+    annotations: Mapping[str, str] | None = field(default=None, hash=False)
 
 
 def published(ingress: tuple[Ingress, ...], *, families: tuple[str, ...]) -> tuple[Ingress, ...]:

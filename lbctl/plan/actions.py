@@ -174,10 +174,13 @@ SHOWN_MEMBERS = 5
 
 
 def value_text(value: object) -> str:
-    """A field's value for people, sets and tuples sorted and shortened."""
+    """A field's value for people, sets and tuples sorted and shortened.
+
+    A tuple with a text of its own is shown by it; digests are made of the same, so it has to tell everything.
+    """
     if isinstance(value, frozenset):
         return _members(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and type(value).__str__ is object.__str__:
         return "[" + ", ".join(value_text(item) for item in value) + "]"
     if value is None:
         return "-"

@@ -15,7 +15,7 @@ PLURAL = {Verb.CREATE: "create", Verb.UPDATE: "update", Verb.REPLACE: "replace",
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """One line a step, its fields below, then the totals; held actions and waits are said so."""
-    width = max(LEAST_WIDTH, *(len(kind) for kind in _kinds(plan)))
+    width = max((LEAST_WIDTH, *(len(kind) for kind in _kinds(plan))))
     for action in plan.actions:
         yield from _action_lines(action, width)
     for action in plan.held:
@@ -112,7 +112,8 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted((_plain(item) for item in value), key=str)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        named = getattr(value, "_fields", ())
+        return dict(zip(named, map(_plain, value), strict=True)) if named else [_plain(item) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return str(value)

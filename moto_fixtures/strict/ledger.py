@@ -20,7 +20,7 @@ class Target:
     zone: str | None
     registered_at: float
     drains_until: float | None = None
-    forced_state: tuple[str, str | None] | None = None
+    forced_state: tuple[str, str | None, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,8 +224,7 @@ def _true_state(target: Target, group: MotoObject, cloud: Cloud) -> _State:
     if instance is not None and not _zone_enabled(cloud.subnet(instance.subnet_id), group, cloud):
         return _ZONE_NOT_IN_USE
     if target.forced_state is not None:
-        state, reason = target.forced_state
-        return (state, reason, None)
+        return target.forced_state
     checks_take = int(group.health_check_interval_seconds) * int(group.healthy_threshold_count)
     return _INITIAL if cloud.now < target.registered_at + checks_take else ("healthy", None, None)
 

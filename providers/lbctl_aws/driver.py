@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Gate, Health, Judgement, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
 from lbctl_aws import model, plan
+from lbctl_aws.annotations import IP
 from lbctl_aws.apply import apply
 from lbctl_aws.check import findings
 from lbctl_aws.client import AwsClient
 from lbctl_aws.facts import FactReader
+from lbctl_aws.gates import PREFIX
 from lbctl_aws.model_nodes import build_node_rules
 from lbctl_aws.observe import Reader
 from lbctl_aws.options import mode_of
@@ -25,11 +27,13 @@ from lbctl_aws.place import BACKEND, BALANCER
 from lbctl_aws.release import release
 from lbctl_aws.settings import AwsSettings, with_cloud_config
 from lbctl_aws.status import status
-from lbctl_aws.target_health import read_health
+from lbctl_aws.target_health import gated_groups, judge_gates, read_health
 
 
 class AwsDriver:
     """One AWS account and region. Calls of several threads are fine; the SDK's clients are shared."""
+
+    gate_prefix = PREFIX
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         self.info = info
@@ -96,6 +100,18 @@ class AwsDriver:
     def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
         """What AWS's checks find of these Services: one call for each target group and classic balancer."""
         return read_health(self._client, identities, world)
+
+    def may_gate(self, service: Service) -> bool:
+        """True for balancers that send to pods."""
+        return service.spec.type == "LoadBalancer" and mode_of(service, self._settings) == IP
+
+    def known_gates(self, conditions: Iterable[str], world: World) -> frozenset[str]:
+        """Those that are named after a target group of these Services."""
+        return frozenset(gated_groups(conditions, world))
+
+    def judge(self, gates: Iterable[Gate], world: World) -> Mapping[Gate, Judgement]:
+        """What AWS's checks find of the pods that wait: one call for each target group that has one of them."""
+        return judge_gates(self._client, gates, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Actions that take our own tag off."""

@@ -22,7 +22,7 @@ from lbctl_aws.names import GroupTraits
 from lbctl_aws.network import INTERNAL, PUBLIC, Subnet, Wanted, ccm_subnets, lbc_subnets, named_subnets
 from lbctl_aws.place import NETWORK, TARGETS, Place, listener_key
 from lbctl_aws.sharing import read_upstream, remembered_targets, share
-from lbctl_aws.targets import instance_targets, pod_targets
+from lbctl_aws.targets import PodGroup, instance_targets, pod_targets
 
 FIXED_GROUP_FIELDS = ("protocol", "port", "target_type", "family", "vpc")
 ANY_PORT = 1
@@ -254,9 +254,8 @@ def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> dict[st
     if is_instance:
         wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
     else:
-        wanted = frozenset().union(
-            *(pod_targets(place.world, place.intent, one, place.facts.network, group_port=port) for one in wish.ports)
-        )
+        into = PodGroup(group.id, port, place.facts.network)
+        wanted = frozenset().union(*(pod_targets(place.world, place.intent, one, into) for one in wish.ports))
     if not place.options.multi_cluster_target_group:
         return {"targets": wanted}
     ours = remembered_targets(place.options, wish.port)

@@ -7,13 +7,14 @@ A target is a text: an instance id or a pod address, with `|PORT` where its port
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lbctl.driver import World
 from lbctl.model.intent import Intent, Port
 from lbctl.model.node import condition, has_taint, is_eligible
 from lbctl.model.objects import Endpoint, EndpointSlice, Node
+from lbctl_aws.gates import waits_only_for_us
 from lbctl_aws.network import Network
 from lbctl_aws.options import Options, options_of
 
@@ -82,17 +83,38 @@ def instance_targets(world: World, options: Options, *, limit: int) -> frozenset
     return world.nodes.project(derive)
 
 
-def pod_targets(world: World, intent: Intent, port: Port, network: Network, *, group_port: int) -> frozenset[str]:
+@dataclass(frozen=True, slots=True)
+class PodGroup:
+    """The target group that pods go into: its name and port, and the VPC that it is in."""
+
+    name: str
+    port: int
+    network: Network
+
+
+def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> frozenset[str]:
     """The pods that serve one Service port, by its EndpointSlices.
 
-    Ready endpoints; those that are not ready although their containers may be are kept out until the readiness gate
-    lets them in. When none is ready, pods on nodes of unknown state are taken (LBC, backend/endpoint_resolver.go).
+    Ready endpoints, and those that are not ready only because they wait for AWS to find them healthy in this group.
+    When there is none, pods on nodes of unknown state (LBC, backend/endpoint_resolver.go). LBC lets no pod wait on a
+    node that is not ready; here AWS judges that, too, since the state of nodes is not followed.
     """
     family = "IPv6" if intent.families[:1] == ("IPv6",) else "IPv4"
     slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == family]
     unknown = frozenset(node.metadata.name for node in world.nodes if condition(node, "Ready") == "Unknown")
-    ready = frozenset(_addresses(slices, port, network, group_port=group_port, unknown=None))
-    return ready or frozenset(_addresses(slices, port, network, group_port=group_port, unknown=unknown))
+
+    def serves(endpoint: Endpoint) -> bool:
+        return endpoint.conditions.ready is not False or _waits(endpoint, world, group.name)
+
+    def may_serve(endpoint: Endpoint) -> bool:
+        return endpoint.node_name in unknown
+
+    return frozenset(_addresses(slices, port, group, serves)) or frozenset(_addresses(slices, port, group, may_serve))
+
+
+def _waits(endpoint: Endpoint, world: World, group: str) -> bool:
+    pod = world.pods.get(endpoint.target_ref.uid) if endpoint.target_ref is not None else None
+    return pod is not None and waits_only_for_us(pod, group)
 
 
 def pod_addresses(world: World, network: Network) -> frozenset[str]:
@@ -109,27 +131,23 @@ def pod_addresses(world: World, network: Network) -> frozenset[str]:
 
 
 def _addresses(
-    slices: list[EndpointSlice], port: Port, network: Network, *, group_port: int, unknown: frozenset[str] | None
+    slices: list[EndpointSlice], port: Port, group: PodGroup, serves: Callable[[Endpoint], bool]
 ) -> Iterator[str]:
     for one in slices:
         number = next((p.port for p in one.ports or () if (p.name or "") == port.name and p.port is not None), None)
         for endpoint in one.endpoints or () if number is not None else ():
-            if _serves(endpoint, unknown):
-                yield _target(endpoint.addresses[0], number or 0, group_port, network)
+            if _is_pod(endpoint) and serves(endpoint):
+                yield _target(endpoint.addresses[0], number or 0, group)
 
 
-def _serves(endpoint: Endpoint, unknown: frozenset[str] | None) -> bool:
+def _is_pod(endpoint: Endpoint) -> bool:
     is_pod = endpoint.target_ref is not None and endpoint.target_ref.kind == "Pod"
-    if not endpoint.addresses or not is_pod or endpoint.conditions.terminating:
-        return False
-    if unknown is None:
-        return endpoint.conditions.ready is not False
-    return endpoint.node_name in unknown
+    return is_pod and bool(endpoint.addresses) and not endpoint.conditions.terminating
 
 
-def _target(address: str, port: int, group_port: int, network: Network) -> str:
-    zone = "" if network.contains(address) else f"@{ALL_ZONES}"
-    return target_text(address, port=port, group_port=group_port) + zone
+def _target(address: str, port: int, group: PodGroup) -> str:
+    zone = "" if group.network.contains(address) else f"@{ALL_ZONES}"
+    return target_text(address, port=port, group_port=group.port) + zone
 
 
 def target_text(target_id: str, *, port: int, group_port: int) -> str:

@@ -1,6 +1,7 @@
 """What every stage of the driver knows besides the world: configuration, settings and the names of scopes. Pure.
 
-Made once by the driver. Which load balancer a Service sits on is in `placement`.
+Made once by the driver. Which load balancer a Service sits on is in `placement`; what was chosen and is not to be seen
+yet is remembered here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from lbctl.model.resource import Key, Scope
 from lbctl_azure.ids import Group
 from lbctl_azure.names import balancer_name, base_of_balancer, pool_name
+from lbctl_azure.placements import Placements
 from lbctl_azure.settings import BalancerConfig, CloudConfig, Settings
 
 BALANCER_SCOPE = "balancer"
@@ -28,6 +30,7 @@ class Account:
     cluster: str
     config: CloudConfig
     settings: Settings = field(default_factory=Settings)
+    placements: Placements = field(default_factory=Placements, repr=False, compare=False)
 
     @property
     def bases(self) -> tuple[str, ...]:

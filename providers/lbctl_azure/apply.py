@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from lbctl.driver import Pending, Refs
-from lbctl.errors import MissingFact, NotReady
+from lbctl.errors import Conflict, MissingFact, NotReady
 from lbctl.model.resource import Key, Observed, Outputs, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_azure import public_ips
@@ -75,12 +75,26 @@ class Writer:
     def _put_balancer(self, action: Action, refs: Refs) -> Outputs | Pending:
         scope = refs.scope.scope
         path = self._account.balancer_id(scope)
-        body = _body(refs)
+        body = self._current(path, refs)
         document = next_balancer(body, action.steps, shell=self._shell(), id=path)
         reply = self._client.put(path, document, etag=(body or {}).get("etag", ""), is_new=body is None)
         more = (*_touched_addresses(action, refs), *self._guest_addresses(action, refs))
         following = Following(path, action.steps, self._reader(refs), before=_elements_of(refs), more=more)
         return self._operations.outcome(reply, following, WRITE_SECONDS)
+
+    def _current(self, path: str, refs: Refs) -> dict[str, Any] | None:
+        """The document to build on: read anew after machines joined, which moves its ETag and nothing that is planned.
+
+        `Conflict` when somebody has changed more than that since it was planned.
+        """
+        body = _body(refs)
+        if body is None or not self._joiner.take_moved(path):
+            return body
+        fresh = self._client.get(path)
+        known = {key: refs.scope[key].resource.fields for key in _elements_of(refs)}
+        if {seen.key: seen.resource.fields for seen in self._reader(refs)(fresh)} != known:
+            raise Conflict(f"load balancer {fresh['name']} is not what it was when this was planned")
+        return fresh
 
     def _guest_addresses(self, action: Action, refs: Refs) -> list[Seen]:
         """Users' addresses that a frontend begins to use: the only time they are read one by one."""

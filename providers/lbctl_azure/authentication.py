@@ -25,11 +25,11 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
-class Tenants:
-    """Two tenants: tokens of the network's are asked for by `network_tenant`, for the network's subscription."""
+class Network:
+    """The subscription of a network in another tenant, and the credential whose tokens are of that tenant."""
 
-    network_tenant: str
-    network_subscription: str
+    subscription: str
+    credential: Any
 
 
 class LoopbackToken(SansIOHTTPPolicy):  # type: ignore[misc]  # the SDK is not type-checked
@@ -77,18 +77,17 @@ class BySubscription(HTTPPolicy):  # type: ignore[misc]  # the SDK is not type-c
         return policy.send(request)
 
 
-def authentication(credential: TokenCredential, endpoint: str, scope: str, tenants: Tenants | None) -> Any:  # noqa: ANN401 - a policy
+def authentication(credential: TokenCredential, endpoint: str, scope: str, network: Network | None) -> Any:  # noqa: ANN401 - a policy
     """The policy of the pipeline that puts tokens on requests."""
     url = urlsplit(endpoint)
     if url.scheme == "http" and url.hostname in LOOPBACK:
         return LoopbackToken(credential, scope)
     own = ARMChallengeAuthenticationPolicy(credential, scope)
-    if tenants is None:
+    if network is None:
         return own
-    network: Any = OfTenant(credential, tenants.network_tenant)
     return BySubscription(
-        tenants.network_subscription,
-        inside=ARMChallengeAuthenticationPolicy(network, scope),
+        network.subscription,
+        inside=ARMChallengeAuthenticationPolicy(network.credential, scope),
         outside=own,
-        beside=AuxiliaryAuthenticationPolicy([network], scope),
+        beside=AuxiliaryAuthenticationPolicy([network.credential], scope),
     )

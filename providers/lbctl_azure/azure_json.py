@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from lbctl.model.problem import Problem
-from lbctl_azure.settings import BalancerConfig, CloudConfig, config_faults
+from lbctl_azure.selectors import read_selector
+from lbctl_azure.settings import PLACES, BalancerConfig, CloudConfig, TokenProvider, config_faults
 from lbctl_azure.tags import parse_tags
 
 
@@ -46,6 +47,16 @@ def _tag_map(value: Any) -> dict[str, str]:  # noqa: ANN401 - as above
     return {_text(key): _text(item) for key, item in value.items()}
 
 
+def _token_provider(value: Any) -> TokenProvider:  # noqa: ANN401 - as above
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value!r} is not a mapping")  # noqa: TRY004 - as above
+    given = {str(key).lower(): _text(item) for key, item in value.items()}
+    unknown = sorted(given.keys() - {key.lower() for key in PLACES.values()})
+    if unknown:
+        raise ValueError(f"has {', '.join(PLACES.values())}, and no {', '.join(unknown)}")
+    return TokenProvider(**{name: given.get(key.lower(), "") for name, key in PLACES.items()})
+
+
 def _balancers(value: Any) -> tuple[BalancerConfig, ...]:  # noqa: ANN401 - as above
     if not isinstance(value, list):
         raise ValueError(f"{value!r} is not a list")  # noqa: TRY004 - as above
@@ -57,18 +68,10 @@ def _balancer(entry: Mapping[str, Any]) -> BalancerConfig:
         name=_text(entry.get("name")),
         placement=_flag(entry.get("allowserviceplacement", True)),
         primary_set=_text(entry.get("primaryvmset")),
-        service_labels=_labels(entry.get("servicelabelselector")),
-        namespace_labels=_labels(entry.get("servicenamespaceselector")),
-        node_labels=_labels(entry.get("nodeselector")),
+        services=read_selector(entry.get("servicelabelselector")),
+        namespaces=read_selector(entry.get("servicenamespaceselector")),
+        nodes=read_selector(entry.get("nodeselector")),
     )
-
-
-def _labels(selector: Any) -> dict[str, str] | None:  # noqa: ANN401 - as above
-    if not selector:
-        return None
-    if set(selector) - {"matchLabels"}:
-        raise ValueError("selectors are supported with matchLabels only")
-    return _tag_map(selector["matchLabels"])
 
 
 Reader = Callable[[Any], Any]
@@ -86,6 +89,7 @@ KEYS: Mapping[str, tuple[str, Reader]] = {
     "aadFederatedTokenFile": ("federated_token_file", _text),
     "useFederatedWorkloadIdentityExtension": ("workload_identity", _flag),
     "aadMSIDataPlaneIdentityPath": ("msi_data_plane_path", _text),
+    "auxiliaryTokenProvider": ("token_provider", _token_provider),
     "networkResourceTenantID": ("network_tenant_id", _text),
     "networkResourceSubscriptionID": ("network_subscription_id", _text),
     "identitySystem": ("identity_system", _text),
@@ -123,7 +127,6 @@ KEYS: Mapping[str, tuple[str, Reader]] = {
 IGNORED = frozenset(
     [
         "tagsMap",
-        "auxiliaryTokenProvider",
         "userAgent",
         "routeTableName",
         "routeTableResourceGroup",

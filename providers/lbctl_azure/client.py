@@ -22,7 +22,7 @@ from lbctl.clock import Clock
 from lbctl.driver import Figure
 from lbctl.errors import CloudError, NotAuthenticated, Throttled, Unreachable
 from lbctl.model.resource import nothing
-from lbctl_azure.authentication import Tenants, authentication
+from lbctl_azure.authentication import Network, authentication
 from lbctl_azure.errors import answer_of, error_of, is_throttling
 from lbctl_azure.ids import last_segment, segment_after
 
@@ -98,12 +98,13 @@ class Client:
         user_agent: str,
         record: Record,
         show: Callable[[Figure, str, float], None] = lambda _figure, _label, _value: None,
-        audience: str = "",
-        tenants: Tenants | None = None,
+        scope: str = "",
+        network: Network | None = None,
         verify: str | bool = True,
     ) -> None:
-        scope = f"{(audience or endpoint).rstrip('/')}/.default"
+        scope = scope or f"{endpoint.rstrip('/')}/.default"
         self._credential = credential
+        self._network = network
         self._scope = scope
         self._clock = clock
         self._record = record
@@ -118,7 +119,7 @@ class Client:
             policies=[
                 RequestIdPolicy(),
                 UserAgentPolicy(user_agent),
-                authentication(credential, endpoint, scope, tenants),
+                authentication(credential, endpoint, scope, network),
             ],
             connection_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
@@ -156,6 +157,15 @@ class Client:
         """Write parts of an object."""
         return _reply(self._send("PATCH", path, document, _conditions(etag)))
 
+    def post(self, path: str) -> Reply:
+        """Ask a question of an object that takes time to answer."""
+        return _reply(self._send("POST", path))
+
+    def answer(self, operation: str) -> Document | None:
+        """The answer to a question; None while there is none yet."""
+        response = self._send("GET", operation)
+        return None if response.status_code == ACCEPTED else _json(response)
+
     def delete(self, path: str) -> Reply:
         """Remove an object; one that is not there counts as removed."""
         response = self._send("DELETE", path, missing_is_fine=True)
@@ -184,10 +194,12 @@ class Client:
         return error_of(answer)
 
     def close(self) -> None:
-        """Let go of connections, those of the credential too where it has any."""
+        """Let go of connections, those of the credentials too where they have any."""
         self._sdk.close()
-        if hasattr(self._credential, "close"):
-            self._credential.close()
+        others = [self._network.credential] if self._network else []
+        for credential in (*others, self._credential):
+            if hasattr(credential, "close"):
+                credential.close()
 
     def _document(self, method: str, path: str) -> Document:
         return _json(self._send(method, path))

@@ -20,11 +20,12 @@ from azure.core.rest import HttpRequest
 from lbctl.driver import DriverInfo, Setup
 from lbctl.errors import InvalidSettings, Unreachable
 from lbctl_azure.account import Account
-from lbctl_azure.authentication import Tenants
+from lbctl_azure.authentication import Network, OfTenant
 from lbctl_azure.client import Client
 from lbctl_azure.driver import AzureDriver, Connection
 from lbctl_azure.settings import CloudConfig, Settings
 from lbctl_azure.sources import Source, load, warn_of_unknown
+from lbctl_azure.vault import VaultToken
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -35,11 +36,20 @@ AAD_HOSTS = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chi
 
 @dataclass(frozen=True, slots=True)
 class Sovereign:
-    """Endpoints of one cloud; tokens are for the manager unless `audience` says otherwise."""
+    """Endpoints of one cloud; tokens are for the manager unless `audience` says otherwise.
+
+    `vaults` is the audience of its key vaults.
+    """
 
     manager: str
     authority: str
     audience: str = ""
+    vaults: str = ""
+
+    @property
+    def scope(self) -> str:
+        """What tokens for the manager are asked for with."""
+        return f"{(self.audience or self.manager).rstrip('/')}/.default"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -49,9 +59,17 @@ class Sovereign:
 
 
 CLOUDS = {
-    "azurepubliccloud": Sovereign("https://management.azure.com", "https://login.microsoftonline.com"),
-    "azureusgovernmentcloud": Sovereign("https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),
-    "azurechinacloud": Sovereign("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"),
+    "azurepubliccloud": Sovereign(
+        "https://management.azure.com", "https://login.microsoftonline.com", vaults="https://vault.azure.net"
+    ),
+    "azureusgovernmentcloud": Sovereign(
+        "https://management.usgovcloudapi.net",
+        "https://login.microsoftonline.us",
+        vaults="https://vault.usgovcloudapi.net",
+    ),
+    "azurechinacloud": Sovereign(
+        "https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn", vaults="https://vault.azure.cn"
+    ),
 }
 
 
@@ -94,9 +112,9 @@ def connection(
     client = Client(
         credential=credential,
         endpoint=cloud.manager,
-        audience=cloud.audience,
+        scope=cloud.scope,
         subscription=config.group.subscription,
-        tenants=Tenants(config.network_tenant_id, config.group.subscription) if config.has_two_tenants else None,
+        network=_network(setup, config, credential, cloud=cloud, verify=verify),
         clock=setup.clock,
         user_agent=setup.user_agent,
         record=setup.record,
@@ -104,6 +122,27 @@ def connection(
         verify=verify,
     )
     return Connection(Account(setup.cluster.name, config, settings), client, source)
+
+
+def _network(
+    setup: Setup, config: CloudConfig, credential: TokenCredential, *, cloud: Sovereign, verify: str | bool
+) -> Network | None:
+    """How requests to the network's subscription sign in where it is of another tenant; None where it is not."""
+    if not config.has_two_tenants:
+        return None
+    if config.is_machine and config.token_provider is not None:
+        token = VaultToken(
+            config.token_provider,
+            credential,
+            manager=cloud.manager,
+            scope=cloud.scope,
+            vault_audience=cloud.vaults,
+            clock=setup.clock,
+            user_agent=setup.user_agent,
+            verify=verify,
+        )
+        return Network(config.group.subscription, token)
+    return Network(config.group.subscription, OfTenant(credential, config.network_tenant_id))
 
 
 def find_cloud(config: CloudConfig) -> Sovereign:
@@ -119,8 +158,14 @@ def find_cloud(config: CloudConfig) -> Sovereign:
             described = entry.get("authentication") or {}
             audiences = described.get("audiences") or [""]
             authority = str(described.get("loginEndpoint") or known.authority).rstrip("/")
-            return Sovereign(manager, authority.removesuffix("/adfs"), str(audiences[0]))
-    return Sovereign(manager, known.authority)
+            vaults = str((entry.get("suffixes") or {}).get("keyVaultDns") or "").lstrip(".")
+            return Sovereign(
+                manager,
+                authority.removesuffix("/adfs"),
+                str(audiences[0]),
+                f"https://{vaults}" if vaults else known.vaults,
+            )
+    return Sovereign(manager, known.authority, vaults=known.vaults)
 
 
 def _ask_endpoints(manager: str) -> list[dict[str, Any]]:

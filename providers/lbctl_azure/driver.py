@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
@@ -20,6 +20,7 @@ from lbctl_azure.apply import Writer
 from lbctl_azure.check import findings
 from lbctl_azure.client import Client
 from lbctl_azure.facts import FactReader, Facts
+from lbctl_azure.health import read_health
 from lbctl_azure.membership import Machines, model_members
 from lbctl_azure.model import model_balancer
 from lbctl_azure.observe import Observer
@@ -123,6 +124,7 @@ class AzureDriver:
         """Everything of the cluster, by what azure.json says now."""
         self._nodes = world.nodes
         self._follow_configuration()
+        self.account.placements.keep(world.services)
         return self._observer.snapshot(world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
@@ -144,6 +146,10 @@ class AzureDriver:
     def status(self, identity: Identity, world: World) -> Status:
         """What can be published."""
         return status_of(identity, world, self.account)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What the probes find of the members behind these Services' rules: one question a rule, and its polls."""
+        return read_health(self._client, self._clock, identities, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Writes that make its addresses the user's own."""

@@ -18,6 +18,7 @@ from lbctl_azure import membership, private_links
 from lbctl_azure.account import Account
 from lbctl_azure.body import writable
 from lbctl_azure.client import Client
+from lbctl_azure.ids import parent_of
 from lbctl_azure.operations import Following, Operations, outputs_of
 from lbctl_azure.owners import Owners
 from lbctl_azure.reading import Document
@@ -32,6 +33,16 @@ class Joiner:
         self._account = account
         self._client = client
         self._operations = operations
+        self._moved: set[str] = set()
+
+    def take_moved(self, balancer: str) -> bool:
+        """True once after what joined or left has given the balancer another ETag, as far as that is known here."""
+        known = balancer.lower() in self._moved
+        self._moved.discard(balancer.lower())
+        return known
+
+    def _note(self, *pools: membership.Pools) -> None:
+        self._moved.update(parent_of(pool) for some in pools for pool in some)
 
     # -- private link services --------------------------------------------------------------------------------------
 
@@ -46,6 +57,7 @@ class Joiner:
         balancer = self._account.balancer_id(refs.scope.scope)
         document = private_links.next_link(present, step.desired, balancer=balancer, config=self._account)
         reply = self._client.put(path, document, etag=(present or {}).get("etag", ""))
+        self._moved.add(balancer.lower())
         return self._operations.outcome(reply, self._following_link(path, step, refs), WRITE_SECONDS)
 
     def _allow_links(self, subnet: str) -> None:
@@ -66,6 +78,7 @@ class Joiner:
             self._client.delete(connection["id"])
             raise NotReady(f"connections of private link {step.name} are being removed", after_seconds=WRITE_SECONDS)
         following = replace(self._following_link(path, step, refs), gone=True)
+        self._moved.add(self._account.balancer_id(refs.scope.scope).lower())
         return self._operations.outcome(self._client.delete(path), following, WRITE_SECONDS)
 
     def _following_link(self, path: str, step: Step, refs: Refs) -> Following:
@@ -81,6 +94,7 @@ class Joiner:
         document = self._client.get(path)
         profile = self._profile(document, membership.wanted_pools(step))
         following = Following(path, (step,), lambda found: [membership.read_scale_set(found, self._account)])
+        self._note(membership.pools_in(document), membership.pools_in(profile))
         if membership.pools_in(document) == membership.pools_in(profile):
             return outputs_of(following, document)
         reply = self._client.patch(path, profile, etag=document.get("etag", ""))
@@ -118,8 +132,10 @@ class Joiner:
         document = self._client.find(path)
         following = Following(path, (step,), self._read_instance)
         if document is None:
+            self._note(membership.pools_of(step.seen.resource) if step.seen is not None else frozenset())
             return Outputs(gone=(step.key,))
         profile = self._profile(document, membership.wanted_pools(step))
+        self._note(membership.pools_in(document), membership.pools_in(profile))
         if membership.pools_in(document) == membership.pools_in(profile):
             # Born from a model that is in the pool already.
             return outputs_of(following, document)
@@ -151,6 +167,7 @@ class Joiner:
         wanted["properties"]["ipConfigurations"] = membership.with_pools(
             document["properties"]["ipConfigurations"], membership.wanted_pools(step), self._account
         )
+        self._note(membership.pools_in(document), membership.pools_in(wanted))
         reply = self._client.put(path, wanted, etag=document.get("etag", ""))
 
         def read(found: Document) -> list[Seen]:

@@ -17,7 +17,6 @@ from lbctl_azure.account import Account
 from lbctl_azure.elements import POOL
 from lbctl_azure.ids import last_segment
 from lbctl_azure.names import base_of_balancer
-from lbctl_azure.placement import matches
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 MANAGED = "kubernetes.azure.com/managed"
@@ -99,9 +98,9 @@ def home_of(node: Node, account: Account, world: World) -> str:
         if own_set and entry.primary_set.lower() == own_set:
             return entry.name
     for entry in entries:
-        if entry.node_labels and matches(entry.node_labels, node.metadata.labels):
+        if entry.nodes and entry.nodes.matches(node.metadata.labels):
             return entry.name
-    plain = [entry.name for entry in entries if not entry.node_labels] or [account.primary]
+    plain = [entry.name for entry in entries if not entry.nodes] or [account.primary]
     settled = next((base for base in plain if _is_member(node, base, account, world)), None)
     # Upstream counts nodes and takes the emptiest; a hash spreads as evenly and never moves a node.
     return settled or plain[sum(node.metadata.name.encode()) % len(plain)]

@@ -68,6 +68,8 @@ def parse_service(service: Service, *, config: CloudConfig, settings: Settings) 
         notices=notices,
     )
     wish = _wish(intent, values.by_name, forwards=reader.forwards(), fronts=fronts, access=access, link=link)
+    if config.balancers:
+        wish = replace(wish, labels=dict(service.metadata.labels))
     problems.extend(_contradictions(wish, config))
     if problems:
         raise InvalidService(sorted(set(problems)))

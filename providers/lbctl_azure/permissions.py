@@ -67,6 +67,9 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_network(Need.ALWAYS, "virtualNetworks", "read"),
     *_network(Need.ALWAYS, "locations/usages", "read"),
     Permission("Microsoft.Authorization/permissions/read", Need.ALWAYS),
+    # And this only `lbctl status --targets`.
+    *_network(Need.ALWAYS, "loadBalancers/loadBalancingRules", "health/action"),
+    *_network(Need.ALWAYS, "locations/operationResults", "read"),
 
     *_network(Need.PUBLIC, "publicIPAddresses", JOIN),
     *_network(Need.ADDRESS, "publicIPAddresses", "write delete"),

@@ -6,7 +6,7 @@ where the Service sits now, so that nothing moves without being asked to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from lbctl.driver import World
 from lbctl.model.resource import Identity, Observed, Scope
@@ -33,30 +33,35 @@ def _choose(wish: Wish, world: World, account: Account) -> str:
         observed = world.observed.get(scope)
         if observed is not None and observed.owned_by(wish.identity):
             return base
-    return min(scopes.items(), key=lambda item: (*_load(world.observed.get(item[0])), item[1].lower()))[1]
+    known = account.placements.of(wish)
+    if known in scopes:
+        return scopes[known]
+    chosen = min(scopes, key=lambda scope: (*_load(scope, world, account), scopes[scope].lower()))
+    account.placements.note(wish, chosen)
+    return scopes[chosen]
 
 
-def _load(observed: Observed | None) -> tuple[int, int]:
-    """Sorts an existing empty balancer first, then one that does not exist, then the one with the fewest rules."""
-    if observed is None or not observed.body:
-        return (1, 0)
-    rules = sum(1 for _ in observed.of_kind(RULE))
-    return (2, rules) if rules else (0, 0)
+def _load(scope: Scope, world: World, account: Account) -> tuple[int, int]:
+    """Sorts an existing empty balancer first, then one that does not exist, then the one with the fewest rules.
+
+    Rules of Services that were placed there and are not written yet count, as if one had come after the other.
+    """
+    observed = world.observed.get(scope, Observed(scope))
+    rules = sum(1 for _ in observed.of_kind(RULE)) + account.placements.coming(scope, observed.owners())
+    if rules:
+        return (2, rules)
+    return (0, 0) if observed.body else (1, 0)
 
 
 def _eligible(wish: Wish, world: World, account: Account) -> list[str]:
     entries = [entry for entry in account.config.balancers if _is_listed(entry, wish)]
     used = {entry.name for entry in entries if _sits_on(entry, wish, world, account)}
     entries = [entry for entry in entries if entry.placement or entry.name in used]
-    service = world.services.get(wish.identity)
-    labels = service.metadata.labels if service is not None else {}
     of_namespace = {NAMESPACE_NAME: wish.identity.namespace}
     chosen = [
         entry
         for entry in entries
-        if entry.is_selective
-        and matches(entry.service_labels, labels)
-        and matches(entry.namespace_labels, of_namespace)
+        if entry.is_selective and entry.services.matches(wish.labels) and entry.namespaces.matches(of_namespace)
     ]
     plain = [entry for entry in entries if not entry.is_selective]
     return [entry.name for entry in (chosen or plain or entries)] or [account.primary]
@@ -69,11 +74,6 @@ def _is_listed(entry: BalancerConfig, wish: Wish) -> bool:
 def _sits_on(entry: BalancerConfig, wish: Wish, world: World, account: Account) -> bool:
     observed = world.observed.get(account.scope_of(entry.name, internal=wish.internal))
     return observed is not None and observed.owned_by(wish.identity)
-
-
-def matches(selector: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
-    """True when every label that the selector names has the value that it names."""
-    return selector is None or all(labels.get(key) == value for key, value in selector.items())
 
 
 def _balancer_of_pin(wish: Wish, world: World, account: Account) -> str | None:

@@ -64,7 +64,7 @@ def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, acco
     waits = (*_waits(observed), *_moves(moving, BUSY_SECONDS if elsewhere else MOVE_SECONDS))
     actions = [*_address_actions(every, observed), *_link_actions(every)]
     if not _is_busy(shell):
-        actions += _balancer_actions(every, observed, account)
+        actions += _balancer_actions(every, observed, account, elsewhere)
     return build_plan(observed.scope, actions, waits=waits)
 
 
@@ -162,23 +162,22 @@ def _link_actions(steps: tuple[Step, ...]) -> list[Action]:
     ]
 
 
-def _balancer_actions(steps: tuple[Step, ...], observed: Observed, account: Account) -> list[Action]:
+def _balancer_actions(
+    steps: tuple[Step, ...], observed: Observed, account: Account, elsewhere: frozenset[Key]
+) -> list[Action]:
     parts = [step for step in steps if step.key.kind == BALANCER or step.key.kind in COLLECTIONS]
     if any(step.key.kind == BALANCER and step.verb is Verb.DELETE for step in parts):
         return [Action("delete balancer", "loadBalancers/delete", tuple(parts))]
     replaced = {step.key for step in steps if step.key.kind == PUBLIC_IP and step.verb is Verb.REPLACE}
-    ready, waiting = _by_readiness(parts, observed, replaced)
+    ready, waiting = _by_readiness(parts, observed, elsewhere | replaced)
     actions = _writes(ready, observed, account)
     last = _last_frontends(ready, observed)
     if last and actions:
         # A balancer cannot be without frontends: it goes with the last of them, also where Services wait to come.
         return [_delete_with(last, parts, observed)]
     if waiting and _has_frontend(waiting, observed):
-        missing = {f"create {step.key.id}" for step in steps if step.key.kind == PUBLIC_IP}
-        after = frozenset(missing.union(action.id for action in actions))
-        actions.append(
-            _put(waiting, observed, account, id="add to balancer" if actions else "write balancer", after=after)
-        )
+        name = "add to balancer" if actions else "write balancer"
+        actions.append(_put(waiting, observed, account, id=name, after=frozenset(action.id for action in actions)))
     earlier = frozenset(action.id for action in actions)
     detaching = (_detach(step, observed, account, after=earlier) for step in steps if step.key in replaced)
     return [*actions, *(action for action in detaching if action is not None)]
@@ -250,15 +249,30 @@ def _carrier(observed: Observed, account: Account) -> Step:
     return Step(Verb.UPDATE, Key(BALANCER, ""), name, why="its parts change", seen=seen)
 
 
-def _by_readiness(steps: list[Step], observed: Observed, replaced: set[Key]) -> tuple[list[Step], list[Step]]:
-    """Steps that can be written now, and those whose address or frontend is not there yet."""
-    late = {step.key for step in steps if not _is_ready(step, observed, replaced)}
-    late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
-    late |= _unused_yet(steps, late)
+def _by_readiness(steps: list[Step], observed: Observed, taken: frozenset[Key]) -> tuple[list[Step], list[Step]]:
+    """Steps that can be written now, and those that can once this plan has made their addresses.
+
+    What needs an address that somebody else has to let go of, or that the cloud still works on, is in neither.
+    """
+    late = _with_dependents(steps, lambda need: need in taken or not _is_usable(observed.get(need)))
+    stuck = _with_dependents(steps, lambda need: need in taken or _is_busy(observed.get(need)))
     ready = [step for step in steps if step.key not in late]
     if not observed.body and not any(step.key.kind == FRONTEND for step in ready):
-        return [], steps  # A balancer is born with its first frontend.
-    return ready, [step for step in steps if step.key in late]
+        return [], [step for step in steps if step.key not in stuck]  # A balancer is born with its first frontend.
+    return ready, [step for step in steps if step.key in late - stuck]
+
+
+def _with_dependents(steps: list[Step], lacks: Callable[[Key], bool]) -> set[Key]:
+    """Frontends that lack their public address, with the rules on them and what only those rules need."""
+    late = {step.key for step in steps if _is_without_address(step, lacks)}
+    late |= {step.key for step in steps if step.desired is not None and not late.isdisjoint(step.desired.needs)}
+    return late | _unused_yet(steps, late)
+
+
+def _is_without_address(step: Step, lacks: Callable[[Key], bool]) -> bool:
+    if step.key.kind != FRONTEND or step.desired is None:
+        return False
+    return any(lacks(need) for need in step.desired.needs if need.kind == PUBLIC_IP)
 
 
 def _unused_yet(steps: list[Step], late: set[Key]) -> set[Key]:
@@ -268,13 +282,6 @@ def _unused_yet(steps: list[Step], late: set[Key]) -> set[Key]:
     of_ready = {need for rule in rules if rule.key not in late and rule.desired for need in rule.desired.needs}
     born = {step.key for step in steps if step.verb is Verb.CREATE and step.key.kind in (PROBE, POOL)}
     return born & (of_late - of_ready)
-
-
-def _is_ready(step: Step, observed: Observed, replaced: set[Key]) -> bool:
-    if step.key.kind != FRONTEND or step.desired is None:
-        return True
-    public_ips = [need for need in step.desired.needs if need.kind == PUBLIC_IP]
-    return all(need not in replaced and _is_usable(observed.get(need)) for need in public_ips)
 
 
 def _is_usable(seen: Seen | None) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from lbctl.model.problem import Problem
 from lbctl_azure.ids import Group
+from lbctl_azure.selectors import EVERYTHING, Selector
 
 NODE_IP = "nodeIP"
 NODE_IP_CONFIGURATION = "nodeIPConfiguration"
@@ -45,14 +46,27 @@ class BalancerConfig:
     name: str
     placement: bool = True
     primary_set: str = ""
-    service_labels: Mapping[str, str] | None = None
-    namespace_labels: Mapping[str, str] | None = None
-    node_labels: Mapping[str, str] | None = None
+    services: Selector = EVERYTHING
+    namespaces: Selector = EVERYTHING
+    nodes: Selector = EVERYTHING
 
     @property
     def is_selective(self) -> bool:
         """True when a selector decides which Services come here."""
-        return bool(self.service_labels or self.namespace_labels)
+        return bool(self.services or self.namespaces)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProvider:
+    """The secret of a key vault in which a token of the network's tenant is kept."""
+
+    subscription: str = ""
+    group: str = ""
+    vault: str = ""
+    secret: str = ""
+
+    def __str__(self) -> str:
+        return f"secret {self.secret} of key vault {self.vault}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,7 @@ class CloudConfig:
     federated_token_file: str = ""
     workload_identity: bool = False
     msi_data_plane_path: str = ""
+    token_provider: TokenProvider | None = None
     network_tenant_id: str = ""
     network_subscription_id: str = ""
     identity_system: str = ""
@@ -116,6 +131,11 @@ class CloudConfig:
         return Group(self.subscription_id, self.resource_group)
 
     @property
+    def is_machine(self) -> bool:
+        """True when a managed identity signs in."""
+        return self.managed_identity and not self.workload_identity
+
+    @property
     def has_two_tenants(self) -> bool:
         """True when the network's subscription is of another tenant than the cluster's."""
         return bool(self.network_tenant_id) and self.network_tenant_id.lower() != self.tenant_id.lower()
@@ -153,6 +173,7 @@ class CloudConfig:
         return self.probe_mode.lower() == SHARED_PROBES
 
 
+PLACES = {"subscription": "subscriptionID", "group": "resourceGroup", "vault": "vaultName", "secret": "secretName"}
 REQUIRED = {"tenant_id": "tenantId", "subscription_id": "subscriptionId", "resource_group": "resourceGroup"}
 CHOICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "pool_type": ("loadBalancerBackendPoolConfigurationType", POOL_TYPES),
@@ -174,10 +195,15 @@ def config_faults(config: CloudConfig) -> list[Problem]:
         value = getattr(config, attribute)
         if value.lower() not in {word.lower() for word in words}:
             faults.append(Problem(f"azure.json[{key}]", f"{value!r} is not supported", f"use {' or '.join(words)}"))
-    if config.has_two_tenants and config.managed_identity and not config.workload_identity:
+    if config.has_two_tenants and config.is_machine and config.token_provider is None:
         text = "a managed identity has tokens of its own tenant only"
-        hint = "use workload identity or a service principal"
+        hint = "set auxiliaryTokenProvider, or use workload identity or a service principal"
         faults.append(Problem("azure.json[networkResourceTenantID]", text, hint))
+    faults.extend(
+        Problem(f"azure.json[auxiliaryTokenProvider.{key}]", "is required and missing")
+        for name, key in PLACES.items()
+        if config.token_provider is not None and not getattr(config.token_provider, name)
+    )
     if config.has_two_tenants and not config.network_subscription_id:
         text = "is required where networkResourceTenantID names another tenant"
         faults.append(Problem("azure.json[networkResourceSubscriptionID]", text))
@@ -197,7 +223,7 @@ def balancer_faults(config: CloudConfig, cluster: str) -> list[Problem]:
         faults.append(Problem(path, f"no entry is named {cluster}", "name one like the cluster"))
     if len(set(names)) != len(names):
         faults.append(Problem(path, "two entries share a name"))
-    if any(set(entry.namespace_labels or ()) - {NAMESPACE_NAME} for entry in config.balancers):
+    if any(entry.namespaces.keys - {NAMESPACE_NAME} for entry in config.balancers):
         faults.append(Problem(path, "serviceNamespaceSelector may name one label only", f"select by {NAMESPACE_NAME}"))
     if not config.uses_node_ips:
         faults.append(Problem(path, "needs pools of node addresses", f"set the pool type to {NODE_IP}"))

@@ -89,7 +89,7 @@ class PrivateLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish(Intent):
-    """An intent with everything that Azure adds to it."""
+    """An intent with everything that Azure adds to it; `labels` count only where selectors choose a balancer."""
 
     internal: bool = False
     subnet: str = ""
@@ -105,6 +105,7 @@ class Wish(Intent):
     tcp_reset: bool = True
     floating_ip: bool = True
     configurations: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=nothing, hash=False)
     private_link: PrivateLink | None = None
 
     @property

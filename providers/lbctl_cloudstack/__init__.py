@@ -28,6 +28,7 @@ DRIVER = DriverInfo(
     scope_kinds=(SCOPE_KIND,),
     node_kinds=frozenset({SCOPE_KIND}),
     connect=connect,
+    watches=frozenset({"endpointslices"}),
     settings=CloudStackSettings,
     extra="cloudstack",
     event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),

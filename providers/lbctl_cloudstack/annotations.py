@@ -80,7 +80,8 @@ ANNOTATIONS = AnnotationTable(
             name="address_id",
             kind=Text(UUID, "the id of a public address"),
             default="",
-            doc="The public address to start on, by its id, where the Service names none; it is never released.",
+            doc="The public address to start on, by its id, where the Service names none. It is released only where "
+            "ip-associated-by-controller says that a controller took it.",
             on_change="has no effect on a Service that is served",
             source="proposed upstream (PR 95)",
         ),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lbctl.driver import Pending, Refs
-from lbctl.errors import Conflict, QuotaExceeded
+from lbctl.errors import Conflict, QuotaExceeded, Unreachable
 from lbctl.model.resource import Identity, Outputs, Ref, Resource, Seen
 from lbctl.plan.actions import Action, Step, Verb
 from lbctl_cloudstack import calls
@@ -21,6 +21,7 @@ from lbctl_cloudstack.errors import is_gone
 from lbctl_cloudstack.facts import FactReader
 from lbctl_cloudstack.filters import EVERYBODY
 from lbctl_cloudstack.jobs import Jobs
+from lbctl_cloudstack.late import LateAddresses
 from lbctl_cloudstack.names import (
     ADDRESS,
     CLUSTER_TAG,
@@ -55,6 +56,7 @@ class Writer:
     api: Api
     jobs: Jobs
     facts: FactReader
+    late: LateAddresses
     settings: CloudStackSettings
     cluster: str
 
@@ -90,8 +92,7 @@ class Writer:
         assert step.desired is not None
         fields = step.desired.fields
         outputs = {"id": str(fields["id"]), "ip": str(fields["ip"])}
-        if fields["source_nat"]:
-            outputs["source_nat"] = "true"
+        outputs |= {name: str(fields[name]) for name in ("source_nat", "vpc") if fields[name]}
         return Outputs((self._address(refs, outputs, is_ours=not fields["stays"]),))
 
     def _associate(self, action: Action, refs: Refs) -> Reply:
@@ -106,6 +107,10 @@ class Writer:
                 raise
             self.facts.forget_choice(ip)
             raise Conflict(f"{calls.ASSOCIATE}: {ip} is not free any more") from None
+        except Unreachable:
+            self.late.unanswered(refs.scope.scope)
+            raise
+        self.late.answered(refs.scope.scope)
 
         def result(answer: Row) -> Outputs:
             outputs = address_outputs(answer["ipaddress"])

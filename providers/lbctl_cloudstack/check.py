@@ -27,7 +27,7 @@ class Checks:
     unknown_keys: tuple[str, ...] = ()
 
     def run(self) -> Iterator[Finding]:
-        """All findings; what cannot be looked at is a failed one. Seven calls, and the pages of networks and nodes."""
+        """All findings; what cannot be looked at is a failed one. Nine calls, and the pages of networks and nodes."""
         checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
             ("cloud-config", self._file),
             ("server", self._server),
@@ -36,6 +36,7 @@ class Checks:
             ("networks", self._networks),
             ("machines", self._machines),
             ("rules", self._rules),
+            ("addresses", self._addresses),
         )
         for subject, check in checks:
             try:
@@ -116,6 +117,25 @@ class Checks:
             message = f"{count} upstream's name and no cluster's mark: {', '.join(balancers)}"
             hint = "each should be `a` and the uid of a Service of some cluster; the others were left behind"
             yield Finding(Level.OK, "unmarked rules", message, hint)
+
+    def _addresses(self) -> Iterator[Finding]:
+        """Addresses that are paid for, bear no mark and serve nothing: somebody may have forgotten them."""
+        scoped = self.api.scoped()
+        rows = self.api.rows("listPublicIpAddresses", "publicipaddress", **scoped)
+        rules = self.api.rows("listLoadBalancerRules", "loadbalancerrule", **scoped)
+        forwardings = self.api.rows("listPortForwardingRules", "portforwardingrule", **scoped)
+        used = {str(row["publicipid"]) for row in rules} | {str(row["ipaddressid"]) for row in forwardings}
+        idle = sorted(str(row["ipaddress"]) for row in rows if str(row["id"]) not in used and _is_idle(row))
+        if idle:
+            count = "1 address has" if len(idle) == 1 else f"{len(idle)} addresses have"
+            message = f"{count} no rule, no mark and no use of the network's own: {', '.join(idle)}"
+            yield Finding(Level.OK, "idle addresses", message, "release those that nobody wants to keep")
+
+
+def _is_idle(address: Row) -> bool:
+    """True for an allocated address without tags, of which the server itself tells no use."""
+    uses = ("issourcenat", "isstaticnat", "issystem", "hasrules", "tags", "purpose")
+    return address.get("state") == "Allocated" and not any(address.get(use) for use in uses)
 
 
 def _permission(permission: Permission, *, is_allowed: bool, tags: bool) -> Finding:

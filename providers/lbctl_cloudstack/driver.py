@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -15,13 +15,15 @@ from lbctl_cloudstack.check import Checks
 from lbctl_cloudstack.client import Api
 from lbctl_cloudstack.facts import FactReader
 from lbctl_cloudstack.jobs import Jobs
+from lbctl_cloudstack.late import LateAddresses
 from lbctl_cloudstack.model import Facts, model_scope
 from lbctl_cloudstack.names import ADDRESS
 from lbctl_cloudstack.observe import observe_all
 from lbctl_cloudstack.parse import parse_service
-from lbctl_cloudstack.plan import build_actions, release_actions
+from lbctl_cloudstack.plan import build_actions, release_actions, waiting_for_address
 from lbctl_cloudstack.reading import Reader
 from lbctl_cloudstack.settings import load_settings
+from lbctl_cloudstack.target_health import read_health
 from lbctl_cloudstack.targets import is_served, rules_of, scopes_of
 
 
@@ -36,10 +38,11 @@ class CloudStackDriver:
         self._settings = settings
         self._clock = setup.clock
         self._api = Api(settings, setup)
-        self._facts = FactReader(self._api, settings, setup.clock)
+        self._late = LateAddresses(setup.clock, settings.expires)
+        self._facts = FactReader(self._api, settings, setup.clock, self._late)
         self._jobs = Jobs(self._api, setup.clock, settings)
         self._reader = Reader(self._api, self._facts, setup.clock)
-        self._writer = Writer(self._api, self._jobs, self._facts, settings, setup.cluster.id)
+        self._writer = Writer(self._api, self._jobs, self._facts, self._late, settings, setup.cluster.id)
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - the class alone decides
         """True: the class alone decides."""
@@ -75,7 +78,9 @@ class CloudStackDriver:
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
         """The differences, folded into calls and ordered."""
         can_update = self._facts.features().updates_cidrs
-        return build_actions(desired, observed, world, updates_cidrs=can_update, tags=self._settings.tags)
+        plan = build_actions(desired, observed, world, updates_cidrs=can_update, tags=self._settings.tags)
+        late = self._late.seconds_left(observed, world)
+        return waiting_for_address(plan, late) if late and not desired.resources else plan
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
         """One call."""
@@ -97,6 +102,10 @@ class CloudStackDriver:
         former = (o for scope, o in world.observed.items() if scope not in scopes)
         serving = next((o for o in former if next(rules_of(identity, o), None) is not None), None)
         return Status(_ingress((serving,), hostname), waiting_for="the rules of its ports and their members")
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """How many targets the network's provider finds healthy, where it tells; one call a rule."""
+        return read_health(self._api, self._facts, identities, world)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         """Calls that take our marks off."""

@@ -21,6 +21,7 @@ from lbctl.model.resource import Observed, Scope
 from lbctl.model.status import Notice
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.features import Features, read_features
+from lbctl_cloudstack.late import LateAddresses, record_of
 from lbctl_cloudstack.model import Candidate, Facts, blocked_ports
 from lbctl_cloudstack.names import (
     ADDRESS,
@@ -34,7 +35,7 @@ from lbctl_cloudstack.names import (
     is_udp_half,
     read_rule_name,
 )
-from lbctl_cloudstack.networks import Machine, Matched, Network, match_nodes
+from lbctl_cloudstack.networks import Machine, Matched, Network, choose_network, match_nodes
 from lbctl_cloudstack.observe import CHANGING
 from lbctl_cloudstack.settings import CloudStackSettings
 from lbctl_cloudstack.targets import moving_away, ports_in, staying
@@ -47,8 +48,9 @@ CLEARED_SECONDS = 30.0
 class FactReader:
     """One account's cached facts; safe for several threads."""
 
-    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock) -> None:
+    def __init__(self, api: Api, settings: CloudStackSettings, clock: Clock, late: LateAddresses) -> None:
         self._api = api
+        self._late = late
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
@@ -76,7 +78,7 @@ class FactReader:
             networks=self.networks(),
             machines=matched.machines,
             notices=matched.notices,
-            candidates=self._candidates(scope, world) if is_new else (),
+            candidates=self._candidates(scope, world, matched.machines) if is_new else (),
             guests=self._guests(observed, world) if is_over else None,
             gives_up=self._gives_up(observed, world),
             has_idle_timeout=features.has_idle_timeout,
@@ -145,7 +147,7 @@ class FactReader:
         with self._lock:
             return self._given_up.setdefault(observed.scope, seen.outputs["ip"]) == seen.outputs["ip"]
 
-    def _candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
         """The address that is named or on record, as it is now; else a free one, none when none is shown.
 
         Kept for a minute: while the address is being associated, a scope may be planned several times.
@@ -153,11 +155,13 @@ class FactReader:
         with self._lock:
             read_at, found = self._candidates_of.get(scope, (0.0, ()))
             if not found or self._clock.monotonic() - read_at > CANDIDATE_SECONDS:
-                found = self._find_candidates(scope, world)
+                found = self._find_candidates(scope, world, machines)
                 self._candidates_of[scope] = (self._clock.monotonic(), found)
             return found
 
-    def _find_candidates(self, scope: Scope, world: World) -> tuple[Candidate, ...]:
+    def _find_candidates(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> tuple[Candidate, ...]:
+        if not any(record_of(scope, service) for service in world.services.values()):
+            self._late.chosen(scope)
         if not is_own(scope):
             return self._look_up(ipaddress=scope.name, is_asked_for=True)
         asked_for = _annotated(world, ID_ANNOTATION)
@@ -170,7 +174,7 @@ class FactReader:
                 if len(found) == 1 and (found[0].is_free or self._is_unused(found[0], scope)):
                     return found
                 self._reserved[chosen] = "lost"
-            return self._choose_free(scope)
+            return self._choose_free(scope, self._zone_of(scope, world, machines))
 
     def _look_up(self, *, is_asked_for: bool = False, **which: str) -> tuple[Candidate, ...]:
         scoped = self._api.scoped()
@@ -190,11 +194,18 @@ class FactReader:
         )
         return not candidate.is_reserved and all(_balancer_of(row) == balancer_of(scope) for row in rows)
 
-    def _choose_free(self, scope: Scope) -> tuple[Candidate, ...]:
+    def _zone_of(self, scope: Scope, world: World, machines: tuple[Machine, ...]) -> Row:
+        """The parameter that leaves out addresses of other zones, which the network cannot have."""
+        wanted = next((str((i.options or {})["network_id"]) for i in staying(scope, world)), "")
+        network = choose_network(self.networks(), machines, wanted=wanted)
+        return {"zoneid": network.zone_id} if network is not None and network.zone_id else {}
+
+    def _choose_free(self, scope: Scope, zone: Row) -> tuple[Candidate, ...]:
         rows = self._api.rows(
             "listPublicIpAddresses",
             "publicipaddress",
             **self._api.scoped(),
+            **zone,
             state="Free",
             allocatedonly=False,
             forvirtualnetwork=True,
@@ -215,11 +226,15 @@ class FactReader:
             return None
         address_id = seen.outputs["id"]
         balancers = {balancer_name(owner.uid) for owner in observed.owners() | set(world.services)}
-        # A release that was just sent is not asked about again: another one of the same address looks for itself.
-        guests = () if self._is_fresh(self._sent, address_id) else self._look_for_guests(address_id, balancers)
+        guests = () if self._is_known(observed, address_id) else self._look_for_guests(address_id, balancers)
         if not guests and any(not rule.ours for rule in observed.of_kind("rule")):
             raise Conflict(f"somebody's rule on {seen.outputs['ip']} is gone since it was last seen")
         return guests
+
+    def _is_known(self, observed: Observed, address_id: str) -> bool:
+        """True when no look is due: the release was just sent, or entries of an ACL go first and a look comes after."""
+        waits = any(not entry.resource.fields["marked"] for entry in observed.of_kind("acl"))
+        return self._is_fresh(self._sent, address_id) or (waits and self._is_fresh(self._cleared, address_id))
 
     def check_release(self, observed: Observed) -> None:
         """Raise `OwnedByOther` when a release would take along what is not this scope's.
@@ -275,9 +290,11 @@ class FactReader:
         return tuple(sorted(others))
 
     def _may_have_firewall(self, address: Row) -> bool:
-        """The server refuses firewall rules on a VPC's addresses, and where the network lacks the service."""
+        """The server refuses firewall rules where the network lacks the service, and older ones in every VPC."""
+        if address.get("vpcid"):
+            return self.features().may_have_vpc_firewall
         network = self.networks().get(str(address.get("associatednetworkid") or ""))
-        return not address.get("vpcid") and (network is None or network.has_firewall)
+        return network is None or network.has_firewall
 
     def _is_old(self, read_at: float) -> bool:
         return self._clock.monotonic() - read_at > CACHE_SECONDS
@@ -293,6 +310,7 @@ def read_network(row: Row) -> Network:
         name=str(row.get("name", "")),
         offering=str(row.get("networkofferingname", "")),
         kind=str(row.get("type", "")),
+        zone_id=str(row.get("zoneid") or ""),
         vpc_id=str(row.get("vpcid") or ""),
         acl_id=str(row.get("aclid") or ""),
         acl_name=str(row.get("aclname") or ""),

@@ -12,6 +12,8 @@ from lbctl_cloudstack.settings import CloudStackSettings
 
 # Before it the parameter was taken and had no effect (cloudstack pull request 6460).
 FIRST_WITH_SOURCES = (4, 18)
+# From then on addresses of a VPC may have firewall rules (cloudstack pull request 12706).
+FIRST_WITH_VPC_FIREWALL = (4, 23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,12 @@ class Features:
     creates_cidrs: bool = False
     updates_cidrs: bool = False
     has_idle_timeout: bool = False
+
+    @property
+    def may_have_vpc_firewall(self) -> bool:
+        """False only for a release that is known to refuse firewall rules on addresses of a VPC."""
+        release = read_release(self.version)
+        return release == (0, 0) or release >= FIRST_WITH_VPC_FIREWALL
 
 
 def read_features(api: Api, settings: CloudStackSettings) -> Features:

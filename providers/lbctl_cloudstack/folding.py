@@ -200,9 +200,21 @@ class Folding:
         after = frozenset({f"{DELETE_RULE} {port}"}) if step.verb is Verb.REPLACE else frozenset()
         firewall = self._steps.get(part_key("firewall", step.key))
         made = replace(step, verb=Verb.CREATE, seen=None)
-        if firewall is not None and _may_open(firewall):
+        if firewall is not None and self._may_open(firewall):
             return Action(f"{CREATE_RULE} {port}", CREATE_RULE, (made, firewall), after, Part(with_firewall=True))
         return Action(f"{CREATE_RULE} {port}", CREATE_RULE, (made,), after, Part())
+
+    def _may_open(self, firewall: Step) -> bool:
+        """Creation opens the firewall for everybody, for TCP, in the same call, but not on an address of a VPC."""
+        fields = firewall.desired.fields if firewall.desired is not None else {}
+        is_for_all = fields.get("cidrs") == EVERYBODY and fields.get("protocol") == "tcp"
+        return firewall.verb is Verb.CREATE and is_for_all and not self._is_in_vpc()
+
+    def _is_in_vpc(self) -> bool:
+        seen, step = self._observed.get(ADDRESS), self._steps.get(ADDRESS)
+        if seen is not None:
+            return bool(seen.outputs.get("vpc"))
+        return step is not None and step.desired is not None and bool(step.desired.fields["vpc"])
 
     def _is_with_rule(self, step: Step) -> bool:
         """True for what a call for the rule itself does as well."""
@@ -210,7 +222,7 @@ class Folding:
         if rule is None:
             return False
         if step.key.kind == "firewall" and rule.verb in (Verb.CREATE, Verb.REPLACE):
-            return _may_open(step)
+            return self._may_open(step)
         if rule.verb is not Verb.DELETE or step.verb is not Verb.DELETE:
             return False
         return step.key.kind != "firewall" or self._bond(rule.key) is Bond.BORN
@@ -285,12 +297,6 @@ def _apart(step: Step) -> Step:
 def _is_marked(entry: Step) -> bool:
     """True for what is found by its own mark when its rule is gone."""
     return entry.seen is not None and bool(entry.seen.resource.fields.get("marked"))
-
-
-def _may_open(firewall: Step) -> bool:
-    """Creation opens the firewall for everybody, for TCP, in the same call: one change of the router less."""
-    fields = firewall.desired.fields if firewall.desired is not None else {}
-    return firewall.verb is Verb.CREATE and fields.get("cidrs") == EVERYBODY and fields.get("protocol") == "tcp"
 
 
 def _needs_tags(step: Step) -> bool:

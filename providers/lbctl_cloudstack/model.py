@@ -34,7 +34,7 @@ from lbctl_cloudstack.networks import (
     protocol_problems,
 )
 from lbctl_cloudstack.parse import ALL
-from lbctl_cloudstack.targets import moving_away, ports_in, rules_of, staying
+from lbctl_cloudstack.targets import moving_away, nodes_with_endpoints, ports_in, rules_of, staying
 
 DNS_PORT = 53
 NOBODY = Problem("spec.loadBalancerSourceRanges", "shares no address with the source-cidrs annotation: nobody may come")
@@ -103,7 +103,8 @@ def model_scope(scope: Scope, world: World, facts: Facts, *, tags: bool) -> Desi
     taken = {seen.resource.fields["port"]: name_of(seen) for seen in _foreign(observed)}
     network = None
     for intent in staying(scope, world):
-        view = View(scope, observed, facts, intent, ports_in(scope, intent, world), tags=tags)
+        ports, nodes = ports_in(scope, intent, world), nodes_with_endpoints(intent, world)
+        view = View(scope, observed, facts, intent, ports, nodes, tags=tags)
         problems = (*view.problems(), *_port_problems(view.ports, taken, scope))
         if problems:
             rejected[intent.identity] = problems
@@ -190,13 +191,17 @@ def blocked_ports(ports: Iterable[Port], observed: Observed) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One Service in one scope, with the ports that belong there, seen with its facts."""
+    """One Service in one scope, with the ports that belong there, seen with its facts.
+
+    `nodes` are the only ones that may be targets; None when all may.
+    """
 
     scope: Scope
     observed: Observed
     facts: Facts
     intent: Intent
     ports: tuple[Port, ...]
+    nodes: frozenset[str] | None = None
     tags: bool = True
 
     @property
@@ -285,12 +290,16 @@ class View:
 
     def _members(self, rule: Resource, network: Network) -> Iterator[Resource]:
         key = part_key("members", rule.key)
-        machines = frozenset(m.id for m in self.facts.machines if network.id in m.networks)
+        able = [machine for machine in self.facts.machines if network.id in machine.networks]
+        machines = frozenset(m.id for m in able if self.nodes is None or m.node in self.nodes)
         seen = self.observed.get(key)
+        if seen is None and not machines:
+            # No node has an endpoint yet: the router's own check finds the first that has.
+            machines = frozenset(machine.id for machine in able)
         if machines:
             yield Resource(key, rule.name, {"machines": machines}, self._owners, frozenset({rule.key}))
         elif seen is not None:
-            # No node at all is rather an outage of the cluster's view than a wish: what serves goes on.
+            # No node at all, or none with an endpoint, is rather an outage than a wish: what serves goes on.
             yield seen.resource
 
     def _filters(self, rule: Resource, port: Port, network: Network) -> Iterator[Resource]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lbctl.model.objects import Node
 from lbctl.model.problem import Problem
@@ -27,6 +27,7 @@ class Network:
     name: str = ""
     offering: str = ""
     kind: str = "Isolated"
+    zone_id: str = ""
     vpc_id: str = ""
     acl_id: str = ""
     acl_name: str = ""
@@ -37,8 +38,8 @@ class Network:
 
     @property
     def has_firewall(self) -> bool:
-        """True where firewall rules of the address are the filter."""
-        return "Firewall" in self.services and not self.vpc_id
+        """True where firewall rules of the address are a filter; in tiers of a VPC from CloudStack 4.23 on."""
+        return "Firewall" in self.services
 
     @property
     def has_health_checks(self) -> bool:
@@ -53,13 +54,14 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A virtual machine with the networks of its NICs."""
+    """A virtual machine with the networks of its NICs, and the name of the Node that it is, once that is known."""
 
     id: str
     name: str = ""
     display_name: str = ""
     state: str = "Running"
     networks: frozenset[str] = frozenset()
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def match_nodes(nodes: Iterable[Node], machines: Iterable[Machine]) -> Matched:
     for node in nodes:
         candidates = _candidates(node, index)
         if len(candidates) == 1:
-            found.append(candidates[0])
+            found.append(replace(candidates[0], node=node.metadata.name))
         else:
             notices.append(_skipped(node, candidates))
     return Matched(tuple(m for m in found if m.state not in UNASSIGNABLE), tuple(notices))

@@ -36,7 +36,7 @@ from lbctl_cloudstack.names import (
     rule_name,
     upstreams_reason,
 )
-from lbctl_cloudstack.parse import ALL, named_address
+from lbctl_cloudstack.parse import ALL, named_address, named_id
 from lbctl_cloudstack.rows import (
     Row,
     address_outputs,
@@ -53,6 +53,7 @@ from lbctl_cloudstack.rows import (
     union,
 )
 
+NOBODY = Identity("", "", "")
 CHANGING = frozenset({"Allocating", "Releasing"})
 
 
@@ -329,6 +330,9 @@ class _Observer:
         tags = tags_of(row)
         if tags.get(CLUSTER_TAG) == self._cluster and OWNER_TAG in tags:
             return self._is_tagged_for(scope, tags)
+        service = self._world.services.get(self._by_own_scope.get(scope, NOBODY))
+        if service is not None and named_id(service) == str(row["id"]).lower():
+            return service.metadata.annotations.get(ASSOCIATED_ANNOTATION) == "true"
         ip = str(row["ipaddress"])
         recorded = scope in self._choosers.get(ip, ()) or scope in self._associated.get(ip, frozenset())
         return recorded or self._is_upstreams(scope, row, rules)

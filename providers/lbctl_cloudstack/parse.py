@@ -21,7 +21,7 @@ from lbctl.model.problem import Problem
 from lbctl.model.ranges import family_of, normalise_cidr
 from lbctl.model.status import Notice, Severity
 from lbctl_cloudstack.annotations import ANNOTATIONS
-from lbctl_cloudstack.names import PREFIX
+from lbctl_cloudstack.names import ID_ANNOTATION, PREFIX
 from lbctl_cloudstack.settings import CloudStackSettings
 
 CAPABILITIES = Capabilities(
@@ -62,6 +62,7 @@ def parse_service(service: Service, settings: CloudStackSettings) -> Intent:
     options["proxy_protocol"] = options["proxy_protocol"] == "true"
     options["hostname"] = options["hostname"] if HOSTNAME.fullmatch(options["hostname"]) else ""
     options["network_id"] = options["network_id"] or options["own_network_id"] or settings.network_id
+    options["local_endpoints"] = intent.local and settings.local_targets == "endpoints"
     options["sticky_ports"] = frozenset(port.port for port in sticky_ports(intent, options))
     options["stickiness_params"] = tuple(sorted(_either(options, "stickiness_params", {}).items()))
     options["stickiness"] = _either(options, "stickiness", "")
@@ -113,6 +114,11 @@ def named_address(service: Service) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return ""
+
+
+def named_id(service: Service) -> str:
+    """The id of the address that a Service names by upstream's annotation, in lower case; empty when it names none."""
+    return service.metadata.annotations.get(ID_ANNOTATION, "").strip().lower()
 
 
 def _clash_problems(intent: Intent) -> Iterator[Problem]:

@@ -66,6 +66,7 @@ def address_outputs(row: Row) -> dict[str, str]:
         outputs["tags"] = "true"
     if row.get("allocated"):
         outputs["created"] = str(row["allocated"])
+    outputs |= {"vpc": str(row["vpcid"])} if row.get("vpcid") else {}
     flags = {"source_nat": row.get("issourcenat"), "static_nat": row.get("isstaticnat")}
     return outputs | {name: "true" for name, value in flags.items() if value}
 

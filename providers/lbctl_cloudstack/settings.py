@@ -27,7 +27,9 @@ class CloudStackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     signature is valid. `max_calls_per_second` 0 follows the server's own limit. `cidr_update` says how the sources of a
     rule change: `auto` in place where the server can and one CIDR is left. `version` is taken for the server's where
     given. `job_poll_min` and `job_poll_max` bound the seconds until a job is first asked for. `split_ips` serves the
-    UDP ports of a Service that has a port with both protocols on a second address.
+    UDP ports of a Service that has a port with both protocols on a second address. `local_targets` says which nodes
+    are targets with traffic policy Local: all `nodes`, of which the router's own check finds those that answer, or only
+    those with `endpoints`.
     """
 
     cloud_config: str = ""
@@ -55,6 +57,7 @@ class CloudStackSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     cidr_update: str = "auto"
     empty_cidrs: str = "refuse"
     split_ips: bool = False
+    local_targets: str = "nodes"
 
     def __repr__(self) -> str:
         return f"CloudStackSettings(api_url={self.api_url!r}, project_id={self.project_id!r}, …)"
@@ -64,6 +67,7 @@ CHOICES = {
     "method": ("post", "get"),
     "cidr_update": ("auto", "recreate", "inplace"),
     "empty_cidrs": ("refuse", "allow"),
+    "local_targets": ("nodes", "endpoints"),
 }
 DEFAULTS = CloudStackSettings()
 

@@ -59,6 +59,18 @@ def moving_away(scope: Scope, world: World) -> frozenset[Identity]:
     return frozenset(intent.identity for intent in away if not is_served(intent, world))
 
 
+def nodes_with_endpoints(intent: Intent, world: World) -> frozenset[str] | None:
+    """The nodes with a ready endpoint of a Service whose targets they alone shall be; None for every other Service."""
+    if not (intent.options or {}).get("local_endpoints"):
+        return None
+    return frozenset(
+        endpoint.node_name
+        for piece in world.slices.get(intent.identity, ())
+        for endpoint in piece.endpoints or ()
+        if endpoint.node_name and endpoint.conditions.ready is not False
+    )
+
+
 def rules_of(identity: Identity, observed: Observed | None) -> Iterator[Seen]:
     """The rules of a Service in a scope."""
     if observed is not None:

@@ -15,6 +15,7 @@ from lbctl_gce.modes import CLASSES, FINALIZERS
 from lbctl_gce.names import INGRESS_UID
 from lbctl_gce.parse import CAPABILITIES, mode_of
 from lbctl_gce.permissions import build_roles
+from lbctl_gce.results import RESULT_ANNOTATIONS
 from lbctl_gce.settings import GceSettings, config_faults
 
 
@@ -74,6 +75,7 @@ DRIVER = DriverInfo(
         RULE: "by the hour, the first five of a project together as one",
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
+    result_annotations=RESULT_ANNOTATIONS,
     documents=documents,
     config_faults=config_faults,
 )

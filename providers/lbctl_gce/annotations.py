@@ -184,4 +184,15 @@ ANNOTATIONS = AnnotationTable(
         ),
     ),
     prefixes=(GKE, CLOUD),
+    # What the controllers of Ingresses, of Gateways and of network endpoint groups read and write on Services.
+    ignored=frozenset(
+        {
+            f"{CLOUD}app-protocols",
+            f"{CLOUD}backend-config",
+            f"{CLOUD}neg",
+            f"{CLOUD}neg-status",
+            f"{GKE}backend-service",
+            f"{GKE}target-pool",
+        }
+    ),
 )

@@ -260,8 +260,9 @@ class Client:
         try:
             return call()
         except api.GoogleAPICallError as error:
-            code = str(error.code or "error")
-            raise _api_error(error) from None
+            failure = _api_error(error)
+            code = failure.outcome
+            raise failure from None
         except google.auth.exceptions.TransportError as error:
             code = "unreachable"
             raise ApiError(0, "unreachable", f"no token: {error}") from None

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from lbctl.driver import DriverInfo, Finding, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
@@ -19,6 +19,7 @@ from lbctl_gce.client import Client, Endpoint, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
+from lbctl_gce.health import Pulse
 from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.model import model_balancer
@@ -28,6 +29,7 @@ from lbctl_gce.observe import Reading, observe_all, read_cloud
 from lbctl_gce.parse import is_leaving, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
+from lbctl_gce.results import results_of
 from lbctl_gce.settings import GceSettings, read_config
 from lbctl_gce.shared import model_cluster, undetermined
 
@@ -100,21 +102,12 @@ class GceDriver:
         return model_balancer(scope, world, facts, self._place)
 
     def snapshot(self, world: World) -> Mapping[Scope, Observed]:
-        """All objects of this cluster: nine lists, and one for the members of each zone's instance group."""
-        reading = self._read()
-        self._claims.keep(world.services)
-        self._strays = world.nodes.project(undetermined)
-        self._book.take_addresses(reading.bodies[ADDRESS])
-        self._manual.look(reading.bodies[FIREWALL])
-        self._existing = {
-            body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
-            for body in reading.bodies[RULE]
-        }
-        return self._with_manual(observe_all(reading, world.services, self._place))
+        """All objects of this cluster: nine lists, and one for the members of each group of instances or endpoints."""
+        return self._take(self._read(), world)
 
     def observe(self, scope: Scope, world: World) -> Observed:
-        """One scope; costs as much as all, since references are only known from lists."""
-        found = self.snapshot(world).get(scope)
+        """One scope; costs all lists, since references are only known from them, but one for each of its own groups."""
+        found = self._take(self._read(scope), world).get(scope)
         return found or Observed(scope, read_at=self._clock.monotonic())
 
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
@@ -137,7 +130,7 @@ class GceDriver:
         return outcomes
 
     def status(self, identity: Identity, world: World) -> Status:
-        """The addresses of the forwarding rules, always as `ip`."""
+        """The addresses of the forwarding rules, always as `ip`, and the names of what was made."""
         intent = world.intents.get(identity)
         observed = world.observed.get(balancer_scope(identity))
         if intent is None or observed is None:
@@ -148,7 +141,14 @@ class GceDriver:
         missing = [f for f in intent.families if not any(seen.resource.fields["family"] == f for seen in rules)]
         waiting = f"the forwarding rule for {' and '.join(missing)} does not exist yet" if missing else ""
         manual = [notice for seen in observed.of_kind(FIREWALL) if (notice := manual_notice(seen))]
-        return Status(ingress, waiting, tuple(manual))
+        shared = world.observed.get(CLUSTER) or Observed(CLUSTER)
+        present = world.services[identity].metadata.annotations
+        results = results_of(intent, self._place, observed, shared, present)
+        return Status(ingress, waiting, tuple(manual), results)
+
+    def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
+        """What Google's checks find: one call for each group of a backend service and each instance of a pool."""
+        return Pulse(self._client, self._place.links, world).read(identities)
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:  # noqa: ARG002 - names are marks
         """Nothing: names are the only marks here, and they cannot be taken off."""
@@ -162,6 +162,17 @@ class GceDriver:
         """Let go of connections."""
         self._client.close()
 
+    def _take(self, reading: Reading, world: World) -> Mapping[Scope, Observed]:
+        self._claims.keep(world.services)
+        self._strays = world.nodes.project(undetermined)
+        self._book.take_addresses(reading.bodies[ADDRESS])
+        self._manual.look(reading.bodies[FIREWALL])
+        self._existing = {
+            body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
+            for body in reading.bodies[RULE]
+        }
+        return self._with_manual(observe_all(reading, world.services, self._place))
+
     def _note_modes(self, outputs: Outputs) -> None:
         """Remember what forwarding rules point at now, which decides the mode of a Service with two finalizers."""
         for seen in outputs.seen:
@@ -169,9 +180,9 @@ class GceDriver:
                 fields = seen.resource.fields
                 self._existing[seen.key.id] = existing_mode(str(fields["backend"]), str(fields["scheme"]))
 
-    def _read(self) -> Reading:
+    def _read(self, only: Scope | None = None) -> Reading:
         try:
-            return read_cloud(self._client, self._place, read_at=self._clock.monotonic())
+            return read_cloud(self._client, self._place, read_at=self._clock.monotonic(), only=only)
         except ApiError as error:
             raise translated(error, "reading the region's balancers") from None
 

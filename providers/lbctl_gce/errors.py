@@ -52,6 +52,11 @@ class ApiError(Exception):
         return re.sub(r"[^a-z0-9]", "", self.reason.lower())
 
     @property
+    def outcome(self) -> str:
+        """What measures call it: HTTP's status, or of 403 the reason, which may be a right, a quota or the rate."""
+        return self.reason if self.reason and self.status == 403 else str(self.status or "error")  # noqa: PLR2004 - HTTP
+
+    @property
     def is_missing(self) -> bool:
         """True when the object does not exist."""
         return self.word in NOT_FOUND or (self.status == 404 and self.word != IP_IN_USE)  # noqa: PLR2004 - HTTP

@@ -54,7 +54,10 @@ _TABLE: dict[str, dict[str, Method]] = {
         "BackendServices", "BackendService", "global", {"aggregatedList": "compute.backendServices.list"}
     ),
     "regionBackendServices": _of(
-        "RegionBackendServices", "RegionBackendService", "region", _life("regionBackendServices")
+        "RegionBackendServices",
+        "RegionBackendService",
+        "region",
+        {**_life("regionBackendServices"), "getHealth": "compute.regionBackendServices.get"},
     ),
     "healthChecks": _of("HealthChecks", "HealthCheck", "global", _life("healthChecks", "aggregatedList")),
     "regionHealthChecks": _of("RegionHealthChecks", "RegionHealthCheck", "region", _life("regionHealthChecks")),
@@ -76,6 +79,7 @@ _TABLE: dict[str, dict[str, Method]] = {
             "removeInstance": "compute.targetPools.removeInstance",
             "addHealthCheck": "compute.targetPools.addHealthCheck",
             "removeHealthCheck": "compute.targetPools.removeHealthCheck",
+            "getHealth": "compute.targetPools.get",
         },
     ),
     "instanceGroups": _of(

@@ -58,22 +58,34 @@ class Reading:
     read_at: float = 0.0
 
 
-def read_cloud(client: Client, place: Place, *, read_at: float) -> Reading:
-    """Everything of the region; one call a list and page, one per group for its members."""
+def read_cloud(client: Client, place: Place, *, read_at: float, only: Scope | None = None) -> Reading:
+    """Everything of the region; one call a list and page, and one for each of our groups for its members.
+
+    There is no list of members across groups. With `only` a scope's own groups are asked for theirs: the lists are
+    read whole, because references are only known from them.
+    """
     bodies = {kind: tuple(client.items(method)) for kind, method in LISTS.items()}
     members: dict[str, frozenset[str]] = {}
-    for body in bodies[GROUP]:
+    for body in bodies[GROUP] if only in (None, CLUSTER) else ():
         if body["name"] == place.legacy.group and _in_region(body, place):
             listed = client.items("instanceGroups.listInstances", {"zone": _zone(body), "instance_group": body["name"]})
             members[tail(body["selfLink"])] = frozenset(entry["instance"].rpartition("/")[2] for entry in listed)
     for body in bodies[ENDPOINT_GROUP]:
-        if body["name"].startswith(f"k8s2-{place.l4.cluster}-") and _in_region(body, place):
+        if _is_endpoint_group_of(body, place, only) and _in_region(body, place):
             listed = client.items(
                 "networkEndpointGroups.listNetworkEndpoints",
                 {"zone": _zone(body), "network_endpoint_group": body["name"]},
             )
             members[tail(body["selfLink"])] = frozenset(_endpoint(entry["networkEndpoint"], body) for entry in listed)
     return Reading(bodies, members, read_at)
+
+
+def _is_endpoint_group_of(body: Json, place: Place, only: Scope | None) -> bool:
+    """True for this cluster's, of whichever Service or of the scope's; names alone tell, upstream may not describe."""
+    if only is None:
+        return bool(body["name"].startswith(f"k8s2-{place.l4.cluster}-"))
+    namespace, _, name = only.name.partition("/")
+    return only != CLUSTER and bool(body["name"] == place.l4.backend(namespace, name))
 
 
 def observe_all(reading: Reading, services: Iterable[Identity], place: Place) -> dict[Scope, Observed]:

@@ -64,6 +64,10 @@ class Labels:
             return self.l4.forwarding_rule_ipv6(self._namespace, self._name, protocol)
         return self.l4.forwarding_rule(self._namespace, self._name, protocol)
 
+    def fellow_rule(self, protocol: str) -> str:
+        """Forwarding rule of one of several protocols of an external balancer, named as internal ones are."""
+        return self.l4.forwarding_rule(self._namespace, self._name, protocol)
+
     def address(self, family: str, protocol: str) -> str:
         """Address that is held while a forwarding rule is recreated."""
         rule = self.rule(family, protocol)

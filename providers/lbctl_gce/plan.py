@@ -210,20 +210,22 @@ def _reason(step: Step) -> str:
 
 
 def _holds(moves: list[Move], observed: Observed) -> Iterator[Action]:
-    for key, move in _holders(moves):
+    for key, (move, *_) in _holders(moves).items():
         held = observed.get(key)
         if held is None or not same_ip(held.resource.fields["address"], move.new.fields["address"]):
             yield _hold(key, move)
 
 
 def _releases(moves: list[Move], observed: Observed) -> Iterator[Action]:
-    for key, move in _holders(moves):
-        if observed.get(key) is None:
-            yield _release(key, move)
+    return (_release(key, moved) for key, moved in _holders(moves).items() if observed.get(key) is None)
 
 
-def _holders(moves: list[Move]) -> list[tuple[Key, Move]]:
-    return sorted({move.holder: move for move in moves if move.needs_hold}.items())
+def _holders(moves: list[Move]) -> dict[Key, list[Move]]:
+    """Moves by the address that is held for them: two rules may have one."""
+    held: dict[Key, list[Move]] = {}
+    for move in sorted((move for move in moves if move.needs_hold), key=lambda move: (move.holder, move.new.key)):
+        held.setdefault(move.holder, []).append(move)
+    return held
 
 
 def _calls(steps: Iterable[Step], desired: Desired) -> Iterator[Action]:
@@ -277,11 +279,13 @@ def _hold(key: Key, move: Move) -> Action:
     return Action(f"hold {key}", "addresses.insert", (step,))
 
 
-def _release(key: Key, move: Move) -> Action:
-    seen = Seen(Resource(key, key.id, {"address": move.new.fields["address"]}, move.new.owners))
+def _release(key: Key, moves: list[Move]) -> Action:
+    new = moves[0].new
+    seen = Seen(Resource(key, key.id, {"address": new.fields["address"]}, new.owners))
     why = "the forwarding rule has the address again"
-    step = Step(Verb.DELETE, key, key.id, why=why, owners=move.new.owners, seen=seen)
-    return Action(f"release {key}", "addresses.delete", (step,), frozenset({f"{Verb.CREATE} {move.new.key}"}))
+    step = Step(Verb.DELETE, key, key.id, why=why, owners=new.owners, seen=seen)
+    made = frozenset(f"{Verb.CREATE} {move.new.key}" for move in moves)
+    return Action(f"release {key}", "addresses.delete", (step,), made)
 
 
 def _replacement(step: Step) -> Iterator[Action]:
@@ -331,11 +335,12 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
         f"{Verb.CREATE} {step.key}" for step in steps if step.key.kind == FIREWALL and step.seen is None
     } & present
     shut = {f"{Verb.DELETE} {step.key}" for step in steps if _stops_denying(step)} & present
+    turns = _turns(steps)
     for action in actions:
         step = action.steps[0]
         extra: set[str] = set()
         if action.id in rule_gone:
-            extra = holds | _made_before(steps, present)
+            extra = holds | _made_before(steps, present) | turns.get(action.id, frozenset())
         elif action.id in holds:
             extra = {f"{Verb.DELETE} {step.key}"} & present
         elif step.key.kind == ADDRESS and f"hold {step.key}" not in holds:
@@ -345,8 +350,30 @@ def _linked(actions: list[Action], steps: list[Step], moves: list[Move]) -> Iter
         elif step.key.kind == FIREWALL and step.verb is Verb.UPDATE:
             extra = shut
         elif action.id in rule_made or _waits_for_rules(step):
-            extra = rule_gone
+            extra = rule_gone - {later for later, made in turns.items() if action.id in made}
         yield replace(action, after=action.after | (extra - {action.id}))
+
+
+def _turns(steps: Iterable[Step]) -> dict[str, frozenset[str]]:
+    """Deletions of forwarding rules that wait for the making of their fellows of the same family.
+
+    One of two rules is always there, so that only one protocol is cut off at a time, and so that whoever plans again
+    half-way sees that there are two. A backend service that has to go or to take another protocol wants all rules gone.
+    """
+    listed = list(steps)
+    if any(s.key.kind == BACKEND and (s.verb is Verb.REPLACE or _waits_for_rules(s)) for s in listed):
+        return {}
+    made: dict[Hashable, frozenset[str]] = {}
+    turns: dict[str, frozenset[str]] = {}
+    rules = (s for s in listed if s.key.kind == RULE and s.verb in (Verb.CREATE, Verb.REPLACE))
+    for step in sorted(rules, key=lambda step: (step.verb is Verb.REPLACE, step.key)):
+        assert step.desired is not None
+        family = step.desired.fields["family"]
+        before = made.get(family, frozenset())
+        if step.verb is Verb.REPLACE and before:
+            turns[f"{Verb.DELETE} {step.key}"] = before
+        made[family] = before | {f"{Verb.CREATE} {step.key}"}
+    return turns
 
 
 def _stops_denying(step: Step) -> bool:

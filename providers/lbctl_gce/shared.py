@@ -15,6 +15,7 @@ from lbctl.model.node import NodeSet
 from lbctl.model.objects import Node
 from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Seen
 from lbctl.model.status import Notice, Severity
+from lbctl_gce.backends import AFFINITIES, backend_fields, shared_backend, shares_backend
 from lbctl_gce.checks import (
     BEFORE_DENY,
     KUBE_PROXY_PORT,
@@ -41,10 +42,11 @@ from lbctl_gce.kinds import (
     shared_ref,
 )
 from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, tags_of_nodes
-from lbctl_gce.model import AFFINITIES, Balancer, backend_fields, shared_backend, shares_backend
+from lbctl_gce.model import Balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of
 from lbctl_gce.place import Place
+from lbctl_gce.wish import Wish
 
 SHARED_BACKENDS = tuple((protocol, affinity) for protocol in ("TCP", "UDP") for affinity in AFFINITIES)
 
@@ -63,7 +65,7 @@ def _is_sound(intent: Intent, world: World, facts: Facts, place: Place) -> bool:
     if seen is not None and seen.resources:
         return True
     machines = world.nodes.project(machines_of)
-    return not any(Balancer(intent, place, facts, Observed(CLUSTER), machines).problems())
+    return not any(Balancer(Wish(intent, place, facts, Observed(CLUSTER), machines)).problems())
 
 
 def undetermined(nodes: tuple[Node, ...]) -> frozenset[str]:

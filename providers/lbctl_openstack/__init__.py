@@ -47,7 +47,6 @@ DRIVER = DriverInfo(
     node_identity=node_identity,
     event_reasons=(
         "LoadBalancerForcedInternal",
-        "LoadBalancerExternalNetworkSearchFailed",
         "LoadBalancerSourceRangesIgnored",
         "LoadBalancerAvailabilityZonesIgnored",
         "LoadBalancerFloatingIPSkipped",
@@ -66,7 +65,7 @@ DRIVER = DriverInfo(
         "openshift-cloud-controller-manager/cloud-controller-manager",
     ),
     billed={
-        BALANCER: "by the hour and the flavor of its amphorae in most clouds, also without members",
-        FLOATING: "by the hour that it is allocated in most clouds, attached or not",
+        BALANCER: "by the hour and flavor in most clouds",
+        FLOATING: "by the hour in most clouds, attached or not",
     },
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 import keystoneauth1.exceptions as auth_errors
@@ -220,8 +221,7 @@ def _options(access: Access, timeout: float) -> dict[str, Any]:
     options: dict[str, Any] = {"api_timeout": timeout}
     named = {"region_name": access.region, "interface": access.os_endpoint_type.removesuffix("URL")}
     options |= {key: value for key, value in named.items() if value}
-    auth = {new: getattr(access, old) for old, new in AUTH_NAMES.items() if getattr(access, old)}
-    options |= _domains(access, auth) | _trust(access, auth)
+    auth = _credentials(access)
     if access.use_clouds and access.cloud:
         options["cloud"] = access.cloud
     if auth:
@@ -229,20 +229,23 @@ def _options(access: Access, timeout: float) -> dict[str, Any]:
     return options | _tls(access)
 
 
-def _domains(access: Access, auth: dict[str, str]) -> dict[str, Any]:
-    for name in ("id", "name"):
-        value = getattr(access, f"domain_{name}")
-        if value and not access.application_credential_secret:
-            auth.setdefault(f"user_domain_{name}", value)
-            auth.setdefault(f"project_domain_{name}", value)
-    return {}
+def _credentials(access: Access) -> dict[str, str]:
+    """What Keystone is told, and no more: files name what it refuses to be told twice.
 
-
-def _trust(access: Access, auth: dict[str, str]) -> dict[str, Any]:
-    if access.trust_id:
-        auth.update(user_id=access.trustee_id or auth.get("user_id", ""))
-        auth.update(password=access.trustee_password or auth.get("password", ""))
-    return {}
+    Application credentials and trusts have a project of their own, and a credential that is named by its id has a user.
+    """
+    auth = {new: getattr(access, old) for old, new in AUTH_NAMES.items() if getattr(access, old)}
+    for kind, name in product(("user", "project"), ("id", "name")):
+        if value := getattr(access, f"domain_{name}"):
+            auth.setdefault(f"{kind}_domain_{name}", value)
+    unwanted: tuple[str, ...] = ()
+    if access.application_credential_secret:
+        unwanted = ("project", "password", "token", "trust") + (("user",) if access.application_credential_id else ())
+    elif access.trust_id:
+        unwanted = ("project",)
+        named = {"user_id": access.trustee_id, "password": access.trustee_password}
+        auth |= {name: value for name, value in named.items() if value}
+    return {name: value for name, value in auth.items() if not name.startswith(unwanted)}
 
 
 def _auth_type(access: Access) -> str:

@@ -28,10 +28,31 @@ class Member(NamedTuple):
     subnet: str = ""
     weight: int = 1
 
+    def __str__(self) -> str:
+        parts = [
+            f"{self.name} at {self.address}:{self.port}",
+            f"in subnet {self.subnet}" if self.subnet else "",
+            f"checked at port {self.monitor_port}" if self.monitor_port else "",
+            f"of weight {self.weight}" if self.weight != 1 else "",
+        ]
+        return " ".join(part for part in parts if part)
+
     @property
     def place(self) -> str:
         """What Octavia tells members apart by."""
         return f"{self.address}/{self.port}"
+
+
+class Timeouts(NamedTuple):
+    """Time-outs of a listener in milliseconds, None where Octavia tells none."""
+
+    client_data: int | None
+    member_connect: int | None
+    member_data: int | None
+    tcp_inspect: int | None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {value} ms" for name, value in self._asdict().items())
 
 
 def member_body(member: Member) -> Json:
@@ -93,7 +114,7 @@ def listener_fields(body: Json) -> dict[str, Hashable]:
         "limit": body["connection_limit"],
         "tls": body.get("default_tls_container_ref") or "",
         "pool": body.get("default_pool_id") or "",
-        "timeouts": tuple(body.get(name) for name in TIMEOUT_FIELDS),
+        "timeouts": Timeouts(*(body.get(name) for name in TIMEOUT_FIELDS)),
         "ranges": ranges(body.get("allowed_cidrs") or ()),
         "headers": frozenset(k for k in FORWARDED_HEADERS if str(headers.get(k)).lower() == "true"),
     }

@@ -37,6 +37,9 @@ class Rule(NamedTuple):
     port: int
     cidr: str
 
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.port} from {self.cidr}"
+
     @property
     def id(self) -> str:
         """Identity of the rule inside its group."""

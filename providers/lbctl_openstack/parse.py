@@ -20,6 +20,7 @@ from lbctl.model.status import Notice, Severity
 from lbctl_openstack.annotations import ADDRESS, ANNOTATIONS, FORWARDED_HEADERS, INTERNAL, PREFIX
 from lbctl_openstack.capabilities import CAPABILITIES, Provider, provider_of
 from lbctl_openstack.cloudconf import Balancing, CloudConf, Networks
+from lbctl_openstack.fields import Timeouts
 from lbctl_openstack.wish import OPTION, Wish
 
 TIMEOUTS = (
@@ -208,9 +209,8 @@ class _Settling:
     def _number(self, name: str, default: float) -> int:
         return int(self.given.get(name, default))
 
-    def _timeouts(self) -> tuple[int, int, int, int]:
-        first, second, third, fourth = (self._number(name, default) for name, default in TIMEOUTS)
-        return first, second, third, fourth
+    def _timeouts(self) -> Timeouts:
+        return Timeouts(*(self._number(name, default) for name, default in TIMEOUTS))
 
     def _network(self, name: str) -> str:
         """The class wins over the annotation for an external Service, the other way round for an internal one."""

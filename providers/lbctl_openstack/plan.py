@@ -98,6 +98,8 @@ PLACE = "ports.security-groups"
 POLL_SECONDS = 2.0
 STUCK_SECONDS = 600.0
 STUCK_POLL_SECONDS = 60.0
+# As often as anything is tried again that waits for a person.
+FAILED_POLL_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def build_actions(desired: Desired, observed: Observed, world: World, manner: Ma
     moves = [step for step in network if step.key.kind == "floating"] if _may_have_address(seen) else []
     floating = [action for step in moves for action in _floating(step, world)]
     notes = list(_notes(desired, observed, world))
-    waits = [wait] if (wait := _wait(seen, world)) else []
+    leaving = names.BALANCER_KEY not in desired.resources
+    waits = [wait] if (wait := _wait(seen, world, leaving=leaving, acts=bool(chain))) else []
     return build_plan(desired.scope, [*guards, *chain, *floating, *notes], waits=waits)
 
 
@@ -150,9 +153,14 @@ def _may_have_address(seen: Seen | None) -> bool:
     return seen is None or seen.state is not State.FAILED
 
 
-def _wait(seen: Seen | None, world: World) -> Wait | None:
-    """Somebody else's operation, or one of an earlier process; our own are polled for."""
-    if seen is None or not seen.ours or not is_busy(seen) or "flight" in seen.outputs:
+def _wait(seen: Seen | None, world: World, *, leaving: bool, acts: bool) -> Wait | None:
+    """Somebody else's operation, or one of an earlier process, or the operator; our own operations are polled for."""
+    if seen is None or not seen.ours:
+        return None
+    if seen.state is State.FAILED and not (leaving or acts):
+        condition = f"balancer {seen.outputs['id']} is in ERROR, which only the operator of OpenStack can mend"
+        return Wait(condition, FAILED_POLL_SECONDS)
+    if not is_busy(seen) or "flight" in seen.outputs:
         return None
     stuck = age(seen, world.now) > STUCK_SECONDS
     state = seen.outputs["status"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from lbctl.model.intent import Intent
+from lbctl_openstack.fields import Timeouts
 
 OPTION = "wish"
 
@@ -39,7 +40,7 @@ class Wish:
     headers: frozenset[str] = frozenset()
     tls_ref: str = ""
     http_ports: frozenset[int] = frozenset()
-    timeouts: tuple[int, int, int, int] | None = None
+    timeouts: Timeouts | None = None
     monitor: bool = False
     monitor_delay: int = 5
     monitor_timeout: int = 3

@@ -24,12 +24,13 @@ APP = "app-of-lbctl"
 class Desk:
     """A person's commands for one cluster; `azure` is the cloud's side, `server` the endpoint with its journal.
 
-    `bystanders` are what has to stay as it is, by id.
+    `machines` are the Nodes that it began with besides two that are in no cloud; `bystanders` have to stay as they are.
     """
 
     office: Office
     server: ArmServer
     azure: Azure
+    machines: list[Node] = field(default_factory=list)
     bystanders: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -57,13 +57,16 @@ def test_a_service_principal_reaches_the_endpoint_over_tls(tmp_path: Path) -> No
 
 
 def test_a_machine_gets_a_token_by_its_identity(arm: ArmServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata endpoint gives a token that the endpoint takes."""
+    """The metadata endpoint gives a token that the endpoint takes, if it was made for it."""
     World(arm.cloud)
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", arm.url)
     with ManagedIdentityCredential() as credential:
-        token = credential.get_token("https://management.azure.com/.default").token
+        tokens = [
+            credential.get_token(f"{audience}/.default").token for audience in (arm.url, "https://vault.azure.net")
+        ]
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}?api-version=2021-04-01"
-    assert get(arm, group, token=token).status_code == 200
+    assert get(arm, group, token=tokens[0]).status_code == 200
+    assert code_of(get(arm, group, token=tokens[1])) == (401, "InvalidAuthenticationTokenAudience")
 
 
 def test_a_wrong_secret_gets_no_token(tmp_path: Path) -> None:

@@ -18,6 +18,30 @@ if TYPE_CHECKING:
     from tests.azure.conftest import HandClock
 
 
+# Questions
+
+
+def test_the_health_of_a_rule_is_asked_as_the_sdk_does(
+    network: Any, world: World, arm: ArmServer, clock: HandClock
+) -> None:
+    """The SDK's own poller gets up and down with a state for each member; a rule that is not there is not found."""
+    body = public_balancer(world)
+    members = [{"name": f"n{n}", "properties": {"ipAddress": f"10.1.0.{n}"}} for n in (10, 11)]
+    pool = {"virtualNetwork": {"id": world.network}, "loadBalancerBackendAddresses": members}
+    body["properties"]["backendAddressPools"][0]["properties"] = pool
+    network.load_balancers.begin_create_or_update(GROUP, "kubernetes", body).result()
+    arm.arm.health.sick.add("10.1.0.11")
+    poller = network.load_balancer_load_balancing_rules.begin_health(GROUP, "kubernetes", "web")
+    assert not poller.done()
+    clock.advance(3)
+    told = poller.result()
+    assert (told.up, told.down) == (1, 1)
+    states = {member.ip_address: (member.state, member.reason) for member in told.load_balancer_backend_addresses}
+    assert states["10.1.0.11"] == ("Down", "Down_Probe_TcpProbeTimeout")
+    with pytest.raises(HttpResponseError, match="ResourceNotFound"):
+        network.load_balancer_load_balancing_rules.begin_health(GROUP, "kubernetes", "other")
+
+
 # ETags
 
 

@@ -42,7 +42,8 @@ def make_desk(tmp_path, monkeypatch, capsys) -> Iterator:
 def desk(make_desk) -> Desk:
     """A desk with two machines and, in the same group, everything that is nobody's business of ours."""
     made = make_desk()
-    made.add_machines(made.azure.uniform_set(count=2))
+    made.machines = made.azure.uniform_set(count=2)
+    made.add_machines(made.machines)
     made.bystanders = add_bystanders(made.azure)
     return made
 
@@ -108,6 +109,17 @@ def test_one_run_serves_and_a_second_finds_nothing_to_do(served):
 
 def _row(one) -> list[str]:
     return [",".join(one["addresses"]), ",".join(one["ports"])]
+
+
+def test_the_health_of_targets_is_shown_on_demand(served):
+    """`status --targets` asks Azure: two machines a port, less the one that answers no probe; the JSON has numbers."""
+    shown = {line.split()[1]: line.split()[5] for line in served("status", "--targets").out.splitlines()[1:]}
+    assert shown == {"web": "4/4", "db": "4/4"}
+    address = next(one.addresses[0] for one in served.machines)
+    served.server.arm.health.sick.add(address)
+    services = served("status", "--targets", "-o", "json").document["services"]
+    assert [one["targets"] for one in services] == [{"healthy": 3, "total": 4}] * 2
+    assert "targets" not in served("status", "-o", "json").document["services"][0]
 
 
 def test_explain_names_the_objects_that_were_looked_at(served):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,13 @@ from lbctl.driver import Finding
 from lbctl_azure import DRIVER
 from lbctl_azure.settings import Settings
 from tests.azure.cluster import AZURE_JSON, Time
+from tests.clouds.azure.access import Principal
 from tests.clouds.azure.cloud import SUBSCRIPTION
 from tests.clouds.azure.directory import TENANT, Application
 from tests.clouds.azure.limits import UNLIMITED
 from tests.clouds.azure.server import ArmServer
 from tests.clouds.azure.tls import loopback_tls, signing_certificate
+from tests.clouds.azure.vaults import Vault
 from tests.clouds.azure.world import World as Azure
 from tests.world import World, node, service
 
@@ -197,6 +200,117 @@ def test_a_network_of_another_tenant_is_served_with_tokens_of_both(place: Place)
         world.settle(300)
         assert not world.exists()
     assert [call for call in place.server.journal.calls if call.status in (401, 403)] == []
+
+
+HOME = {"subscriptionID": MACHINES, "resourceGroup": "cluster-rg", "vaultName": "shared", "secretName": "token"}
+TWO_TENANTS = {
+    "useManagedIdentityExtension": True,
+    "subscriptionId": MACHINES,
+    "networkResourceTenantID": ABROAD,
+    "networkResourceSubscriptionID": SUBSCRIPTION,
+    "loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration",
+}
+
+
+@dataclass
+class Keeper:
+    """Somebody who keeps a token of the network's tenant in a key vault, on the time of the endpoint."""
+
+    place: Place
+    made: int = 0
+
+    def keep(self, *, ends: dt.datetime) -> str:
+        """Put a new token there that is good until then."""
+        self.made += 1
+        token = f"token-from-abroad-{self.made}"
+        audience = self.place.server.url
+        self.place.server.access.principals[token] = Principal("network", tenant=ABROAD, audience=audience)
+        secret = json.dumps({"access_token": token, "expires_on": ends.isoformat().replace("+00:00", "Z")})
+        vault = Vault({"token": secret}, {"the-machine"})
+        self.place.server.arm.vaults.vaults["shared"] = vault
+        return token
+
+
+@pytest.fixture
+def abroad(place: Place, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    """A machine of one tenant whose network is in another, and a key vault that both can reach."""
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", place.server.url)
+    place.server.cloud.tenants |= {MACHINES: TENANT, SUBSCRIPTION: ABROAD}
+    place.server.cloud.add_group("cluster-rg", subscription=MACHINES)
+    return Keeper(place)
+
+
+def test_a_machine_serves_a_network_of_another_tenant_by_a_token_from_a_key_vault(abroad: Keeper) -> None:
+    """Balancers are written with the vault's token, machines with their own and the vault's beside it."""
+    machines = abroad.place.azure.uniform_set(count=1)
+    place = abroad.place
+    with place.signed_in(auxiliaryTokenProvider=HOME, **TWO_TENANTS) as world:
+        abroad.keep(ends=world.clock.now() + dt.timedelta(hours=1))
+        for machine in machines:
+            world.see_node(node(machine.name, provider_id=machine.provider_id))
+        world.settle(60)
+        world.apply(service())
+        world.settle(60)
+        assert world.addresses(), world.kube.events
+        balancer = place.azure.state()[place.azure.id("loadBalancers", "kubernetes")]
+        (pool,) = balancer["properties"]["backendAddressPools"]
+        assert len(pool["properties"]["backendIPConfigurations"]) == 1
+        assert place.server.arm.vaults.read == 1
+        assert world.plans() == []
+
+
+def test_a_token_of_a_key_vault_is_read_again_before_it_ends(abroad: Keeper) -> None:
+    """Five minutes before its end the newest token is read; one that nobody renewed is told as ended."""
+    with abroad.place.signed_in(auxiliaryTokenProvider=HOME, **TWO_TENANTS) as world:
+        start = world.clock.now()
+        old = abroad.keep(ends=start + dt.timedelta(hours=1))
+        world.settle(60)
+        world.apply(service())
+        world.settle(60)
+        world.settle((start + dt.timedelta(minutes=54) - world.clock.now()).total_seconds())
+        del abroad.place.server.access.principals[old]
+        abroad.keep(ends=start + dt.timedelta(hours=2))
+        world.settle(120)
+        world.apply(service("second", ports=(81,)))
+        world.settle(60)
+        assert world.addresses("second"), world.kube.events
+        world.settle(3 * 3600)
+        world.apply(service("third", ports=(82,)))
+        world.settle(120)
+        assert world.addresses("third") == []
+        assert "has ended, and nobody has renewed it" in world.condition("third").message
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("vault", "key vault shared cannot be read: ResourceNotFound"),
+        ("right", "secret token of key vault shared cannot be read: Forbidden"),
+        ("secret", "secret token of key vault shared cannot be read: SecretNotFound"),
+        ("form", 'holds no {"access_token"'),
+    ],
+)
+def test_what_is_missing_of_a_key_vault_is_told(abroad: Keeper, fault: str, words: str) -> None:
+    """Nothing is written, doctor tells the vault's reason, and never what the secret holds."""
+    with abroad.place.signed_in(auxiliaryTokenProvider=HOME, **TWO_TENANTS) as world:
+        abroad.keep(ends=world.clock.now() + dt.timedelta(hours=1))
+        vaults = abroad.place.server.arm.vaults.vaults
+        if fault == "vault":
+            vaults.clear()
+        elif fault == "right":
+            vaults["shared"].readers.clear()
+        elif fault == "secret":
+            vaults["shared"].secrets.clear()
+        else:
+            vaults["shared"].secrets["token"] = "very-secret"
+        world.settle(60)
+        world.apply(service())
+        world.settle(60)
+        findings = " ".join(finding.message for finding in world.driver.check())
+        assert words in findings
+        assert "very-secret" not in findings
+    writes = [call for call in abroad.place.server.journal.calls if call.method == "PUT"]
+    assert writes == []
 
 
 def test_a_rotated_secret_is_used_without_a_restart(place: Place) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.azure.cluster import Cluster, cluster
+from tests.azure.cluster import BALANCERS, Cluster, cluster
 from tests.clouds.azure.cloud import Timing
+from tests.clouds.azure.recording import Writer
 from tests.world import service
 
 NIC_POOLS = {"loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration"}
@@ -126,3 +127,34 @@ def test_instances_wait_until_their_model_is_written(nics: Cluster) -> None:
 def _compute_writes(world: Cluster) -> list[str]:
     written = [call.action.lower() for call in world.server.journal.calls if call.counted.value == "write"]
     return [action for action in written if "virtualmachinescalesets" in action]
+
+
+@pytest.mark.parametrize("kind", ["uniform_set", "flex_set", "availability_set"])
+def test_no_write_is_wasted_on_the_tag_that_joining_machines_moved(nics: Cluster, kind: str) -> None:
+    """Machines that join, or turn out to have joined, give the balancer another ETag: its next write is not refused."""
+    nics.add_machines(getattr(nics.azure, kind)(count=2))
+    nics.apply(service())
+    nics.apply(service("second", ports=(81,)))
+    if kind == "uniform_set":
+        nics.add_machines(nics.azure.scale_out("nodes"))
+    nics.see_node(None, min(nics.kube.nodes))
+    nics.settle(60)
+    nics.edit("web", ports=service(ports=(80, 443)).spec.ports)
+    nics.delete("second")
+    nics.settle(60)
+    assert [call.status for call in nics.server.journal.calls if call.status == 412] == []
+    assert sorted(rule["frontendPort"] for rule in nics.lb_rules().values()) == [80, 443]
+    assert nics.plans() == []
+
+
+def test_what_somebody_changed_while_machines_joined_is_kept(nics: Cluster) -> None:
+    """The balancer is planned anew when more than its ETag has moved, and neither change is lost or refused."""
+    nics.add_machines(nics.azure.uniform_set(count=2))
+    nics.apply(service())
+    Writer(nics.azure, "kubernetes").add({"backendAddressPools": [{"name": "theirs"}]})
+    nics.server.journal.clear()
+    nics.apply(service("second", ports=(81,)))
+    statuses = [call.status for call in nics.server.journal.calls if call.action == f"{BALANCERS}/write"]
+    assert statuses == [200]
+    assert "theirs" in nics.parts("backendAddressPools")
+    assert len(nics.lb_rules()) == 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.engine.planning import build_world
+from lbctl.model.intent import identity_of
 from lbctl_azure.permissions import Need, actions_for, possible_needs
 from tests.azure.cluster import Cluster, cluster
 from tests.clouds.azure.access import Principal
@@ -42,6 +44,8 @@ def live(world: Cluster) -> None:
     else:
         world.add_nodes("n3")
     assert list(world.driver.check())
+    known = build_world(world.account, world.account.services.values(), cluster=world.cluster, now=world.clock.now())
+    assert world.driver.health([identity_of(one) for one in world.kube.services.values()], known)
     for name in list(world.kube.services):
         world.kube.delete(name)
     world.settle(300)

@@ -180,16 +180,47 @@ SELDOM = {
     ("get", "", "secrets"),
     ("get", "discovery.k8s.io", "endpointslices"),
     ("list", "discovery.k8s.io", "endpointslices"),
+    ("get", "", "pods"),
+    ("list", "", "pods"),
 }
+GATE = "gate.memory.example.com/web"
 
 
-@pytest.mark.parametrize("watches", [frozenset(), frozenset({"endpointslices"})], ids=["plain", "slices"])
+def gated_pod(name="web-1"):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": [{"name": "web", "image": "web"}], "readinessGates": [{"conditionType": GATE}]},
+        "status": {"conditions": [{"type": "ContainersReady", "status": "True"}]},
+    }
+
+
+def gates_of(api):
+    """Status of the gate of each Pod that is stored."""
+    found = {}
+    for one in api.store.objects("v1", "Pod", "default"):
+        conditions = {condition["type"]: condition["status"] for condition in one["status"]["conditions"]}
+        found[one["metadata"]["name"]] = conditions.get(GATE)
+    return found
+
+
+def gated_service():
+    plain = service()
+    return {**plain, "metadata": {**plain["metadata"], "labels": {"gated": "yes"}}}
+
+
+@pytest.mark.parametrize("watches", [(), ("endpointslices",), ("pods",)], ids=["plain", "slices", "pods"])
 def test_a_process_lives_on_exactly_these_rights(api, tmp_path, watches):
     """Start, lead, serve, follow a node, delete, give the Lease back: nothing refused, and no right is idle."""
+    watches = frozenset(watches)
     allowed = roles(watches=watches)
+    api.store.seed([gated_pod()])
     running = Running(api, tmp_path, allowed=allowed, watches=watches)
     try:
-        running.hands.apply(service())
+        running.hands.apply(gated_service())
+        if "pods" in watches:
+            running.until(lambda: gates_of(api) == {"web-1": "True"})
         running.until(lambda: running.hands.get("default/web").status.load_balancer.ingress)
         api.store.seed([node("n02")])
         running.until(lambda: any("n02" in str(thing.fields) for thing in running.cloud.things.values()))
@@ -223,3 +254,72 @@ def test_one_right_less_is_told_in_the_words_of_the_server(api, tmp_path):
 def test_a_target_names_the_right_that_a_role_must_have():
     """The words of an error and those of a role are the same."""
     assert Target(resource="services", subresource="status").right in {path for _, _, path in granted(roles())}
+
+
+def paths(api):
+    """What lbctl asked the server for."""
+    return {line.path.partition("?")[0] for line in api.journal.lines() if line.user_agent.startswith("lbctl/")}
+
+
+def test_pods_are_read_only_while_one_may_wait_for_a_service(api, tmp_path):
+    """Without a Service whose targets Pods may wait for, no Pod is asked for; with the first one, all are."""
+    api.store.seed([gated_pod()])
+    watches = frozenset({"pods"})
+    running = Running(api, tmp_path, allowed=roles(watches=watches), watches=watches)
+    try:
+        running.hands.apply({**service(), "metadata": {"name": "other", "namespace": "default"}})
+        running.until(lambda: running.hands.get("default/other").status.load_balancer.ingress)
+        assert "/api/v1/pods" not in paths(api)
+        running.hands.apply(gated_service())
+        running.until(lambda: gates_of(api) == {"web-1": "True"})
+        assert "/api/v1/pods" in paths(api)
+    finally:
+        running.stop()
+
+
+def test_a_start_waits_for_the_pods_that_wait(api, tmp_path):
+    """What a process that comes anew knows of Pods is complete before it works: none is taken out meanwhile."""
+    api.store.seed([gated_pod(), gated_service()])
+    api.faults.answer(503, path="/api/v1/pods", times=2)
+    watches = frozenset({"pods"})
+    running = Running(api, tmp_path, allowed=roles(watches=watches), watches=watches)
+    try:
+        running.until(lambda: running.process._pods is not None and running.process._pods.stats.failures)
+        assert not running.process.is_synced
+        assert running.process.is_ready() != ""
+        assert running.cloud.writes == 0
+        running.until(lambda: gates_of(api) == {"web-1": "True"})
+    finally:
+        running.stop()
+
+
+def test_without_the_right_to_see_pods_services_are_served_all_the_same(api, tmp_path, caplog):
+    """Gates stay closed, the log names the right that is missing, and everything else goes on."""
+    api.store.seed([gated_pod(), gated_service()])
+    running = Running(api, tmp_path, allowed=roles(), watches=frozenset({"pods"}))
+    try:
+        running.until(lambda: running.hands.get("default/web").status.load_balancer.ingress)
+        assert running.process.is_ready() == ""
+        assert {line.path.partition("?")[0] for line in running.asked()[1]} == {"/api/v1/pods"}
+        assert "Grant the verb watch on pods" in caplog.text
+        assert gates_of(api) == {"web-1": None}
+    finally:
+        running.stop()
+
+
+def test_without_the_right_to_tell_pods_services_are_served_all_the_same(api, tmp_path, caplog):
+    """What a Pod could not be told is tried again, and the log names the right that is missing."""
+    watches = frozenset({"pods"})
+    allowed = [
+        {**role, "rules": [rule for rule in role["rules"] if rule["resources"] != ["pods/status"]]}
+        for role in roles(watches=watches)
+    ]
+    api.store.seed([gated_pod(), gated_service()])
+    running = Running(api, tmp_path, allowed=allowed, watches=watches)
+    try:
+        running.until(lambda: running.hands.get("default/web").status.load_balancer.ingress)
+        running.until(lambda: ("patch", "", "pods/status") in running.asked()[0])
+        running.until(lambda: "Grant the verb patch on pods/status" in caplog.text)
+        assert running.process.is_ready() == ""
+    finally:
+        running.stop()

@@ -64,8 +64,10 @@ class Office:
         assert self.lbctl("once").code == 0
 
     def create(self, name: str, **spec: Any) -> None:
-        """Create one Service of the namespace `shop`."""
+        """Create one Service of the namespace `shop`, with `labels` if given."""
+        labels = spec.pop("labels", {})
         wanted = _manifest("Service", service(name, **spec))
+        wanted["metadata"]["labels"] = labels
         for port in wanted["spec"]["ports"]:
             port.pop("nodePort", None)
         self.hands.apply(wanted)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
 import stat
+import struct
 import subprocess
+import sys
+import termios
 
 import msgspec
 import pytest
 import yaml
 
+from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
 from lbctl.engine.summary import State
 from lbctl.sandbox.api import ApiServer
@@ -55,7 +63,8 @@ def test_status_goes_on_and_follows_changes(served):
     """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
     said = served.lbctl("status", "--watch", "--timeout", "1.5", "-n", "shop")
     assert said.code == 0
-    assert said.out.count("ready") == 3
+    assert said.out.count(" ready ") == 3
+    assert "3 Services: 3 ready" in said.out
 
 
 def test_status_admits_that_it_may_be_old(tmp_path):
@@ -73,6 +82,60 @@ def test_status_admits_that_it_may_be_old(tmp_path):
                 watching.stdout.read()
     assert "cannot" in stale
     assert watching.returncode == 6
+
+
+def test_a_small_terminal_shows_what_matters(tmp_path):
+    """With more Services than lines, those that are not ready come first, under their number; so does a doubt."""
+    kubeconfig = tmp_path / "kubeconfig"
+    with ApiServer() as api:
+        kubeconfig.write_text(api.kubeconfig())
+        condition = {"type": "lbctl.io/LoadBalancerReady", "status": "True", "reason": "Ready", "message": ""}
+        for number in range(30):
+            status = {} if number == 29 else {"loadBalancer": {}, "conditions": [condition]}
+            meta = {"name": f"web-{number}", "namespace": "default"}
+            api.store.seed([{**WEB, "metadata": meta, "status": status}])
+        with Terminal("status", "--watch", "--timeout", "60", "--kubeconfig", str(kubeconfig), lines=12) as terminal:
+            terminal.wait_for("30 Services: 29 ready, 1 pending")
+            terminal.wait_for("web-29")
+            with api.faults.unreachable():
+                terminal.wait_for("(stale) nothing new for")
+            assert terminal.is_running
+
+
+class Terminal:
+    """`lbctl` in a terminal of so many lines, and all that it drew there."""
+
+    def __init__(self, *arguments, lines):
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
+        command = [sys.executable, "-W", "ignore", "-m", "lbctl", *arguments]
+        given = {**os.environ, "TERM": "xterm"}
+        given.pop("LINES", None)
+        given.pop("COLUMNS", None)
+        self._process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=given)
+        os.close(theirs)
+        self._drawn = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait(10)
+        os.close(self._ours)
+
+    @property
+    def is_running(self):
+        return self._process.poll() is None
+
+    def wait_for(self, words, *, seconds=30.0):
+        """Return once these words were drawn."""
+        clock = SystemClock()
+        end = clock.monotonic() + seconds
+        while words not in self._drawn:
+            assert clock.monotonic() < end, self._drawn[-2000:]
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self._drawn += os.read(self._ours, 65536).decode(errors="replace")
 
 
 def _line_with(word, process):
@@ -176,6 +239,49 @@ def test_once_for_one_service_leaves_the_others_alone(unserved):
     assert unserved.lbctl("once", "shop/web").code == 0
     assert unserved.hands.get("shop/web").status.load_balancer.ingress
     assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
+
+
+def test_once_says_what_became_of_a_service_that_goes(office):
+    """A deleted one is gone with its address, one to be retained is let go, the third is ready and alone then."""
+    office.serve("web", "kept", "api")
+    office.hands.patch("shop/kept", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "retain"}}})
+    for name in ("web", "kept"):
+        office.hands.delete(f"shop/{name}")
+    said = office.lbctl("once", "-o", "json")
+    found = {one["name"]: one for one in said.document["services"]}
+    assert said.code == 0
+    assert {name: (one["state"], one["reason"]) for name, one in found.items()} == {
+        "web": ("gone", "Deleted"),
+        "kept": ("gone", "Released"),
+        "api": ("ready", "Ready"),
+    }
+    assert found["web"]["addresses"] == found["kept"]["addresses"] == []
+    assert [one["name"] for one in office.lbctl("once", "-o", "json").document["services"]] == ["api"]
+
+
+def test_once_does_not_call_gone_what_the_cloud_does_not_let_go(office):
+    """A balancer that cannot be deleted has failed: exit code 1, and its Service keeps its address."""
+    office.serve("web")
+    office.hands.delete("shop/web")
+    for thing in office.cloud.list("balancer"):
+        thing.fields["protected"] = True
+    said = office.lbctl("once", "--timeout", "1", "-o", "json")
+    (web,) = said.document["services"]
+    assert (said.code, web["state"], len(web["addresses"])) == (1, "failed", 1)
+
+
+def test_explain_ends_with_the_health_of_targets(office):
+    """The cloud's checks find nobody: the finding failed, says what to look at and which ports to open."""
+    office.serve("web")
+    office.cloud.unhealthy = {"n2"}
+    assert "1/2 are healthy" in office.lbctl("explain", "shop/web").out
+    office.cloud.unhealthy = {"n1", "n2"}
+    said = office.lbctl("explain", "shop/web", "-o", "json")
+    (finding,) = [one for one in said.document["findings"] if one["subject"] == "targets"]
+    node_port = office.hands.get("shop/web").spec.ports[0].node_port
+    assert finding["level"] == "failed"
+    assert str(node_port) in finding["hint"]
+    assert "kubernetes.io/service-name=web" in finding["hint"]
 
 
 def test_explain_says_why_and_what_to_do(unserved):

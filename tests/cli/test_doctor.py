@@ -48,7 +48,7 @@ def test_a_sound_place_has_no_failed_finding(office):
     told = {one["message"] for one in findings(said)}
     assert {"the cloud answers", "2 nodes can be targets", "none of this cloud runs here"} <= told
     assert any("controller-1 leads, renewed 7 s ago" in text or "renewed 8 s ago" in text for text in told)
-    assert sum(one["subject"] == "right" for one in findings(said)) == 15
+    assert sum(one["subject"] == "right" for one in findings(said)) == 19
 
 
 def test_each_missing_right_is_a_finding(office):
@@ -63,6 +63,18 @@ def test_each_missing_right_is_a_finding(office):
     ]
     assert "grant the verb patch on services/status" in failed[0]["hint"]
     assert "grant the verb get on secrets in namespace kube-system" in failed[1]["hint"]
+
+
+def test_a_missing_right_on_pods_is_a_warning(office):
+    """Only their readiness gates need it, so everything else may go on: each verb is told with what to do."""
+    told = [one for one in findings(office.lbctl("doctor", "-o", "json")) if "pods" in one["message"]]
+    assert {(one["level"], one["message"]) for one in told} == {
+        ("ok", f"may {right}") for right in ("get pods", "list pods", "watch pods", "patch pods/status")
+    }
+    office.kubeconfig.write_text(office.api.kubeconfig(office.api.users.add("limited", roles=[BASIC, ROLE])))
+    missed = [one for one in findings(office.lbctl("doctor", "-o", "json")) if "pods" in one["message"]]
+    assert [one["level"] for one in missed] == ["warning"] * 4
+    assert missed[-1]["hint"] == "grant the verb patch on pods/status to the identity that runs lbctl"
 
 
 def test_who_may_nothing_hears_all_of_it(office):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
-from lbctl.driver import DriverInfo, Finding, Health, Level, Outcome, Pending, Refs, Setup, World
+from lbctl.driver import DriverInfo, Finding, Gate, Health, Judgement, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
 from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
@@ -227,6 +227,10 @@ FIREWALL = Scope("firewall", "cluster")
 
 
 class MemoryDriver:
+    """Pods may wait for Services with the label `gated`, by their names."""
+
+    gate_prefix = "gate." + PREFIX
+
     def __init__(self, setup: Setup, cloud: MemoryCloud) -> None:
         self.info = info(cloud)
         self._cluster = setup.cluster
@@ -444,6 +448,16 @@ class MemoryDriver:
                     found[identity] = Health(len(targets - self.cloud.unhealthy), len(targets))
         return found
 
+    def may_gate(self, service: Service) -> bool:
+        return "gated" in service.metadata.labels
+
+    def known_gates(self, conditions: Iterable[str], world: World) -> frozenset[str]:
+        return frozenset(conditions) & {self.gate_prefix + identity.name for identity in world.intents}
+
+    def judge(self, gates: Iterable[Gate], world: World) -> Mapping[Gate, Judgement]:
+        self.cloud.calls["judge"] += 1
+        return {gate: Judgement(healthy=self.cloud.unhealthy.isdisjoint(gate.addresses)) for gate in gates}
+
     def check(self) -> Iterator[Finding]:
         yield Finding(Level.OK, "cloud", "the cloud answers")
         if self.cloud.most_targets < 10:  # few enough to be worth a word
@@ -487,6 +501,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         connect=lambda setup: MemoryDriver(setup, cloud),
         settings=MemorySettings,
         classes=("example.com/memory",),
+        watches=frozenset({"pods"}),
         node_identity=lambda node: node.metadata.name,
         controller_leases=("kube-system/memory-controller",),
         billed={"balancer": "by the hour"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.faults import How
 from tests.clouds.cloudstack.objects import Firewall, Forwarding, Rule
 from tests.clouds.cloudstack.topology import (
@@ -351,3 +352,32 @@ def test_where_free_addresses_are_not_shown_one_is_taken_blindly(stage: Stage):
     assert stage.served().keys() == {80}
     stage.delete("web")
     assert not stage.exists()
+
+
+def test_the_address_is_of_the_networks_zone(server):
+    """Of two zones with free addresses that of the network is looked at; the other's are as before."""
+    elsewhere = "0000000b-0000-4000-8000-000000000002"
+    for number in range(10, 60):
+        add_address(server.cloud, f"203.0.113.{number}").zone_id = elsewhere
+    add_address(server.cloud, "198.51.100.7")
+    stage = Stage(server)
+    stage.apply(service())
+    assert stage.addresses() == ["198.51.100.7"]
+    stage.apply(service("second", ports=(443,)))
+    assert stage.condition("second").reason == "QuotaExceeded"
+
+
+@pytest.mark.spec("CS-028")
+@pytest.mark.parametrize("release", ["4.22", "next"])
+def test_a_firewall_rule_on_a_vpcs_address_keeps_it_where_there_can_be_one(serve, release):
+    """From the release on that has them, somebody's firewall rule on our address of a VPC is looked for."""
+    cloud = Cloud(release)
+    stage = Stage(serve(cloud), add_tier(cloud))
+    stage.apply(service())
+    (ip,) = stage.addresses()
+    if release == "next":
+        _foreign_firewall(stage, address_id(stage, ip))
+    stage.delete("web")
+    assert not stage.exists()
+    assert state(stage, ip) == ("Allocated" if release == "next" else "Free")
+    assert len(cloud.firewalls) == (1 if release == "next" else 0)

@@ -17,6 +17,7 @@ from tests.clouds.cloudstack.topology import (
 )
 from tests.clouds.cloudstack.upstream import Wish, mutations, provision
 from tests.cloudstack.stage import Stage
+from tests.cloudstack.test_addresses import ASSOCIATED, ID
 from tests.cloudstack.test_wishes import PROXY, SOURCES
 from tests.world import change, service
 
@@ -109,6 +110,23 @@ def test_an_adopted_tiers_entry_goes_although_the_process_dies_over_its_change(s
     stage.delete("web")
     assert not stage.exists()
     assert {i.reason for i in stage.cloud.acl_items.values()} == BYSTANDING_REASONS
+
+
+@pytest.mark.parametrize("associated", [True, False], ids=["the-controllers", "the-users"])
+def test_an_address_that_is_named_by_its_id_goes_only_if_a_controller_took_it(serve, associated):
+    """Upstream's note of who associated the address decides; without it a named address stays when its Service goes."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud))
+    provision(cloud, stage.network, UID, ports=[(80, 30080)])
+    (address,) = (a for a in cloud.addresses.values() if a.ip == "203.0.113.50")
+    stage.crash()
+    stage.apply(service(annotations={ID: address.id} | ({ASSOCIATED: "true"} if associated else {})))
+    assert cloud.faults.writes == 0
+    assert stage.condition().reason == "Ready"
+    stage.delete("web")
+    assert not stage.exists()
+    assert address.state == ("Free" if associated else "Allocated")
+    assert cloud.rules_of(address.id) == []
 
 
 @pytest.mark.spec("CS-018")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.clouds.cloudstack.topology import add_network, add_pool, add_shared, add_tier, picture
+from tests.clouds.cloudstack.cloud import Cloud
+from tests.clouds.cloudstack.topology import add_guarded_tier, add_network, add_pool, add_shared, add_tier, picture
 from tests.clouds.cloudstack.upstream import provision
 from tests.cloudstack.bench_calls import rows
 from tests.cloudstack.stage import Stage
@@ -36,6 +37,45 @@ def test_a_service_costs_ten_calls_nothing_and_six(server, make, creation, delet
     assert not stage.exists()
     assert calls(stage) == deletion <= 6, stage.cloud.faults.counts()
     assert picture(stage.cloud) == before
+
+
+@pytest.mark.parametrize(
+    ("release", "make", "ranges", "expected"),
+    [
+        ("4.22", add_network, ("10.0.0.0/8",), (10, 5)),
+        ("4.22", add_tier, ("10.0.0.0/8",), (10, 6)),
+        ("next", add_tier, (), (10, 7)),
+        ("next", add_guarded_tier, (), (12, 7)),
+    ],
+    ids=["isolated-ranges", "vpc-ranges", "vpc-4.23", "guarded-vpc-4.23"],
+)
+def test_filters_of_their_own_cost_a_call_each(serve, release, make, ranges, expected):
+    """Ranges of an isolated network are a call a port; where a VPC can have firewall rules one more look is needed."""
+    cloud = Cloud(release)
+    stage = Stage(serve(cloud), make(cloud))
+    creation, deletion = expected
+    stage.cloud.faults.clear()
+    stage.apply(service(ports=(80, 443), load_balancer_source_ranges=ranges))
+    assert calls(stage) == creation, stage.cloud.faults.counts()
+    stage.cloud.faults.clear()
+    stage.delete("web")
+    assert not stage.exists()
+    assert calls(stage) == deletion, stage.cloud.faults.counts()
+
+
+@pytest.mark.parametrize(("make", "deletion"), [(add_network, 5), (add_tier, 9)], ids=["isolated", "vpc"])
+def test_what_upstream_made_costs_a_second_look_in_a_vpc(serve, make, deletion):
+    """Upstream's ACL entries are known by their rules, so they go first, and the address is looked at again after."""
+    cloud = Cloud()
+    stage = Stage(serve(cloud), make(cloud))
+    uid = "00000001-0000-4000-8000-000000000000"
+    provision(cloud, stage.network, uid, ports=[(80, 30080), (443, 30443)])
+    stage.crash()
+    stage.apply(service(ports=(80, 443)))
+    stage.cloud.faults.clear()
+    stage.delete("web")
+    assert not stage.exists()
+    assert calls(stage) == deletion, stage.cloud.faults.counts()
 
 
 @pytest.mark.spec("CS-033")

@@ -26,6 +26,7 @@ from tests.clouds.cloudstack.topology import (
     add_machine,
     add_network,
     add_pool,
+    add_shared,
     add_tier,
     picture,
     served,
@@ -79,7 +80,7 @@ def make(request) -> Callable:
 
 
 @pytest.fixture
-def desk(make, tmp_path, monkeypatch, capsys) -> Iterator[Desk]:
+def desk(make, tmp_path) -> Iterator[Desk]:
     """A cluster with two nodes on a cloud with bystanders, whose jobs are quick."""
     cloud = Cloud()
     cloud.now = SystemClock().monotonic
@@ -91,8 +92,7 @@ def desk(make, tmp_path, monkeypatch, capsys) -> Iterator[Desk]:
         add_machine(cloud, name, network)
     forbid_the_rest(cloud)
     with CloudStackServer(cloud) as server, ApiServer() as api:
-        found = Desk.open(api, cloud, tmp_path, capsys.readouterr)
-        monkeypatch.setenv("KUBECONFIG", str(found.kubeconfig))
+        found = Desk.open(api, cloud, tmp_path)
         account = {"api_url": server.url, "api_key": API_KEY, "secret_key": SECRET_KEY, "job_poll_max": 1}
         settings = {
             "cluster": {"name": "demo", "id": "demo"},
@@ -132,7 +132,7 @@ def test_a_plan_says_each_call_and_makes_none(desk, make):
     )
     (address,) = (line for line in said.out.splitlines() if line.startswith("  + address"))
     (planned,) = (c["new"] for a in plan["actions"] for s in a["steps"] for c in s["changes"] if c["field"] == "ip")
-    assert f"({planned})" in address
+    assert f"ip {planned}" in address
     assert "False" not in address
     assert "timeout" not in said.out
     assert "No effect on traffic." in said.out
@@ -154,6 +154,9 @@ def test_one_run_serves_and_every_command_after_it_says_so(desk):
     (shown,) = desk.lbctl("status", "-o", "json").document["services"]
     assert (shown["state"], shown["addresses"], shown["ports"]) == ("ready", [ip], ["80/TCP", "443/TCP"])
     assert ip in desk.lbctl("status").out
+    desk.cloud.monitored |= dict.fromkeys(desk.cloud.machines, "UP")
+    (told,) = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert told["targets"] is None, "a virtual router tells no health"
     explained = desk.lbctl("explain", "shop/web")
     assert explained.code == 0
     assert "the cloud holds what the Service asks for" in explained.out
@@ -295,3 +298,19 @@ def test_the_role_is_what_these_services_need(desk):
     desk.cloud.catalog.forbidden = set(published()) - allowed
     desk.serve()
     assert desk.lbctl("plan").code == 0
+
+
+@pytest.mark.parametrize("make", [add_shared], ids=["shared"], indirect=True)
+def test_the_health_of_targets_is_told_where_the_provider_tells_it(desk):
+    """A NetScaler finds one of two nodes up, on each of two ports; before its first report nothing is told."""
+    desk.serve("web", ports=(80, 443))
+    desk.create("new")
+    silent = desk.lbctl("status", "--targets", "-o", "json").document["services"]
+    assert [one["targets"] for one in silent] == [None, None]
+    n1, n2 = (machine.id for machine in desk.cloud.machines.values())
+    desk.cloud.monitored |= {n1: "UP", n2: "DOWN"}
+    said = desk.lbctl("status", "--targets", "-o", "json")
+    told = {one["name"]: one["targets"] for one in said.document["services"]}
+    assert told == {"web": {"healthy": 2, "total": 4}, "new": None}
+    (row,) = (line for line in desk.lbctl("status", "--targets").out.splitlines() if " web " in line)
+    assert " 2/4 " in row

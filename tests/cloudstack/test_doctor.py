@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.driver import Finding, Level
 from tests.clouds.cloudstack.cloud import Cloud
-from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_network, add_tier
+from tests.clouds.cloudstack.topology import BYSTANDING_ADDRESSES, add_address, add_network, add_tier
 from tests.cloudstack.stage import Stage, role_commands
 from tests.world import node, service
 
@@ -92,6 +92,17 @@ def test_networks_and_nodes_that_cannot_be_used_are_found(serve):
     (lost,) = (f for f in findings(stage, "machines") if f.level is Level.WARNING)
     assert "node lost" in lost.message
     assert "provider id" in lost.hint
+
+
+def test_an_address_that_nobody_uses_is_named(serve):
+    """An allocated address without rules and marks is told; one with a rule, a mark or a use of its network is not."""
+    stage = Stage(serve())
+    assert findings(stage, "idle addresses") == []
+    for ip, tags in (("203.0.113.70", {}), ("203.0.113.71", {"team": "web"})):
+        add_address(stage.cloud, ip, state="Allocated", network_id=stage.network.id, tags=tags)
+    (idle,) = findings(stage, "idle addresses")
+    assert idle.message.endswith("use of the network's own: 203.0.113.70")
+    assert idle.hint
 
 
 def test_an_unknown_key_of_cloud_config_is_an_error_here(serve, tmp_path):

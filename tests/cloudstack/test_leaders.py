@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from lbctl.driver import Cluster
@@ -47,6 +49,7 @@ INTERLEAVED = [*((name, add_network) for name in ("create", "update", "delete"))
 NAMES = [f"{name}-{make.__name__.removeprefix('add_')}" for name, make in INTERLEAVED]
 
 
+@cache
 def end_of(scenario, make):
     """What the cloud holds when nobody disturbs."""
     with CloudStackServer(Cloud()) as server:

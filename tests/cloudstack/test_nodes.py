@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.model.objects import Endpoint, EndpointConditions, EndpointSlice, ObjectMeta
 from tests.clouds.cloudstack.topology import add_machine, add_network
 from tests.cloudstack.stage import Stage
 from tests.world import node, service
@@ -72,6 +73,55 @@ def test_no_node_at_all_removes_no_member(stage: Stage):
         stage.see_node(None, name)
     stage.settle(300)
     assert stage.served() == before
+
+
+def test_only_nodes_with_endpoints_are_targets_where_that_is_asked_for(serve):
+    """Under policy Local members follow the ready endpoints of all slices; the last one stays when none is left."""
+    stage = Stage(serve(), nodes=("n1", "n2", "n3"), options={"local_targets": "endpoints"})
+    see = stage.controller.see_slice
+    one, two = slice_on("one", "n1"), slice_on("two", "n2")
+    see(None, one)
+    stage.apply(service(external_traffic_policy="Local", health_check_node_port=31111))
+    stage.apply(service("everywhere", ports=(443,)))
+    assert stage.served()[80]["members"] == stage.machine_ids("n1")
+    assert stage.served("everywhere")[443]["members"] == stage.machine_ids("n1", "n2", "n3")
+    see(None, two)
+    stage.settle(60)
+    assert stage.served()[80]["members"] == stage.machine_ids("n1", "n2")
+    see(one, slice_on("one", "n1", ready=False))
+    stage.settle(60)
+    assert stage.served()[80]["members"] == stage.machine_ids("n2")
+    see(two, None)
+    stage.settle(60)
+    assert stage.served()[80]["members"] == stage.machine_ids("n2")
+    assert stage.plans() == []
+
+
+def test_a_service_without_endpoints_starts_on_all_nodes(serve):
+    """Before its first pod is ready every node is a target, so that the address can be published."""
+    stage = Stage(serve(), options={"local_targets": "endpoints"})
+    stage.apply(service(external_traffic_policy="Local", health_check_node_port=31111))
+    assert stage.served()[80]["members"] == stage.machine_ids("n1", "n2")
+    stage.controller.see_slice(None, slice_on("one", "n2"))
+    stage.settle(60)
+    assert stage.served()[80]["members"] == stage.machine_ids("n2")
+
+
+def test_a_member_that_is_no_node_is_taken_out(stage: Stage):
+    """A machine that somebody put into our rule goes at the next look at members, as upstream does it."""
+    stage.apply(service())
+    stranger = add_machine(stage.cloud, "stranger", stage.network)
+    (rule,) = (r for r in stage.cloud.rules.values() if r.name.startswith("a00000001"))
+    rule.members.append(stranger.id)
+    stage.settle(4000)
+    assert sorted(rule.members) == stage.machine_ids("n1", "n2")
+
+
+def slice_on(name: str, on: str, *, ready: bool = True) -> EndpointSlice:
+    """A slice of the Service web with one endpoint on a node."""
+    meta = ObjectMeta(name=name, namespace="shop", labels={"kubernetes.io/service-name": "web"})
+    endpoint = Endpoint(addresses=("10.9.0.1",), node_name=on, conditions=EndpointConditions(ready=ready))
+    return EndpointSlice(metadata=meta, endpoints=(endpoint,))
 
 
 @pytest.mark.spec("CS-050")

@@ -6,7 +6,15 @@ import pytest
 
 from tests.clouds.cloudstack.cloud import Cloud
 from tests.clouds.cloudstack.objects import Firewall
-from tests.clouds.cloudstack.topology import BYSTANDING_REASONS, ISOLATED, add_network, add_tier, picture, served
+from tests.clouds.cloudstack.topology import (
+    BYSTANDING_REASONS,
+    ISOLATED,
+    add_guarded_tier,
+    add_network,
+    add_tier,
+    picture,
+    served,
+)
 from tests.cloudstack.stage import Stage
 from tests.world import change, service
 
@@ -483,3 +491,22 @@ def test_a_released_service_leaves_its_balancer_without_our_marks(stage: Stage):
     assert served(stage.cloud, ip).keys() == {80}
     assert next(a for a in stage.cloud.addresses.values() if a.ip == ip).tags == {}
     assert stage.plans() == []
+
+
+def test_a_tier_whose_addresses_have_a_firewall_gets_both_filters(serve):
+    """Where the server lets a VPC's addresses have firewall rules, port, sources and deletion keep both in step."""
+    cloud = Cloud("next")
+    stage = Stage(serve(cloud), add_guarded_tier(cloud))
+    before = picture(cloud)
+    stage.apply(service(ports=(80, 443)))
+    assert {port: s["admits"] for port, s in stage.served().items()} == {80: ["0.0.0.0/0"], 443: ["0.0.0.0/0"]}
+    assert stage.plans() == []
+    stage.crash()
+    stage.settle()
+    assert stage.plans() == []
+    stage.edit("web", load_balancer_source_ranges=("10.0.0.0/8",))
+    stage.settle(120)
+    assert {port: s["admits"] for port, s in stage.served().items()} == {80: ["10.0.0.0/8"], 443: ["10.0.0.0/8"]}
+    stage.delete("web")
+    assert not stage.exists()
+    assert picture(cloud) == before

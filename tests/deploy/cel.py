@@ -42,6 +42,7 @@ FUNCTIONS = {
     "isIP": lambda text: celtypes.BoolType(_address(text) is not None),
     "isCIDR": lambda text: celtypes.BoolType(_is_cidr(text)),
     "ip": celtypes.StringType,
+    "join": lambda texts, by: celtypes.StringType(by.join(texts)),
     "family": lambda text: celtypes.IntType(_address(text).version),
 }
 ENVIRONMENT = celpy.Environment()
@@ -52,9 +53,14 @@ def compiled(expression: str) -> Any:
     return ENVIRONMENT.program(ENVIRONMENT.compile(expression), functions=FUNCTIONS)
 
 
-def evaluate(expression: str, **names: Any) -> bool:
+def value_of(expression: str, **names: Any) -> Any:
     """The expression's value; an error of CEL is an error here."""
-    found = compiled(expression).evaluate({name: celpy.json_to_cel(value) for name, value in names.items()})
+    return compiled(expression).evaluate({name: celpy.json_to_cel(value) for name, value in names.items()})
+
+
+def evaluate(expression: str, **names: Any) -> bool:
+    """The value of a condition."""
+    found = value_of(expression, **names)
     assert isinstance(found, celtypes.BoolType | bool), (expression, found)
     return bool(found)
 
@@ -64,7 +70,14 @@ def refusals(policy: dict[str, Any], service: dict[str, Any], old: dict[str, Any
     names = {"object": service, "oldObject": old}
     if not all(evaluate(one["expression"], **names) for one in policy["matchConditions"]):
         return []
-    variables = {"annotations": service["metadata"].get("annotations") or {}}
-    return [
-        one["message"] for one in policy["validations"] if not evaluate(one["expression"], **names, variables=variables)
-    ]
+    variables: dict[str, Any] = {}
+    for one in policy["variables"]:
+        variables[one["name"]] = value_of(one["expression"], **names, variables=variables)
+    names["variables"] = variables
+    return [_said(one, names) for one in policy["validations"] if not evaluate(one["expression"], **names)]
+
+
+def _said(validation: dict[str, Any], names: dict[str, Any]) -> str:
+    if "messageExpression" not in validation:
+        return str(validation["message"])
+    return str(value_of(validation["messageExpression"], **names))

@@ -17,21 +17,31 @@ from typing import Any
 
 import yaml
 
+from tests.kube_servers import find_binary
+
 TAG = re.compile(r"\{\{(-?)\s*(.*?)\s*\}\}", re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[()|]|[^\s()|]+')
 
 
+NO_HELM = "no helm here: put it on PATH, or into the folder that KUBEBUILDER_ASSETS names"
+
+
 def find_helm() -> str | None:
     """The real one."""
-    return shutil.which("helm")
+    return shutil.which("helm") or find_binary("helm")
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the real Helm says."""
+    return subprocess.run([str(find_helm()), *arguments], capture_output=True, text=True, check=False)
 
 
 def helm_template(chart: Path, values: list[Path], *, namespace: str, sets: tuple[str, ...] = ()) -> list[Any]:
     """What the real Helm makes of it."""
-    command = [str(find_helm()), "template", "lbctl", str(chart), "--namespace", namespace, "--kube-version", "1.36.0"]
+    command = ["template", "lbctl", str(chart), "--namespace", namespace, "--kube-version", "1.36.0"]
     command += [argument for file in values for argument in ("-f", str(file))]
     command += [argument for one in sets for argument in ("--set", one)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = helm(*command)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 

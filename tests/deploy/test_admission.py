@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lbctl.annotations import Address, Boolean, Choice, Cidr, Integer, ListOf, Pairs, Text
 from lbctl.cli.validation import validate
-from lbctl.deploy.admission import admission_policy, expression_of
+from lbctl.deploy.admission import admission_policies, expression_of
 from lbctl.deploy.variants import PLACES
 from lbctl.kube.manifests import Document
 from lbctl.registry import find_provider
@@ -28,7 +28,14 @@ LOCAL = "lbctl.io/"
 
 @functools.cache
 def policy_of(provider):
-    return admission_policy(find_provider(provider))[0]["spec"]
+    """The one that refuses."""
+    return admission_policies(find_provider(provider))[0]["spec"]
+
+
+@functools.cache
+def warning_policy_of(provider):
+    """The one that warns of unknown keys."""
+    return admission_policies(find_provider(provider))[2]["spec"]
 
 
 def service(annotations=None, **spec):
@@ -40,10 +47,26 @@ def service(annotations=None, **spec):
     }
 
 
-def checked(provider, body):
-    """What `lbctl check -f` says against it."""
+def verdict(provider, body):
+    """What `lbctl check -f` says of it."""
     loaded = load(file=None, environ={}, flags={"accounts.a.provider": provider})
-    return [problem.path for problem in validate(Document("x", body), loaded.settings).problems]
+    return validate(Document("x", body), loaded.settings)
+
+
+def checked(provider, body):
+    """The fields that are wrong."""
+    return [problem.path for problem in verdict(provider, body).problems]
+
+
+def strangers(provider, body):
+    """The keys of which it says that they are unknown."""
+    return sorted(note.partition(" ")[0] for note in verdict(provider, body).notes if " is unknown " in note)
+
+
+def warned_of(provider, body):
+    """The keys of which the policy warns."""
+    said = "; ".join(refusals(warning_policy_of(provider), body))
+    return sorted(one.partition(" ")[0] for one in said.split("; ") if one)
 
 
 CASES = [
@@ -99,6 +122,44 @@ def test_the_policy_answers_as_check_does(provider, body):
             if annotation.match(key) is not None:
                 expected[index] = f"metadata.annotations[{annotation.key}]"
     assert fields == sorted(expected)
+
+
+STRANGERS = [
+    ("aws", {AWS + "schem": "internal", AWS + "type": "nlb"}, [AWS + "schem"]),
+    ("aws", {AWS + "flux-capacitor": "on", "lbctl.io/approv": "x"}, ["lbctl.io/approv", AWS + "flux-capacitor"]),
+    ("aws", {AWS + "target-group-attributes.80": "a=b", "example.com/whatever": "x"}, []),
+    ("azure", {AZURE + "load-balancer-intrnal": "true"}, [AZURE + "load-balancer-intrnal"]),
+    ("azure", {AWS + "schem": "internal"}, []),
+    ("gce", {"cloud.google.com/neg": "{}", "cloud.google.com/l4-rb": "enabled"}, ["cloud.google.com/l4-rb"]),
+    ("openstack", {OCTAVIA + "flavour": "x"}, [OCTAVIA + "flavour"]),
+    ("local", {LOCAL + "algoritm": "maglev", OCTAVIA + "flavour": "x"}, [LOCAL + "algoritm"]),
+]
+
+
+@pytest.mark.parametrize(("provider", "annotations", "expected"), STRANGERS)
+def test_the_policy_warns_of_the_keys_that_check_does_not_know(provider, annotations, expected):
+    """A key under a known prefix that is not in the table is named by both, and refused by neither."""
+    body = service(annotations)
+    assert warned_of(provider, body) == strangers(provider, body) == expected
+    assert refusals(policy_of(provider), body) == checked(provider, body) == []
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_policy_and_check_know_the_same_keys(provider):
+    """Whatever is made of the table's keys, both know it or neither does."""
+    table = find_provider(provider).annotations
+    known = st.sampled_from([annotation.key for annotation in table] + sorted(table.ignored))
+    made = st.builds(
+        lambda key, cut, tail: key[:cut] + tail, known, st.integers(0, 80), st.sampled_from(["", "x", ".80", "{port}"])
+    )
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.sets(made, max_size=3))
+    def holds(keys):
+        body = service(dict.fromkeys(keys, "x"))
+        assert warned_of(provider, body) == strangers(provider, body)
+
+    holds()
 
 
 TEXTS = st.text("0123456789abcdefgxyzTRUEtruenlb.,:/=\\-_ +\t%", max_size=16)
@@ -175,15 +236,14 @@ def test_no_annotation_is_refused_that_check_accepts(provider):
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_expression_is_one_that_an_api_server_takes(provider):
     """Each compiles, and each regular expression is RE2's, which knows no looking ahead and no thousand repeats."""
-    spec = policy_of(provider)
-    for one in (*spec["validations"], *spec["matchConditions"], *spec["variables"]):
-        evaluate_name = one["expression"]
-        assert evaluate_name
-        for pattern in literals(evaluate_name):
-            re2.compile(pattern)
-    names = [one["name"] for one in spec["matchConditions"]]
-    assert len(set(names)) == len(names)
-    assert len(json.dumps(spec)) < 500_000
+    for spec in (policy_of(provider), warning_policy_of(provider)):
+        for one in (*spec["validations"], *spec["matchConditions"], *spec["variables"]):
+            assert one["expression"]
+            for pattern in literals(one["expression"]):
+                re2.compile(pattern)
+        names = [one["name"] for one in spec["matchConditions"]]
+        assert len(set(names)) == len(names)
+        assert len(json.dumps(spec)) < 500_000
 
 
 def literals(expression):
@@ -217,7 +277,7 @@ def test_a_service_that_is_being_deleted_is_left_alone():
 def test_a_fault_of_the_policy_stops_nobody():
     """It advises; the controller decides."""
     for provider in PROVIDERS:
-        assert policy_of(provider)["failurePolicy"] == "Ignore"
+        assert policy_of(provider)["failurePolicy"] == warning_policy_of(provider)["failurePolicy"] == "Ignore"
 
 
 def test_a_pattern_finds_the_keys_that_the_table_finds():

@@ -12,7 +12,7 @@ import yaml
 from lbctl.deploy.objects import build
 from lbctl.deploy.variants import PLACES, variant_of
 from lbctl.registry import find_provider
-from tests.deploy.helm import find_helm, helm_template, merged_values, render_chart
+from tests.deploy.helm import NO_HELM, find_helm, helm, helm_template, merged_values, render_chart
 from tests.deploy.test_manifests import by_name
 
 CHART = Path(__file__).parents[2] / "manifests" / "chart"
@@ -42,14 +42,63 @@ def test_the_chart_gives_the_same_objects(provider):
     assert plain(rendered) == plain(build(variant_of(find_provider(provider))))
 
 
+needs_helm = pytest.mark.skipif(find_helm() is None, reason=NO_HELM)
+
+
+@needs_helm
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_helm_finds_no_fault(provider):
+    """`helm lint --strict` has neither an error nor a warning, with everything switched on too."""
+    on = [argument for name in EVERYTHING for argument in ("--set", f"{name}=true")]
+    for more in ([], on):
+        done = helm("lint", "--strict", str(CHART), "-f", str(values_of(provider)), *more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "[WARNING]" not in done.stdout
+        assert "[ERROR]" not in done.stdout
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("replica=3", "replica"),
+        ("replicas=two", "replicas"),
+        ("watches={pods-of-others}", "watches"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("podLabels.app\\.kubernetes\\.io/name=another", "podLabels"),
+    ],
+)
+def test_helm_refuses_what_the_schema_refuses(setting, said):
+    """A misspelt or impossible value stops the installation and is named."""
+    done = helm("template", "lbctl", str(CHART), "-f", str(values_of("aws")), "--set", setting)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@needs_helm
+def test_helm_refuses_the_chart_without_a_cloud():
+    """The chart's own defaults name no cloud: Helm says what is missing."""
+    done = helm("template", "lbctl", str(CHART))
+    assert done.returncode != 0
+    assert "provider" in done.stderr
+
+
+@needs_helm
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_helm_itself_gives_the_same_objects(provider):
     """The real Helm reads the templates as the tests do, also with everything switched on."""
-    if find_helm() is None:
-        pytest.skip("no helm on PATH")
     on = tuple(f"{name}=true" for name in EVERYTHING)
     ours = render_chart(CHART, [values_of(provider)], namespace="lb", sets=dict.fromkeys(EVERYTHING, True))
     assert plain(helm_template(CHART, [values_of(provider)], namespace="lb", sets=on)) == plain(ours)
+
+
+def test_the_rights_on_pods_can_be_left_out():
+    """Who has no gates gives no right on Pods, and everything else is as it was."""
+    files = [values_of("aws")]
+    without = plain(render_chart(CHART, files, namespace="kube-system", sets={"watches": ["endpointslices"]}))
+    whole = plain(render_chart(CHART, files, namespace="kube-system"))
+    assert {name for _, _, name in whole.keys() - without.keys()} == {"lbctl-pods"}
+    assert all(whole[key] == one for key, one in without.items())
 
 
 def test_a_release_goes_into_its_own_namespace():

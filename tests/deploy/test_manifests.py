@@ -164,6 +164,14 @@ def test_what_a_driver_watches_is_granted_to_that_driver_only():
         assert roles == {"lbctl", *(f"lbctl-{watched}" for watched in find_provider(provider).watches)}
 
 
+def test_rights_on_pods_go_to_those_drivers_only_that_judge_gates():
+    """Pods may be read, and their status be patched, exactly where the driver opens their gates; nothing else is."""
+    wanted = {*((verb, "pods", "", "") for verb in ("get", "list", "watch")), ("patch", "pods/status", "", "")}
+    for provider in PROVIDERS:
+        on_pods = {right for right in granted(provider) if right[1].startswith("pods")}
+        assert on_pods == (wanted if "pods" in find_provider(provider).watches else set())
+
+
 def test_leases_of_others_are_bound_to_their_names():
     """A Lease that is only looked at may be read; one that is taken may be updated too, by name only."""
     info = replace(find_provider("azure"), controller_leases=("kube-system/ccm",), write_lease="kube-system/writer")

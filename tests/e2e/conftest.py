@@ -34,7 +34,15 @@ class Bench:
         access = Access(kubeconfig=str(sandbox.kubeconfig))
         self.hands = Hands(Rest(access, self.clock, rate=Rate(1000, 1000)))
 
-    def create(self, *, replicas: int = 3, protocol: str = "TCP", wait: bool = True, **spec: Any) -> str:
+    def create(
+        self,
+        *,
+        replicas: int = 3,
+        protocol: str = "TCP",
+        annotations: dict[str, str] | None = None,
+        wait: bool = True,
+        **spec: Any,
+    ) -> str:
         """A Service with simulated pods; returns its key once it has an address and all pods are reached."""
         name = f"s{next(NAMES)}"
         ports = [{"name": f"{protocol.lower()}-x", "port": 8000, "targetPort": 9000, "protocol": protocol}]
@@ -44,7 +52,7 @@ class Bench:
             "metadata": {
                 "name": name,
                 "namespace": "default",
-                "annotations": {"sandbox.lbctl.io/replicas": str(replicas)},
+                "annotations": {"sandbox.lbctl.io/replicas": str(replicas), **(annotations or {})},
             },
             "spec": {"type": "LoadBalancer", "selector": {"app": name}, "ports": ports, **spec},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from lbctl.model.objects import Service
 from lbctl_gce.modes import FINALIZERS, Mode
 from tests.clouds.gce.store import ROOT, Store
-from tests.clouds.gce.world import HOME, INGRESS_UID, REGION, REGIONAL, Google
+from tests.clouds.gce.world import HOME, INGRESS_UID, REGION, REGIONAL, Google, nothing_happens
 from tests.gce.conftest import Build
+from tests.gce.test_crash import Crash
 from tests.world import change, service
 
 UID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -223,33 +225,132 @@ def test_what_upstream_made_is_taken_over_without_a_write(build: Build, mode: Mo
     assert world.addresses() == ["10.1.0.40" if mode.is_internal else "203.0.113.40"]
 
 
-@pytest.mark.spec("GCE-044")
-def test_two_rules_that_upstream_made_for_two_protocols_become_one_with_their_address(build: Build) -> None:
-    """Upstream's other way of serving several protocols is exchanged openly, and deletion leaves nothing."""
-    world = build()
-    before = world.state()
+def lay_two_rules(world: Google) -> None:
+    """Upstream's other way of serving several protocols: a rule for each on one address."""
     lay(world, Mode.EXTERNAL_GROUPS)
     store = world.compute.store
     rule = store.objects.pop(f"{REGIONAL}/forwardingRules/{LB}")
+    del rule["portRange"]
     store.objects[f"{REGIONAL}/backendServices/{BE}"].update(
         protocol="UNSPECIFIED", connectionDraining={"drainingTimeoutSec": 0}
     )
+    shared = {"IPProtocol": "udp", "ports": ["80"]}
+    store.objects[f"{GLOBAL}/firewalls/{BE}"]["allowed"].append(shared)
     for protocol in ("TCP", "UDP"):
-        name = f"k8s2-{protocol.lower()}-7kpbhpki-shop-web-a5j1vv26"
-        store.put(f"{REGIONAL}/forwardingRules/{name}", {**rule, "IPProtocol": protocol})
+        path = f"{REGIONAL}/forwardingRules/{two_rules(protocol)}"
+        store.put(path, {**rule, "IPProtocol": protocol, "ports": ["80"]})
+        store.objects[path]["selfLink"] = link(path)
     live = world.live()
     (tcp,) = live.spec.ports
     both = (tcp, change(tcp, protocol="UDP", name="udp", node_port=30999))
     world.kube.overwrite(change(live, spec=change(live.spec, ports=both)))
     world.crash()
     world.settle(120)
-    (now,) = world.objects("forwardingRules").values()
-    assert (now["IPProtocol"], now["IPAddress"], world.addresses()) == ("L3_DEFAULT", "203.0.113.40", ["203.0.113.40"])
+
+
+def two_rules(protocol: str) -> str:
+    """Name of the rule for one of the protocols."""
+    return f"k8s2-{protocol.lower()}-7kpbhpki-shop-web-a5j1vv26"
+
+
+@pytest.mark.spec("GCE-018", "GCE-044")
+def test_two_rules_that_upstream_made_for_two_protocols_are_taken_over_as_they_are(build: Build) -> None:
+    """Without a write; both are told on the Service; deletion leaves nothing."""
+    world = build()
+    before = world.state()
+    lay_two_rules(world)
+    assert world.compute.journal.writes == 0, world.compute.journal.calls
     assert world.condition().status == "True", world.condition()
-    assert world.plans() == []
+    assert world.addresses() == ["203.0.113.40"]
+    told = world.live().metadata.annotations
+    for protocol in ("tcp", "udp"):
+        assert told[f"service.kubernetes.io/{protocol}-forwarding-rule"] == two_rules(protocol)
     world.delete("web")
     world.settle(60)
     assert world.state() == before
+
+
+@pytest.mark.spec("GCE-044")
+def test_two_rules_change_apart_and_become_one_for_one_protocol(build: Build) -> None:
+    """A port of one protocol recreates that rule alone; the address stays through that and through the last change."""
+    world = build()
+    lay_two_rules(world)
+    rules = world.objects("forwardingRules")
+    tcp, udp = world.live().spec.ports
+    second = change(tcp, port=443, name="https", node_port=30443)
+    world.edit("web", ports=(tcp, udp, second))
+    world.settle(60)
+    now = world.objects("forwardingRules")
+    assert sorted(now[two_rules("TCP")]["ports"]) == ["443", "80"]
+    assert now[two_rules("UDP")]["id"] == rules[two_rules("UDP")]["id"]
+    assert world.plans() == []
+    six = [change(udp, port=number, name=f"u{number}", node_port=30000 + number) for number in range(53, 59)]
+    world.edit("web", ports=(tcp, second, *six))
+    world.settle(60)
+    assert world.objects("forwardingRules")[two_rules("UDP")]["portRange"] == "53-58"
+    world.edit("web", session_affinity="ClientIP")
+    assert world.plans() == []
+    world.edit("web", ports=(tcp,))
+    world.settle(120)
+    (rule,) = world.objects("forwardingRules").values()
+    assert (rule["name"], rule["IPProtocol"], rule["IPAddress"]) == (LB, "TCP", "203.0.113.40")
+    assert world.objects("addresses") == {}
+    assert world.addresses() == ["203.0.113.40"]
+    assert world.plans() == []
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["undisturbed", "crashing"])
+def test_two_rules_that_change_together_take_turns(build: Build, crash: bool) -> None:
+    """One of the two is always there, the address is held until both are back; also when every write is the last."""
+    world = build()
+    lay_two_rules(world)
+    lost: list[str] = []
+
+    def look(target: str) -> None:
+        rules = world.objects("forwardingRules")
+        held = world.objects("addresses")
+        lost.extend([] if rules else [f"no rule: {target}"])
+        lost.extend([] if held or len(rules) == 2 else [f"not held: {target}"])
+
+    def die(_call: str, _number: int) -> None:
+        raise Crash
+
+    world.compute.operations.after = look
+    world.kube.listeners.clear()
+    tcp, udp = world.live().spec.ports
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, ports=(change(tcp, port=81), change(udp, port=81)))))
+    for _ in range(20 if crash else 0):
+        world.after = die
+        with contextlib.suppress(Crash):
+            world.crash()
+            world.settle(120)
+    world.after = nothing_happens
+    world.crash()
+    world.settle(120)
+    assert lost == []
+    rules = world.objects("forwardingRules")
+    assert {name: rule["ports"] for name, rule in rules.items()} == {two_rules(p): ["81"] for p in ("TCP", "UDP")}
+    assert world.objects("addresses") == {}
+    assert world.addresses() == ["203.0.113.40"]
+    assert world.plans() == []
+
+
+def test_a_new_balancer_of_several_protocols_has_one_rule_also_where_an_internal_one_was(build: Build) -> None:
+    """The rule of an internal balancer of one protocol bears a name of theirs, and is none of them."""
+    world = build(subsetting=True)
+    inside = {"networking.gke.io/load-balancer-type": "Internal"}
+    world.apply(service(annotations=inside))
+    assert list(world.objects("forwardingRules")) == [two_rules("TCP")]
+    live = world.live()
+    (tcp,) = live.spec.ports
+    both = (tcp, change(tcp, protocol="UDP", name="udp", node_port=30999))
+    metadata = change(live.metadata, annotations={})
+    world.kube.put(change(live, metadata=metadata, spec=change(live.spec, ports=both)))
+    world.settle(120)
+    (rule,) = world.objects("forwardingRules").values()
+    assert (rule["IPProtocol"], rule["loadBalancingScheme"]) == ("L3_DEFAULT", "EXTERNAL")
+    assert world.plans() == []
 
 
 @pytest.mark.parametrize("mode", RECORDED)

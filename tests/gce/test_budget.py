@@ -8,6 +8,8 @@ import pytest
 
 from lbctl.model.objects import LoadBalancerStatus
 from lbctl_gce.names import L4Names, balancer_name
+from tests.clouds.gce.errors import Refusal
+from tests.clouds.gce.faults import Fault
 from tests.clouds.gce.world import UID, Google
 from tests.gce.conftest import Build
 from tests.world import change, service
@@ -121,6 +123,31 @@ def test_a_node_costs_one_write_in_its_zone_whatever_the_number_of_services(buil
     world.see_node(None, "n9")
     world.settle(60)
     assert (world.compute.journal.writes, world.compute.journal.reads) == (1, 0)
+
+
+def test_a_restart_with_endpoint_groups_costs_one_list_for_each_group(build: Build) -> None:
+    """Nine lists beside them, no write; after a conflict of one Service only its own groups are listed."""
+    world = build(subsetting=True)
+    world.join("n3", "c")
+    inside = {"networking.gke.io/load-balancer-type": "Internal"}
+    for index in range(10):
+        world.kube.put(service(f"s{index}", ports=(1000 + index,), annotations=inside))
+    world.settle(120)
+    assert {world.condition(f"s{index}").status for index in range(10)} == {"True"}
+    world.compute.journal.clear()
+    world.crash()
+    world.settle(60)
+    groups = world.compute.journal.counts["networkEndpointGroups.listNetworkEndpoints"]
+    assert (groups, world.compute.journal.reads, world.compute.journal.writes) == (10 * 2, 9 + 10 * 2, 0)
+    world.compute.journal.clear()
+    stale = Refusal(412, "conditionNotMet", "Invalid fingerprint.")
+    world.compute.faults.append(Fault("regionBackendServices.patch", stale))
+    world.edit("s3", session_affinity="ClientIP")
+    world.settle(60)
+    fingerprints = 2
+    assert world.condition("s3").status == "True"
+    assert world.compute.journal.reads == 9 + 2 + fingerprints
+    assert world.plans() == []
 
 
 def test_a_hundred_operations_are_asked_about_in_a_few_calls(build: Build) -> None:

@@ -164,6 +164,19 @@ def test_status_and_explain_say_what_a_service_has(desk):
     assert "Premium, Standard" in problem["message"]
 
 
+def test_status_shows_how_many_targets_are_healthy(desk):
+    """A node counts for each port; one that the checks find sick is missing from the first number."""
+    desk.create("web", ports=(80, 443))
+    desk.create("pool", ports=(82,), load_balancer_class="networking.gke.io/l4-regional-external-legacy")
+    assert desk.lbctl("once").code == 0
+    desk.compute.sick.add("n2")
+    said = desk.lbctl("status", "--targets", "-o", "json")
+    told = {one["name"]: one["targets"] for one in said.document["services"]}
+    assert told == {"web": {"healthy": 2, "total": 4}, "pool": {"healthy": 1, "total": 2}}
+    (line,) = (line for line in desk.lbctl("status", "--targets").out.splitlines() if " web " in line)
+    assert " 2/4 " in line
+
+
 def test_what_a_lost_service_left_is_listed_with_its_age_and_goes(desk):
     """Of every kind of balancer, also of legacy ones, whose names say nothing of the cluster; what lives stays."""
     desk.create("web")

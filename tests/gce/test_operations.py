@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import random
 import subprocess
 import sys
 
 import pytest
 
-from lbctl.errors import InvalidSettings, PermissionDenied, QuotaExceeded, Rejected, Throttled, Unreachable
+from lbctl.driver import Setup, World
+from lbctl.errors import CloudError, InvalidSettings, PermissionDenied, QuotaExceeded, Rejected, Throttled, Unreachable
+from lbctl.obs.metrics import Metrics
 from lbctl_gce import DRIVER
 from lbctl_gce.errors import ApiError, translated
 from tests.clouds.gce.description import checked, find_method
@@ -91,6 +95,32 @@ def test_one_throttled_call_pauses_everybody_and_blames_nobody(world: Google) ->
     world.settle(60)
     assert all(world.condition(f"s{index}").status == "True" for index in range(5))
     assert not [notice for _, notice in world.kube.events if "Failed" in notice.reason]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "counted"),
+    [
+        (Refusal(403, "rateLimitExceeded", "Rate Limit Exceeded"), 1.0),
+        (Refusal(429, "tooManyRequests", "Slow down"), 1.0),
+        (Refusal(403, "forbidden", "Required 'compute.forwardingRules.list' permission"), 0.0),
+        (Refusal(403, "quotaExceeded", "Quota 'READ_REQUESTS' exceeded"), 0.0),
+    ],
+    ids=lambda value: getattr(value, "reason", ""),
+)
+def test_measures_count_what_the_cloud_throttles_and_nothing_else(
+    world: Google, refusal: Refusal, counted: float
+) -> None:
+    """A rate that was exceeded has the status of a missing right; the reason tells them apart."""
+    metrics = Metrics()
+    record = functools.partial(metrics.record_call, "gce")
+    setup = Setup(world.cluster, world.clock, world.settings, "lbctl/test", random.Random(1).random, record=record)
+    driver = DRIVER.connect(setup)
+    world.compute.faults.append(Fault("forwardingRules.list", refusal))
+    with pytest.raises(CloudError):
+        driver.snapshot(World(world.cluster, world.clock.now()))
+    driver.close()
+    shown = metrics.registry.get_sample_value("lbctl_cloud_throttled_total", {"provider": "gce"})
+    assert (shown or 0.0) == counted
 
 
 @pytest.mark.spec("GCE-086")

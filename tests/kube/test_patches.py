@@ -41,6 +41,13 @@ def test_removing_may_clear_the_status_in_the_same_patch():
     assert "status" not in build_finalizer_removal(service(OURS), [OURS], Clearing(ingress=False))
 
 
+def test_removing_may_take_annotations_off_in_the_same_patch():
+    """Each is named with null; without any the patch says nothing of annotations."""
+    body = build_finalizer_removal(service(OURS), [OURS], Clearing(annotations=("example.com/a", "example.com/b")))
+    assert body["metadata"]["annotations"] == {"example.com/a": None, "example.com/b": None}
+    assert "annotations" not in build_finalizer_removal(service(OURS), [OURS], Clearing())["metadata"]
+
+
 def test_a_status_names_every_required_member():
     """Members that the API requires are written even when they have their usual value."""
     entry = Ingress(ip="203.0.113.9", ip_mode="VIP", ports=(PortStatus(port=80), PortStatus(port=81, error="X")))

@@ -142,8 +142,13 @@ def test_a_status_is_written_and_cleared(rest, namespace):
     assert cleared.status.load_balancer.ingress == ()
     assert set(cleared.status.conditions) == {OTHERS, READY}
     assert cleared.metadata.annotations == {}
-    finished = writer.remove_finalizers(cleared, [FINALIZER], clearing=Clearing(condition_types=(READY.type,)))
+    kept = writer.write_status(
+        cleared, ingress=[], conditions=[OTHERS, READY], annotations={"lbctl.io/a": "1", "lbctl.io/b": "2"}
+    )
+    clearing = Clearing(condition_types=(READY.type,), annotations=("lbctl.io/a", "lbctl.io/absent"))
+    finished = writer.remove_finalizers(kept, [FINALIZER], clearing=clearing)
     assert finished.status.conditions == (OTHERS,)
+    assert finished.metadata.annotations == {"lbctl.io/b": "2"}
 
 
 def test_removing_the_last_finalizer_ends_a_deleted_service(rest, namespace):

@@ -22,7 +22,7 @@ from lbctl.model.objects import Node, NodeAddress, NodeStatus, Service, ServiceP
 from lbctl_local import DRIVER
 from lbctl_local.process import stop_envoy
 from lbctl_local.settings import LocalSettings
-from tests.world import World, change, node, service
+from tests.world import MemoryKube, World, change, node, service
 
 NET = f"127.{16 + os.getpid() % 200}"
 DEFAULTS: dict[str, Any] = {"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",)}
@@ -53,18 +53,19 @@ class Gateway(World):
         **settings: Any,
     ) -> None:
         self.root = root
+        kube = MemoryKube()
+        # A balancer's name leaves out the last digit of the uid, so uids that count up by one would share names.
+        kube._numbers = itertools.count(first_uid, 10)
+        kube.nodes = {name: local_node(name) for name in nodes}
         super().__init__(
             DRIVER,
+            kube=kube,
             settings=LocalSettings(
                 state_dir=str(root), **{"drain_seconds": 2, "addresses": (f"{NET}.64.0/18",), **settings}
             ),
             nodes=(),
             cluster=Cluster("kubernetes", cluster),
         )
-        # A balancer's name leaves out the last digit of the uid, so uids that count up by one would share names.
-        self.kube._numbers = itertools.count(first_uid, 10)
-        for name in nodes:
-            self.see_node(local_node(name))
         self.settle()
 
     def start(self) -> None:

@@ -62,7 +62,15 @@ class Scene(World):
     """A `World` whose cloud works in real time."""
 
     def __init__(
-        self, cloud: Cloud, folder: Path, *, conf: str = "", nodes: int = 2, cluster: str = "", **options: Any
+        self,
+        cloud: Cloud,
+        folder: Path,
+        *,
+        conf: str = "",
+        nodes: int = 2,
+        cluster: str = "",
+        clock: CloudTime | None = None,
+        **options: Any,
     ):
         self.cloud = cloud
         self.admin = cloud.user
@@ -70,9 +78,8 @@ class Scene(World):
         self.path = folder / f"{name}.conf"
         self.path.write_text(cloud_conf(cloud, conf))
         settings = OpenStackSettings(cloud_config=str(self.path), timeout_seconds=60)
-        super().__init__(
-            DRIVER, settings=settings, nodes=(), cluster=Cluster(name, name), clock=CloudTime(cloud), **options
-        )
+        time = clock or CloudTime(cloud)
+        super().__init__(DRIVER, settings=settings, nodes=(), cluster=Cluster(name, name), clock=time, **options)
         for number in range(nodes):
             self.see_node(cloud_node(cloud, number))
 
@@ -150,7 +157,12 @@ class Scene(World):
         """Everything in the project that still bears the cluster's name."""
         balancers = [b["name"] for b in self.get("loadbalancers")["loadbalancers"]]
         marked = [name for name in balancers if f"_{self.cluster.name}_" in name]
-        return [*marked, *(body["floating_ip_address"] for body in self.floating())]
+        return [*marked, *(body["floating_ip_address"] for body in self.floating()), *self.groups()]
+
+    def groups(self) -> list[str]:
+        """Names of the security groups that name this cluster."""
+        listed = self.admin.network.get("/security-groups").json()["security_groups"]
+        return [body["name"] for body in listed if body["description"].endswith(f" cluster {self.cluster.name}")]
 
 
 def cloud_conf(cloud: Cloud, extra: str = "") -> str:

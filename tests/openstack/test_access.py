@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from lbctl_openstack import DRIVER
 from lbctl_openstack.permissions import EVERYTHING, access_rules
 from lbctl_openstack.settings import OpenStackSettings
 from tests.clouds.openstack.cloud import Cloud
+from tests.clouds.openstack.proxy import Proxy
 from tests.openstack.scene import CloudTime, Scene, cloud_conf, cloud_node, password_conf
-from tests.world import change
+from tests.world import change, service
+
+INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
 def findings(cloud: Cloud, folder: Path, text: str, **options: str) -> list:
@@ -48,15 +52,21 @@ def said(found: list, subject: str) -> str:
 
 @pytest.mark.spec("OS-090")
 def test_password_application_credential_and_token_log_in(cloud: Cloud, tmp_path):
-    """A password, an application credential and a token of a real Keystone all reach Octavia and Neutron."""
+    """A password, an application credential and a token of a real Keystone all reach Octavia and Neutron.
+
+    A credential does so by its id or by its name, whatever else of user and project the file says.
+    """
     assert subjects(findings(cloud, tmp_path, password_conf(cloud))) == HEALTHY
     user = cloud.connect()
     identity = f"users/{user.current_user_id}/application_credentials"
     body = {"application_credential": {"name": secrets.token_hex(8), "unrestricted": False}}
     made = user.identity.post(f"/{identity}", json=body).json()["application_credential"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
-    by_credential = f"application-credential-id = {made['id']}\napplication-credential-secret = {made['secret']}\n"
-    assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{by_credential}")) == HEALTHY
+    secret = f"application-credential-secret = {made['secret']}\n"
+    more = "username = demo\npassword = old\ntenant-name = demo\ndomain-name = Default\n"
+    by_id, by_name = f"application-credential-id = {made['id']}\n", f"application-credential-name = {made['name']}\n"
+    for by_credential in (by_id, by_id + more, by_name + more):
+        assert subjects(findings(cloud, tmp_path, f"[Global]\n{access}{secret}{by_credential}")) == HEALTHY
     by_token = f"token = {user.auth_token}\ntenant-name = demo\ntenant-domain-name = Default\n"
     found = findings(cloud, tmp_path, f"[Global]\n{access}{by_token}")
     assert subjects(found) == HEALTHY | {"identity": Level.WARNING}
@@ -89,6 +99,41 @@ def test_a_region_that_is_not_there_is_a_finding(cloud: Cloud, tmp_path):
     """Another region of the same Keystone has no Octavia, and that is said, not raised."""
     found = findings(cloud, tmp_path, cloud_conf(cloud), region="Elsewhere")
     assert subjects(found)["octavia"] is Level.FAILED
+
+
+@pytest.fixture
+def far(cloud: Cloud):
+    """Another region: the same services at endpoints of its own, each of which counts its calls."""
+    admin = cloud.connect("admin").identity
+    region = admin.create_region(id=f"far-{secrets.token_hex(3)}")
+    proxies = {"network": Proxy(cloud.layout.neutron), "load-balancer": Proxy(cloud.layout.octavia)}
+    for kind, proxy in proxies.items():
+        proxy.start()
+        (offered,) = admin.services(type=kind)
+        admin.create_endpoint(service_id=offered.id, interface="public", region_id=region.id, url=proxy.url)
+    yield region.id, proxies["load-balancer"], proxies["network"]
+    for endpoint in admin.endpoints(region_id=region.id):
+        admin.delete_endpoint(endpoint.id)
+    for proxy in proxies.values():
+        proxy.stop()
+
+
+def test_accounts_of_two_regions_stay_in_theirs(build: Callable[..., Scene], cloud: Cloud, far):
+    """Two accounts of one process, one a region: each makes its balancer and floating IP at its region's endpoints."""
+    region, octavia, neutron = far
+    near, other = build(), build()
+    other.path.write_text(cloud_conf(cloud).replace("region = RegionOne", f"region = {region}"))
+    other.crash()
+    with cloud.octavia.counted() as seen, cloud.neutron.counted() as seen_network:
+        other.apply(service())
+    made = [str(call) for call in (*octavia.calls, *neutron.calls) if call.is_write]
+    assert made == ["POST /v2.0/lbaas/loadbalancers", "POST /v2.0/floatingips"]
+    ours = other.cluster.name
+    assert not [call for call in (*seen, *seen_network) if call.is_write or ours in json.dumps(call.body)]
+    before = len(octavia.calls)
+    near.apply(service(annotations=INTERNAL))
+    assert near.balancer()["provisioning_status"] == "ACTIVE"
+    assert len(octavia.calls) == before
 
 
 @pytest.mark.spec("OS-089")
@@ -174,6 +219,7 @@ def test_a_trust_logs_in(cloud: Cloud, tmp_path):
     made = user.identity.post("/OS-TRUST/trusts", json={"trust": trust}).json()["trust"]
     access = f"auth-url = {cloud.credentials['auth_url']}\nregion = RegionOne\n"
     by_trust = f"trust-id = {made['id']}\ntrustee-id = {trustee.id}\ntrustee-password = pw\n"
+    by_trust += "tenant-name = demo\ntenant-domain-name = Default\n"
     found = findings(cloud, tmp_path, f"[Global]\n{access}{by_trust}")
     assert subjects(found) == HEALTHY
     assert "user demo in project demo" in said(found, "identity")

@@ -12,8 +12,9 @@ from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene
 from tests.world import service
 
-KEEP = "loadbalancer.openstack.org/keep-floatingip"
-SUBNET = "loadbalancer.openstack.org/floating-subnet"
+PREFIX = "loadbalancer.openstack.org/"
+KEEP = f"{PREFIX}keep-floatingip"
+SUBNET = f"{PREFIX}floating-subnet"
 INTERNAL = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
 
 
@@ -68,6 +69,44 @@ def test_a_kept_floating_ip_survives_its_service(scene: Scene):
     scene.delete("web")
     assert [kept["id"] for kept in scene.floating()] == [floating["id"]]
     scene.admin.network.delete(f"/floatingips/{floating['id']}")
+
+
+@pytest.fixture
+def edge(cloud: Cloud):
+    """Another subnet of the nodes' network, behind the same router."""
+    network = cloud.user.network
+    made = network.create_subnet(network_id=cloud.ids["nodes"], name="edge", cidr="10.77.0.0/24", ip_version=4)
+    router = network.find_router("r")
+    network.add_interface_to_router(router, subnet=made.id)
+    yield made.id
+    network.remove_interface_from_router(router, subnet=made.id)
+    network.delete_subnet(made.id)
+
+
+@pytest.mark.spec("OS-048")
+def test_a_class_of_cloud_conf_decides_about_every_network(build, cloud: Cloud, edge: str):
+    """A Service of a LoadBalancerClass has VIP, floating IP and members where the class says, whatever else is said."""
+    conf = f"""subnet-id = {cloud.ids["nodes4"]}
+floating-subnet-id = {cloud.ids["pub1"]}
+[LoadBalancerClass "edge"]
+subnet-id = {edge}
+member-subnet-id = {cloud.ids["nodes4"]}
+floating-network-id = {cloud.ids["public"]}
+floating-subnet-id = {cloud.ids["pub2"]}
+"""
+    scene = build(conf=conf)
+    named = {"class": "edge", "subnet-id": cloud.ids["nodes4"], "floating-subnet-id": cloud.ids["pub1"]}
+    scene.kube.put(service("web", annotations={PREFIX + key: value for key, value in named.items()}))
+    scene.kube.put(service("plain"))
+    scene.settle()
+    assert scene.balancer("web")["vip_subnet_id"] == edge
+    assert ip_address(scene.addresses("web")[0]) in ip_network("198.51.100.0/28")
+    (pool,) = scene.children("pools")
+    assert {member["subnet_id"] for member in scene.members(pool)} == {cloud.ids["nodes4"]}
+    assert scene.balancer("plain")["vip_subnet_id"] == cloud.ids["nodes4"]
+    assert ip_address(scene.addresses("plain")[0]) in ip_network("203.0.113.0/24")
+    assert scene.plans() == []
+    scene.delete("web")
 
 
 @pytest.fixture

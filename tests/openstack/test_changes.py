@@ -167,12 +167,18 @@ def test_becoming_internal_gives_the_floating_ip_back(scene: Scene):
 
 @pytest.mark.spec("OS-064")
 def test_two_families_share_one_balancer(scene: Scene):
-    """A dual-stack Service has one balancer with a VIP of each family, and publishes both."""
-    internal = {"service.beta.kubernetes.io/openstack-internal-load-balancer": "true"}
-    scene.apply(service(annotations=internal, ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
-    balancer = scene.balancer()
+    """A dual-stack Service has one balancer with a VIP of each family; the one of IPv4 has a floating IP in front.
+
+    Both are published, also when it becomes internal, in place.
+    """
+    scene.apply(service(ip_families=("IPv4", "IPv6"), ip_family_policy="RequireDualStack"))
+    balancer, (floating,) = scene.balancer(), scene.floating()
     (more,) = balancer["additional_vips"]
+    assert scene.addresses() == [floating["floating_ip_address"], more["ip_address"]]
+    assert scene.plans() == []
+    scene.annotate("web", {**scene.live().metadata.annotations, **INTERNAL})
     assert scene.addresses() == [balancer["vip_address"], more["ip_address"]]
+    assert scene.balancer()["id"] == balancer["id"]
     assert scene.plans() == []
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.clouds.openstack.cloud import Cloud
+from tests.openstack.pictures import picture, whole
 from tests.openstack.scene import Scene
 from tests.world import change, service
 
@@ -42,20 +43,6 @@ def one_write_a_process(scene: Scene) -> int:
     return died
 
 
-def picture(scene: Scene) -> tuple[object, ...]:
-    """Everything that must be the same whatever happened on the way."""
-    balancer = scene.balancer()
-    listeners = [(body["protocol_port"], body["provisioning_status"]) for body in scene.children("listeners")]
-    pools = [[member["name"] for member in scene.members(pool)] for pool in scene.children("pools")]
-    attached = [body["port_id"] == balancer["vip_port_id"] for body in scene.floating()]
-    return listeners, pools, attached, len(scene.addresses()), scene.plans()
-
-
-def whole(port: int) -> tuple[object, ...]:
-    """The picture of a Service with one port."""
-    return [(port, "ACTIVE")], [["node0", "node1"]], [True], 1, []
-
-
 def move_port(scene: Scene) -> None:
     """Another port instead of the one that there is."""
     live = scene.live()
@@ -77,8 +64,12 @@ def lives(scene: Scene, work: Callable[[], object]) -> None:
 
 
 @pytest.mark.spec("OS-005", "OS-084")
-def test_a_death_after_each_write_changes_nothing_in_the_end(scene: Scene):
-    """Every process of a life dies after one write; balancer, floating IP, status and plan are what they always are."""
+def test_a_death_after_each_write_changes_nothing_in_the_end(build: Callable[..., Scene]):
+    """Every process of a life dies after one write; balancer, floating IP, status and plan are what they always are.
+
+    Node security groups are kept too: their rules and ports are writes like the others.
+    """
+    scene = build(conf="manage-security-groups = true")
     deaths: list[int] = []
     lives(scene, lambda: deaths.append(one_write_a_process(scene)))
     assert min(deaths) > 2

@@ -6,6 +6,7 @@ import pytest
 
 from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import Scene, cloud_node
+from tests.openstack.upstream import made_by_upstream
 from tests.world import service
 
 ID = "loadbalancer.openstack.org/load-balancer-id"
@@ -68,50 +69,11 @@ def test_who_joins_an_internal_balancer_shows_its_vip(scene: Scene):
     assert scene.floating() == []
 
 
-def upstreams(scene: Scene, cloud: Cloud, name: str = "web") -> str:
-    """A balancer as cloud-provider-openstack makes it for an internal Service with one port; its id."""
-    own = f"kube_service_{scene.cluster.name}_shop_{name}"
-    body = {
-        "name": own,
-        "description": f"Kubernetes external service shop/{name} from cluster {scene.cluster.name}",
-        "tags": [own],
-        "provider": "amphora",
-        "vip_subnet_id": cloud.ids["nodes4"],
-        "listeners": [
-            {
-                "name": f"listener_0_{own}",
-                "protocol": "TCP",
-                "protocol_port": 80,
-                "connection_limit": -1,
-                "tags": [own],
-                "allowed_cidrs": ["0.0.0.0/0"],
-                "default_pool": {
-                    "name": f"pool_0_{own}",
-                    "protocol": "TCP",
-                    "lb_algorithm": "ROUND_ROBIN",
-                    "members": [
-                        {
-                            "name": f"node{number}",
-                            "address": cloud.node_addresses[number][0],
-                            "protocol_port": 30080,
-                            "subnet_id": cloud.ids["nodes4"],
-                        }
-                        for number in range(2)
-                    ],
-                },
-            }
-        ],
-    }
-    made = scene.admin.load_balancer.post("/lbaas/loadbalancers", json={"loadbalancer": body}).json()["loadbalancer"]
-    scene.rest()
-    return made["id"]
-
-
 @pytest.mark.spec("OS-006")
 def test_what_upstream_made_is_adopted_without_a_write(build, cloud: Cloud):
     """A balancer that upstream made and that is as it should be is taken over by name, without any write."""
     scene = build(conf=f"subnet-id = {cloud.ids['nodes4']}")
-    balancer_id = upstreams(scene, cloud)
+    balancer_id = made_by_upstream(cloud, scene.cluster.name)
     scene.crash()
     with cloud.octavia.counted() as calls:
         scene.apply(service(annotations=INTERNAL))
@@ -126,7 +88,7 @@ def test_what_upstream_made_is_adopted_without_a_write(build, cloud: Cloud):
 def test_a_balancer_of_another_cluster_with_our_name_is_refused(build, cloud: Cloud):
     """A balancer of our name whose uid tag is foreign is not touched, and the refusal says how to take it over."""
     scene = build(conf=f"subnet-id = {cloud.ids['nodes4']}")
-    balancer_id = upstreams(scene, cloud)
+    balancer_id = made_by_upstream(cloud, scene.cluster.name)
     tags = {"loadbalancer": {"tags": [scene.balancer()["name"], "lbctl_uid=another"]}}
     scene.admin.load_balancer.put(f"/lbaas/loadbalancers/{balancer_id}", json=tags)
     scene.rest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from lbctl import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -56,6 +59,16 @@ def test_a_controller_loads_no_package_for_tests():
     loaded = {name.replace("_", "-") for name in done.stdout.split()}
     assert "kubernetes" in loaded
     assert not loaded & (names(PROJECT["optional-dependencies"]["dev"]) - {"lbctl"})
+
+
+@pytest.mark.slow
+def test_the_bill_of_materials_names_exactly_what_the_image_installs():
+    """`make sbom` lists each package of the image's lock with its version, and says that it is lbctl's."""
+    subprocess.run(["make", "sbom", "CLOUD=cloudstack"], cwd=ROOT, check=True, capture_output=True)
+    bill = json.loads((ROOT / "dist" / "lbctl-cloudstack.cdx.json").read_text())
+    assert {one["name"]: one["version"] for one in bill["components"]} == pins("requirements/image/cloudstack.txt")
+    assert bill["metadata"]["component"]["name"] == "lbctl"
+    assert bill["metadata"]["component"]["version"] == __version__
 
 
 def test_the_recipe_ends_with_an_unprivileged_user_on_an_empty_base():

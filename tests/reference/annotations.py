@@ -30,8 +30,8 @@ def annotations_page() -> str:
     return page(
         "Annotations",
         "`lbctl annotations KEY` shows the same in the terminal, and `lbctl check -f FILE` validates Services against "
-        "it without a cluster. A value that does not fit is told with all others at once; an unknown key that looks "
-        "like one of these is told with the nearest known key.",
+        "it without a cluster. A value that does not fit is told with all others at once; an unknown key under a "
+        "prefix of the driver is told as well, with the nearest known key.",
         "## What each driver can do",
         "What a driver cannot do is refused with a sentence on the Service, or told in a Warning; it is never left "
         "out silently.",

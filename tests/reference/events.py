@@ -115,14 +115,19 @@ def _drivers() -> Iterator[tuple[str, str, str]]:
 
 @functools.cache
 def driver_reasons() -> dict[str, set[str]]:
-    """Which drivers tell which reason; one that a driver declares and no code of it names is left out."""
+    """Which drivers tell which reason."""
     found: dict[str, set[str]] = defaultdict(set)
     for name in known_providers():
-        nodes = list(_nodes(ROOT / "providers" / f"lbctl_{name}"))
-        told = {node.value for node in nodes if isinstance(node, ast.Constant)}
-        for reason in {*find_provider(name).event_reasons, *_literal_reasons(nodes)} & told:
+        nodes = _nodes(ROOT / "providers" / f"lbctl_{name}")
+        for reason in {*find_provider(name).event_reasons, *_literal_reasons(nodes)}:
             found[reason].add(name)
     return found
+
+
+def untold_reasons(provider: str) -> set[str]:
+    """The reasons that a driver declares and no code of it names."""
+    texts = {node.value for node in _nodes(ROOT / "providers" / f"lbctl_{provider}") if isinstance(node, ast.Constant)}
+    return set(find_provider(provider).event_reasons) - texts
 
 
 def _literal_reasons(nodes: Iterable[ast.AST]) -> Iterator[str]:

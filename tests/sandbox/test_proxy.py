@@ -98,6 +98,13 @@ def test_connections_reach_all_targets_evenly(bench, traffic, kind):
     assert tally.failed == 0
 
 
+def test_two_hundred_datagrams_are_as_many_flows(bench, traffic):
+    """No port of the client is met twice, which would be the flow of before: two pods get a hundred each."""
+    bench.serve(rule(*(bench.pod(name, protocol="UDP", speech=Speech.UDP) for name in "ab"), protocol="UDP"))
+    tally = traffic.ask_many(bench.request(Kind.UDP), count=200, at_once=4)
+    assert (tally.pods, tally.failed) == ({"a": 100, "b": 100}, 0)
+
+
 def test_random_mode_reaches_all_targets(loop, addresses, clock, rng, traffic):
     """In random mode every pod is reached, and unevenly."""
     bench = Bench(loop=loop, addresses=addresses, clock=clock, rng=rng, mode=Mode.RANDOM)
@@ -277,13 +284,15 @@ def test_kube_proxys_own_health_tells_that_the_node_is_about_to_go(bench):
     assert status(f"{base}/livez")[0] == 200
 
 
-def test_a_node_port_can_pass_from_one_service_to_another(bench, traffic):
+@pytest.mark.parametrize("kind", [Kind.TCP, Kind.UDP])
+def test_a_node_port_can_pass_from_one_service_to_another(bench, traffic, kind):
     """The new owner is served although the news that the former one is gone comes later."""
-    bench.serve(rule(bench.pod("a")))
-    bench.serve(rule(bench.pod("b")), service="shop/other")
-    assert traffic.ask(bench.request()).pod == "b"
+    protocol, speech = kind.value.upper(), Speech(kind.value)
+    bench.serve(rule(bench.pod("a", protocol=protocol, speech=speech), protocol=protocol))
+    bench.serve(rule(bench.pod("b", protocol=protocol, speech=speech), protocol=protocol), service="shop/other")
+    assert traffic.ask(bench.request(kind)).pod == "b"
     bench.serve()
-    assert traffic.ask(bench.request()).pod == "b"
+    assert traffic.ask(bench.request(kind)).pod == "b"
 
 
 def test_a_port_that_is_taken_is_served_once_it_is_free(bench, loop, traffic):

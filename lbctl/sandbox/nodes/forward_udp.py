@@ -7,6 +7,7 @@ the target goes, the next datagram of the same client starts a new flow to anoth
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, cast
 
 from lbctl.sandbox.nodes.addresses import udp_socket
@@ -79,6 +80,7 @@ class UdpPort:
         self._chooser = chooser
         self._clock = clock
         self._rule: PortRule | None = None
+        self._bound: socket.socket | None = None
         self._listener: asyncio.DatagramTransport | None = None
         self._flows: dict[ClientAddress, _Flow] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -91,17 +93,23 @@ class UdpPort:
         if not rule.targets and not rule.silent:
             self.close()
         elif self._listener is None:
-            bound = udp_socket(self._address, rule.node_port)
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _Listener(self), sock=bound
-            )
-            self._listener = transport
+            await self._listen(rule.node_port)
+
+    async def _listen(self, port: int) -> None:
+        bound = self._bound = udp_socket(self._address, port)
+        listener, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Listener(self), sock=bound)
+        if self._bound is bound:
+            self._listener = listener
+        else:  # closed meanwhile
+            listener.abort()
 
     def close(self) -> None:
         """Reject datagrams from now on and forget all flows."""
-        if self._listener is not None:
+        if self._listener is not None and self._bound is not None:
             self._listener.abort()
-            self._listener = None
+            # asyncio would let go of the port a round of its loop later, and its next owner is served before.
+            self._bound.close()
+        self._listener = self._bound = None
         for task in self._opening:
             task.cancel()
         for flow in list(self._flows.values()):

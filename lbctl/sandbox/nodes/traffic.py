@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 TIMEOUT_SECONDS = 3.0
+FRESH_PORTS = 256
+"""So many UDP requests in a row come from as many ports: the same port again would be the flow of before."""
 _OK = 200
 
 
@@ -150,16 +152,18 @@ class Traffic:
 
     def __init__(self) -> None:
         self._loop = LoopThread("sandbox-traffic")
+        self._used: deque[asyncio.DatagramTransport] = deque()
         self._ask: dict[Kind, Callable[[Request], Coroutine[object, object, Answer]]] = {
             Kind.HTTP: _ask_http,
             Kind.TCP: _ask_tcp,
-            Kind.UDP: _ask_udp,
+            Kind.UDP: self._ask_udp,
         }
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._loop.call(self._give_ports_back(keep=0))
         self._loop.stop()
 
     def ask(self, request: Request) -> Answer:
@@ -207,6 +211,26 @@ class Traffic:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), pause_seconds)
 
+    async def _ask_udp(self, request: Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[bytes] = loop.create_future()
+        await self._give_ports_back(keep=FRESH_PORTS - 1)
+        async with _answering(str(request), request.timeout_seconds):
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: _Reply(reply),
+                local_addr=(request.source, 0) if request.source else None,
+                remote_addr=(request.address, request.port),
+            )
+            # Its port stays taken, so that the system gives it to no request that follows.
+            self._used.append(transport)
+            transport.sendto(request.payload)
+            said, _, echo = (await reply).partition(b"\n")
+            return _answer(said, echo=echo)
+
+    async def _give_ports_back(self, *, keep: int) -> None:
+        while len(self._used) > keep:
+            self._used.popleft().abort()
+
     async def _connect(self, request: Request) -> Conversation:
         async with _answering(str(request), request.timeout_seconds):
             reader, writer = await _opened(request)
@@ -241,23 +265,6 @@ async def _ask_tcp(request: Request) -> Answer:
             return _answer(greeting, echo=(await reader.read()).rstrip(b"\n"))
         finally:
             await _closed(writer)
-
-
-async def _ask_udp(request: Request) -> Answer:
-    loop = asyncio.get_running_loop()
-    reply: asyncio.Future[bytes] = loop.create_future()
-    async with _answering(str(request), request.timeout_seconds):
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Reply(reply),
-            local_addr=(request.source, 0) if request.source else None,
-            remote_addr=(request.address, request.port),
-        )
-        try:
-            transport.sendto(request.payload)
-            said, _, echo = (await reply).partition(b"\n")
-            return _answer(said, echo=echo)
-        finally:
-            transport.abort()
 
 
 class _Reply(asyncio.DatagramProtocol):

@@ -22,6 +22,7 @@ class Principal:
     """A caller. `actions` are patterns as in a role definition; None means any action. `needed` are those asked for.
 
     `tenant` is that of the token, empty for one that is good in all; `more_tenants` are those of the tokens beside it.
+    `audience` is who the token is for, empty for one that everybody takes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Principal:
     needed: set[str] = field(default_factory=set, compare=False)
     tenant: str = ""
     more_tenants: frozenset[str] = frozenset()
+    audience: str = ""
 
     def may(self, action: str) -> bool:
         """Whether one of the patterns covers the action."""
@@ -59,6 +61,17 @@ class Access:
         texts = headers.get("x-ms-authorization-auxiliary", "").split(",")
         tokens = (text.strip().removeprefix("Bearer ") for text in texts)
         return frozenset(self.principals[token].tenant for token in tokens if token in self.principals)
+
+
+def check_audience(principal: Principal, allowed: str) -> None:
+    """Refuses a token that was made for somebody else."""
+    if principal.audience and principal.audience.rstrip("/") != allowed.rstrip("/"):
+        raise ArmError(
+            401,
+            "InvalidAuthenticationTokenAudience",
+            f"The access token has been obtained for wrong audience or resource '{principal.audience}'. It should "
+            f"exactly match with one of the allowed audiences '{allowed}'.",
+        )
 
 
 def check_tenant(principal: Principal, tenant: str) -> None:

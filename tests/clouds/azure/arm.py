@@ -9,12 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.clouds.azure import listings, polling
-from tests.clouds.azure.access import Access, Principal, check_action, check_tenant, permissions
+from tests.clouds.azure.access import (
+    Access,
+    Principal,
+    check_action,
+    check_audience,
+    check_tenant,
+    permissions,
+)
 from tests.clouds.azure.directory import Directory
 from tests.clouds.azure.errors import ArmError
+from tests.clouds.azure.health import HealthQuestions
 from tests.clouds.azure.paths import Asked, Counted
 from tests.clouds.azure.requests import Reply, Request, check_api_version
 from tests.clouds.azure.resources import Resources
+from tests.clouds.azure.vaults import Vaults
 from tests.clouds.azure.views import Views
 
 if TYPE_CHECKING:
@@ -31,8 +40,10 @@ class Arm:
         self.cloud: Final = cloud
         self.access: Final = access
         self.directory: Final = Directory()
+        self.vaults: Final = Vaults()
         self.throttle: Final = throttle
         self.views: Final = Views(cloud)
+        self.health: Final = HealthQuestions(self.views)
         self._resources: Final = Resources(self.views)
 
     def answer(self, request: Request) -> Reply:
@@ -43,6 +54,9 @@ class Arm:
             if request.counted is Counted.TOKEN:
                 return self._sign_in(request)
             principal = self.access.principal(request.headers)
+            if request.route.asked is Asked.SECRET:
+                return self.vaults.tell(request, principal)
+            check_audience(principal, self.directory.audience_of(request))
             headers |= self.throttle.admit(principal.name, request.counted, self.cloud.now())
             reply = self._answer_admitted(request, principal)
         except ArmError as error:
@@ -66,9 +80,19 @@ class Arm:
             return self._resources.answer(request, principal)
         if request.method not in _METHODS.get(route.asked, _GET):
             raise ArmError(405, "MethodNotAllowed", f"The method {request.method} is not allowed on '{request.path}'.")
-        if route.asked in _POLLS:
-            return _POLLS[route.asked](self.cloud, request)
-        return _READS[route.asked](self.views, request)
+        return self._answer_question(request)
+
+    def _answer_question(self, request: Request) -> Reply:
+        asked = request.route.asked
+        if asked is Asked.VAULT:
+            return self.vaults.show(request)
+        if asked is Asked.HEALTH:
+            return self.health.ask(request)
+        if asked is Asked.OPERATION_RESULT and self.health.knows(request.route.name):
+            return self.health.tell(request)
+        if asked in _POLLS:
+            return _POLLS[asked](self.cloud, request)
+        return _READS[asked](self.views, request)
 
     def _sign_in(self, request: Request) -> Reply:
         """What authorities and machines answer to those who have no token yet."""
@@ -99,6 +123,7 @@ _GET: Final = frozenset({"GET"})
 # Whatever is not named here can only be read.
 _METHODS: Final[Mapping[Asked, frozenset[str]]] = {
     Asked.REGISTER: frozenset({"POST"}),
+    Asked.HEALTH: frozenset({"POST"}),
     Asked.GROUP: frozenset({"GET", "HEAD"}),
 }
 _POLLS: Final[Mapping[Asked, Callable[[Cloud, Request], Reply]]] = {

@@ -27,6 +27,7 @@ from tests.clouds.azure.requests import Reply, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+VAULTS: Final = "https://vault.stack.example"
 TENANT: Final = "22222222-3333-4444-5555-666666666666"
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _SECONDS: Final = 3600
@@ -72,6 +73,10 @@ class Directory:
         """Let an application sign in."""
         self.applications[application.client_id] = application
 
+    def audience_of(self, request: Request) -> str:
+        """Who tokens for the resource manager are made for."""
+        return (self.audience or request.base).rstrip("/")
+
     # The three endpoints
 
     def describe(self, request: Request) -> Reply:
@@ -85,6 +90,7 @@ class Directory:
                 "tenant": "common",
                 "identityProvider": "AAD",
             },
+            "suffixes": {"keyVaultDns": VAULTS.removeprefix("https://")},
         }
         return Reply(200, [described])
 
@@ -121,7 +127,7 @@ class Directory:
             raise Refused(
                 400, "unsupported_grant_type", 70003, f"The grant type {form.get('grant_type')} is not known."
             )
-        audience = (self.audience or request.base).rstrip("/")
+        audience = self.audience_of(request)
         if form.get("scope", "").removesuffix("/.default").rstrip("/") != audience:
             raise Refused(400, "invalid_resource", 500011, f"The resource principal {form.get('scope')} was not found.")
 
@@ -148,7 +154,8 @@ class Directory:
             "jti": str(next(self._numbers)),
         }
         token = f"{_encoded({'typ': 'JWT', 'alg': 'RS256'})}.{_encoded(claims)}.{_encoded('signature')}"
-        access.principals[token] = Principal(name, self.roles.get(name), tenant=tenant)
+        audience = str(claims["aud"])
+        access.principals[token] = Principal(name, self.roles.get(name), tenant=tenant, audience=audience)
         return token
 
 

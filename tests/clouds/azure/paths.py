@@ -30,6 +30,9 @@ class Asked(Enum):
     REGISTER = "register"
     GROUP = "resource group"
     GROUPS = "resource groups"
+    HEALTH = "health of a rule"
+    VAULT = "key vault"
+    SECRET = "secret of a key vault"
     TOKEN = "token"
     AUTHORITY = "authority"
     ENDPOINTS = "endpoints"
@@ -69,6 +72,12 @@ _PATTERNS: Final = tuple(
         (Asked.TOKEN, r"^/metadata/identity/oauth2/token$"),
         (Asked.TOKEN, r"^/(?P<name>[^/]+)/oauth2/v2\.0/token$"),
         (Asked.AUTHORITY, r"^/(?P<name>[^/]+)/v2\.0/\.well-known/openid-configuration$"),
+        (Asked.SECRET, r"^/vaults/(?P<name>[^/]+)/secrets/(?P<kind>[^/]+)$"),
+        (
+            Asked.VAULT,
+            _SUBSCRIPTION
+            + r"/resourceGroups/(?P<group>[^/]+)/providers/(?P<namespace>Microsoft\.KeyVault)/vaults/(?P<name>[^/]+)$",
+        ),
         (Asked.OPERATION, _LOCATION + r"/operations/(?P<name>[^/]+)$"),
         (Asked.OPERATION_RESULT, _LOCATION + r"/operationResults/(?P<name>[^/]+)$"),
         (Asked.SERVICE_TAGS, _LOCATION + r"/serviceTags$"),
@@ -98,6 +107,9 @@ def route_of(path: str) -> Route:
     for asked, pattern in _PATTERNS:
         if (match := pattern.match(path)) is not None:
             return _route(asked, match.groupdict())
+    owner, _, last = path.rpartition("/")
+    if last.lower() == "health" and "/loadbalancingrules/" in owner.lower():
+        return _health_of(owner)
     try:
         target = ResourceId.parse(path)
     except MalformedIdError:
@@ -114,6 +126,14 @@ def _route(asked: Asked, found: Mapping[str, str]) -> Route:
         kind=found.get("kind", ""),
         name=found.get("name", ""),
     )
+
+
+def _health_of(rule: str) -> Route:
+    try:
+        target = ResourceId.parse(rule)
+    except MalformedIdError:
+        return Route(Asked.UNKNOWN)
+    return Route(Asked.HEALTH, target.subscription, target.group, target.namespace, target.type, target=target)
 
 
 def _collection_in(path: str) -> Route:
@@ -140,6 +160,8 @@ def action_of(method: str, route: Route) -> str:
     verb = _VERB.get(method, "write")
     if route.asked is Asked.RESOURCE:
         return f"{route.kind}/{verb}"
+    if route.asked is Asked.HEALTH:
+        return f"{route.kind}/health/action"
     if route.asked is Asked.COLLECTION and route.target is not None:
         return f"{route.target.type}/{route.kind}/{verb}"
     if route.asked is Asked.COLLECTION:
@@ -153,6 +175,7 @@ _OTHER_ACTIONS: Final = {
     Asked.SERVICE_TAGS: "{namespace}/locations/serviceTags/read",
     Asked.USAGES: "{namespace}/locations/usages/read",
     Asked.PERMISSIONS: "{namespace}/permissions/read",
+    Asked.VAULT: "{namespace}/vaults/{verb}",
     Asked.PROVIDER: "Microsoft.Resources/subscriptions/providers/read",
     Asked.REGISTER: "{namespace}/register/action",
     Asked.GROUP: "Microsoft.Resources/subscriptions/resourceGroups/{verb}",

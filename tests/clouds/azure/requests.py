@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 API_VERSIONS: Final[Mapping[str, frozenset[str]]] = {
     "microsoft.network": frozenset({"2025-05-01"}),
     "microsoft.compute": frozenset({"2025-04-01", "2026-04-01", "2026-03-03", "2026-03-02"}),
+    "microsoft.keyvault": frozenset({"2023-07-01"}),
     "microsoft.authorization": frozenset({"2022-04-01"}),
     "microsoft.resources": frozenset({"2021-04-01", "2022-09-01", "2024-11-01", "2025-04-01"}),
 }

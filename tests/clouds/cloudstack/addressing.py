@@ -41,7 +41,8 @@ def associate(cloud: Cloud, args: Arguments) -> Row:
         raise invalid("Unable to figure out zone to assign ip to. Please specify either zoneId, or networkId, or vpcId")
     if network is not None and network.vpc_id:
         raise invalid("IP address can't be associated to a network of a VPC; specify the vpcId")
-    address = _take(cloud, str(args.get("ipaddress") or ""))
+    here = next(n for n in cloud.networks.values() if n is network or (vpc_id and n.vpc_id == vpc_id))
+    address = _take(cloud, str(args.get("ipaddress") or ""), here.zone_id)
     address.state, address.account = "Allocating", "lbctl"
     address.network_id, address.vpc_id = (network.id if network else ""), vpc_id
     address.allocated = cloud.now() + 1
@@ -64,11 +65,12 @@ def _free(address: Address) -> None:
     address.is_static_nat = False
 
 
-def _take(cloud: Cloud, ip: str) -> Address:
+def _take(cloud: Cloud, ip: str, zone_id: str) -> Address:
     used = [a for a in cloud.addresses.values() if a.state != "Free" and a.account == "lbctl"]
     if len(used) >= cloud.address_limit:
         raise Refusal(532, f"Maximum number of public IP addresses for account: lbctl has been exceeded.")  # noqa: F541
-    free = [a for a in cloud.addresses.values() if a.state == "Free" and (not ip or a.ip == ip)]
+    every = (a for a in cloud.addresses.values() if a.state == "Free" and a.zone_id == zone_id)
+    free = [a for a in every if ip in ("", a.ip)]
     if not free:
         what = f"Requested IP address {ip} is not available" if ip else "Unable to get a free public IP address"
         raise Refusal(533, what)

@@ -248,9 +248,12 @@ def remove(cloud: Cloud, args: Arguments) -> Row:
 
 
 def list_members(cloud: Cloud, args: Arguments) -> Row:
-    """The machines behind a rule."""
+    """The machines behind a rule, with the state that a provider with health checks last reported."""
     rule = cloud.find(cloud.rules, "id", str(args["id"]))
     machines = [answer_machine(cloud.machines[key]) for key in rule.members if key in cloud.machines]
+    if "HealthCheckPolicy" in cloud.networks[rule.network_id].capabilities.get("Lb", {}):
+        states = cloud.monitored
+        machines = [m | ({"servicestate": states[m["id"]]} if m["id"] in states else {}) for m in machines]
     if args.get("lbvmips"):
         rows = [{"id": m["id"], "loadbalancerruleinstance": m, "lbvmipaddresses": []} for m in machines]
         return cloud.listed("lbrulevmidip", rows, args)

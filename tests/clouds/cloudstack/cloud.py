@@ -23,7 +23,10 @@ LISTS_EVERYTHING_BY_DEFAULT = 500
 
 
 class Cloud:
-    """One account's cloud. `now` is the clock of jobs; `page_limit` is the server's default and greatest page size."""
+    """One account's cloud. `now` is the clock of jobs; `page_limit` is the server's default and greatest page size.
+
+    `monitored` has the state of machines, by id, as providers with health checks last reported it.
+    """
 
     def __init__(self, release: str = "4.22") -> None:
         self.now: Callable[[], float] = lambda: 0.0
@@ -44,6 +47,7 @@ class Cloud:
         self.acl_items: dict[str, AclItem] = {}
         self.forwardings: dict[str, Forwarding] = {}
         self.machines: dict[str, Machine] = {}
+        self.monitored: dict[str, str] = {}
         self._ids = 0
         self._recent: list[float] = []
 

@@ -29,7 +29,7 @@ def list_firewalls(cloud: Cloud, args: Arguments) -> Row:
 def create_firewall(cloud: Cloud, args: Arguments) -> Row:
     """Open ports of an address of an isolated network."""
     address = cloud.find(cloud.addresses, "ipaddressid", str(args["ipaddressid"]))
-    if address.vpc_id:
+    if address.vpc_id and cloud.release != "next":
         raise invalid("Unable to create firewall rule; ip id=" + address.id + " belongs to VPC")
     if address.state != "Allocated" or not address.network_id:
         raise invalid(

@@ -22,9 +22,12 @@ def add_network(cloud: Cloud, name: str = "k8s", *, services: dict[str, str] = I
 
 
 def add_shared(cloud: Cloud, name: str = "lan") -> Network:
-    """A shared network, whose balancer is an appliance and which has no filter."""
+    """A shared network, whose balancer is an appliance with health checks and which has no filter."""
     services = {"Dhcp": "VirtualRouter", "Dns": "VirtualRouter", "Lb": "Netscaler"}
-    return add_network(cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb")
+    checks = {"Lb": {"HealthCheckPolicy": "true"}}
+    return add_network(
+        cloud, name, services=services, kind="Shared", offering="SharedNetworkWithLb", capabilities=checks
+    )
 
 
 def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services: dict[str, str] = TIER) -> Network:
@@ -34,6 +37,11 @@ def add_tier(cloud: Cloud, name: str = "tier", *, acl: str = "k8s-acl", services
     return add_network(
         cloud, name, services=services, vpc_id=VPC_ID, acl_id=entry.id, offering="DefaultNetworkOfferingForVpcNetworks"
     )
+
+
+def add_guarded_tier(cloud: Cloud, name: str = "tier") -> Network:
+    """A tier of a VPC whose addresses have a firewall besides the tier's ACL, as newer servers offer it."""
+    return add_tier(cloud, name, services=TIER | {"Firewall": "VpcVirtualRouter"})
 
 
 def add_machine(cloud: Cloud, name: str, *networks: Network, **fields: Any) -> Machine:
@@ -141,13 +149,14 @@ def served(cloud: Cloud, ip: str) -> dict[int, dict[str, Any]]:
 def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
     """CIDRs of the filter in front of the rule, before the rule's own sources."""
     network = cloud.networks[rule.network_id]
-    if "Firewall" in network.services:
-        rules = [
-            f
-            for f in cloud.firewalls.values()
-            if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
-        ]
-        return sorted(cidr for f in rules for cidr in f.cidrs)
+    opened = sorted(
+        cidr
+        for f in cloud.firewalls.values()
+        if f.address_id == rule.address_id and f.start <= rule.public_port <= f.end
+        for cidr in f.cidrs
+    )
+    if "Firewall" in network.services and (not network.acl_id or not opened):
+        return opened
     if not network.acl_id:
         return ["0.0.0.0/0"]
     if cloud.acl_lists[network.acl_id].name.startswith("default_"):
@@ -157,4 +166,5 @@ def _admitted(cloud: Cloud, rule: Rule) -> list[str]:
         for i in cloud.acl_items.values()
         if i.acl_id == network.acl_id and i.action == "Allow" and i.direction == "Ingress"
     ]
-    return sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    allowed = sorted(cidr for i in items if (i.start or 0) <= rule.public_port <= (i.end or 65535) for cidr in i.cidrs)
+    return [cidr for cidr in allowed if cidr in opened] if "Firewall" in network.services else allowed

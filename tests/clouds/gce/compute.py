@@ -14,6 +14,7 @@ from tests.clouds.gce.filters import parse_filter
 from tests.clouds.gce.membership import MEMBERSHIP
 from tests.clouds.gce.operations import Operation, Operations
 from tests.clouds.gce.permissions import needs
+from tests.clouds.gce.probing import backend_health, pool_health
 from tests.clouds.gce.store import ROOT, Body, Store, path_of
 
 PATCHABLE = {"forwardingRules": {"allowGlobalAccess", "networkTier", "fingerprint", "labels", "description"}}
@@ -43,6 +44,7 @@ class Compute:
         self.denied: set[tuple[str, str]] = set()
         self.granted: dict[str, set[str]] | None = None
         self.has_resource_manager = True
+        self.sick: set[str] = set()
         self.wrong_replies: list[str] = []
         self.lock = threading.RLock()
 
@@ -122,6 +124,9 @@ class Compute:
             if found is None:
                 raise not_found(_target(method, place, collection, params))
             return found
+        if method.name == "getHealth":
+            tell = {"backendServices": backend_health, "targetPools": pool_health}[collection]
+            return tell(self.store, _target(method, place, collection, params), body, self.sick)
         if method.name in ("listInstances", "listNetworkEndpoints"):
             path = _target(method, place, collection, params)
             if path not in self.store.objects:

@@ -25,6 +25,7 @@ VERBS = {
     "addInstances": "update",
     "removeInstances": "update",
     "wait": "get",
+    "getHealth": "get",
 }
 USES = {
     "regions/backendServices": "regionBackendServices.use",
@@ -63,6 +64,8 @@ def needs(method: str, project: str, target: str, body: Body, store: Store) -> I
     if collection == "addresses" and _is_internal(target, body, store) and verb in ("insert", "delete"):
         own += "Internal"
     yield project, own
+    if verb == "getHealth":
+        return
     if collection == "firewalls" and verb in ("insert", "patch", "delete"):
         yield project, "compute.networks.updatePolicy"
         return

@@ -17,9 +17,9 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ SERVICES = ("keystone", "neutron", "octavia")
 NOTE = "running.json"
 FOLDER_VARIABLE = "OPENSTACK_RUNNING"
 NODE_COUNT = 4
+CHILDREN = ("listener", "pool", "member", "health_monitor")
 
 
 def free_port() -> int:
@@ -45,6 +46,18 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """True when somebody answers, whatever it is."""
+    try:
+        with urllib.request.urlopen(url, timeout=10):
+            return True
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        return True
+    except OSError:
+        return False
 
 
 class Cloud:
@@ -114,17 +127,28 @@ class Cloud:
     def stop(self) -> None:
         """End what was started."""
         for name in list(self._processes):
-            self.kill(name)
+            self._kill(name)
         for server in self._servers:
             with suppress(OSError):
                 server.stop()
 
-    @property
-    def is_ours(self) -> bool:
-        """False for services that outlive the tests: these are not killed."""
-        return bool(self._processes)
+    def crash_octavia(self) -> None:
+        """Kill Octavia, API and worker, in the middle of whatever it does; another one has come when this returns."""
+        note = self.layout.folder / "octavia.pid"
+        victim = note.read_text()
+        os.kill(int(victim), signal.SIGKILL)
+        self._until(lambda: note.read_text() != victim)
+        self._until(partial(answers, self.layout.url("octavia")))
 
-    def kill(self, name: str) -> None:
+    def _until(self, holds: Callable[[], bool]) -> None:
+        tick = threading.Event()
+        for _ in range(START_SECONDS * 20):
+            if holds():
+                return
+            tick.wait(0.05)
+        raise RuntimeError(f"Octavia does not get there: see {self.layout.folder}/octavia.log")
+
+    def _kill(self, name: str) -> None:
         """End one service at once."""
         process = self._processes.pop(name)
         with suppress(ProcessLookupError):
@@ -132,11 +156,6 @@ class Cloud:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
-
-    def revive(self, name: str) -> None:
-        """Start a killed service again."""
-        self._spawn(name)
-        self._wait(name, "/")
 
     def _spawn(self, name: str) -> None:
         folder = self.layout.folder
@@ -154,14 +173,9 @@ class Cloud:
         for _ in range(START_SECONDS * 10):
             if self._processes[name].poll() is not None:
                 break
-            try:
-                with urllib.request.urlopen(self.layout.url(name) + path, timeout=10):
-                    return
-            except urllib.error.HTTPError as answer:
-                answer.close()
+            if answers(self.layout.url(name) + path):
                 return
-            except OSError:
-                tick.wait(0.1)
+            tick.wait(0.1)
         raise RuntimeError(f"{name} does not answer: see {self.layout.folder}/{name}.log")
 
     def _write_files(self) -> None:
@@ -204,12 +218,28 @@ class Cloud:
         busy = "SELECT 1 FROM load_balancer WHERE project_id = :project AND provisioning_status LIKE 'PENDING%'"
         return bool(self.execute(busy, project=self.ids["project demo"]))
 
+    def rest(self) -> None:
+        """Return when Octavia has done what it was asked for."""
+        self._until(lambda: not self.is_at_work())
+
+    def finish(self) -> None:
+        """Let all be done that was asked of a provider that does nothing, and so never says that it has."""
+        for table in ("load_balancer", *CHILDREN):
+            for old, new in (("PENDING_DELETE", "DELETED"), ("PENDING%", "ACTIVE")):
+                self.execute(
+                    f"UPDATE {table} SET provisioning_status = :new "
+                    "WHERE project_id = :id AND provisioning_status LIKE :old",
+                    id=self.ids["project demo"],
+                    old=old,
+                    new=new,
+                )
+
     def forget_balancers(self) -> None:
         """Put all balancers out of the project's sight: to delete them would cost two seconds each.
 
         They stay as they are, below a project that is nobody's; what they use of the quota is counted anew.
         """
-        for table in ("load_balancer", "listener", "pool", "member", "health_monitor"):
+        for table in ("load_balancer", *CHILDREN):
             self.execute(
                 f"UPDATE {table} SET project_id = 'nobody' WHERE project_id = :id", id=self.ids["project demo"]
             )

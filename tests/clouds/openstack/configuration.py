@@ -1,7 +1,7 @@
 """The configuration files of the three services, as text. Everything listens on loopback only.
 
 Why these values: noop compute needs no hypervisor; the network driver is the real one, so VIP ports and floating IPs
-are real; a certificate authority with a passphrase is required even so; `port_detach_timeout` is short because nothing
+are real; a certificate authority with a passphrase is required even so; `port_detach_timeout` is zero because nothing
 ever detaches a noop port; SQLite takes one writer at a time, hence one serial worker there.
 """
 
@@ -106,7 +106,7 @@ executor_thread_pool_size = {64 if layout.mysql else 1}
 bind_host = 127.0.0.1
 bind_port = {layout.octavia}
 auth_strategy = keystone
-enabled_provider_drivers = amphora:Amphora,octavia:alias
+enabled_provider_drivers = amphora:Amphora,octavia:alias,noop_driver:nothing
 [database]
 connection = {layout.database("octavia")}
 [oslo_messaging]
@@ -124,7 +124,7 @@ amp_boot_network_list = {management_network}
 loadbalancer_topology = SINGLE
 client_ca = {layout.folder}/ca.pem
 [networking]
-port_detach_timeout = 1
+port_detach_timeout = 0
 [task_flow]
 engine = {"parallel" if layout.mysql else "serial"}
 max_workers = {5 if layout.mysql else 1}
@@ -138,7 +138,7 @@ server_certs_key_passphrase = insecure-key-do-not-use-this-key
 [health_manager]
 heartbeat_key = k
 [quotas]
-default_load_balancer_quota = 100
+default_load_balancer_quota = 250
 [service_auth]
 {_account(layout)}[keystone_authtoken]
 service_type = load-balancer

@@ -40,7 +40,7 @@ class Fault:
     """What happens to the calls that match, `times` times after the first `skip` of them.
 
     `refuse` answers with this status instead of forwarding; `lose` forwards and then cuts the connection; `cut` cuts it
-    before; `hold` waits for this event before forwarding.
+    before; `hold` waits for this event before forwarding; `then` is called after forwarding, before the answer goes on.
     """
 
     method: str
@@ -53,6 +53,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     hold: threading.Event | None = None
+    then: Callable[[], None] = lambda: None
     hits: int = 0
 
     def takes(self, call: Call) -> bool:
@@ -150,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.refuse, fault.headers, json.dumps(fault.body).encode())
         else:
             status, headers, body = self._forward(raw)
+            if fault is not None:
+                fault.then()
             if fault is not None and fault.lose:
                 self._cut()
             else:

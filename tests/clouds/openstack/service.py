@@ -196,6 +196,34 @@ def with_back_door(app: Callable[..., Iterable[bytes]], engine: Any) -> Callable
     return opened
 
 
+def one_after_the_other(run: Callable[[], None], note: Path) -> None:
+    """Run a service in a child, and in another one whenever it was killed; its id is in `note`.
+
+    What is loaded is loaded once, so a service that was killed is back within a second.
+    """
+    while True:
+        watched, held = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(held)
+            threading.Thread(target=end_with, args=(watched,), daemon=True).start()
+            run()
+        os.close(watched)
+        draft = note.with_suffix(".new")
+        draft.write_text(str(child))
+        draft.rename(note)
+        _, status = os.waitpid(child, 0)
+        os.close(held)
+        if not os.WIFSIGNALED(status):
+            sys.exit("the service has ended by itself")
+
+
+def end_with(watched: int) -> None:
+    """End when the other end of the pipe is closed, which nobody writes to: the parent is gone."""
+    os.read(watched, 1)
+    os._exit(1)
+
+
 def octavia(folder: str, port: int, *, serial: bool) -> None:
     """The load-balancing service: API and worker; its configuration may come while it loads."""
     import oslo_messaging
@@ -208,17 +236,21 @@ def octavia(folder: str, port: int, *, serial: bool) -> None:
 
     make_authority(folder)
     wait_for(Path(folder, "octavia.conf"))
-    app = api.setup_app(argv=["octavia-api", "--config-file", f"{folder}/octavia.conf"])
     noop.NoopComputeDriver.attach_network_or_port = attach
     # Every step of a flow makes one of its own and asks Neutron for all extensions each time: half of all the work.
     utils.get_network_driver = functools.cache(utils.get_network_driver)
-    base_models.BASE.metadata.create_all(db.get_engine())
-    session = db.get_session()
-    with session.begin():
-        seed_octavia(session)
-    target = oslo_messaging.Target(topic=constants.TOPIC_AMPHORA_V2, server="w", fanout=False)
-    rpc.get_server(target, [endpoints.Endpoints()]).start()
-    serve(with_back_door(one_at_a_time(app) if serial else app, db.get_engine()), port)
+
+    def run() -> None:
+        app = api.setup_app(argv=["octavia-api", "--config-file", f"{folder}/octavia.conf"])
+        base_models.BASE.metadata.create_all(db.get_engine())
+        session = db.get_session()
+        with session.begin():
+            seed_octavia(session)
+        target = oslo_messaging.Target(topic=constants.TOPIC_AMPHORA_V2, server="w", fanout=False)
+        rpc.get_server(target, [endpoints.Endpoints()]).start()
+        serve(with_back_door(one_at_a_time(app) if serial else app, db.get_engine()), port)
+
+    one_after_the_other(run, Path(folder, "octavia.pid"))
 
 
 def seed_octavia(session: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.driver import Level
+from lbctl.driver import Health, Level
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Claim, ClaimRules, Standing, claim
 from lbctl.engine.explain import Facts, Told, explain
 from lbctl.engine.plans import Result
@@ -16,7 +16,7 @@ from lbctl.model.intent import identity_of
 from lbctl.model.objects import Condition, ServiceStatus
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Key, Scope
-from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb
+from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from tests.world import change, service
 
 OURS = Claim(Standing.WANTED, "main", SHARED_FINALIZER, 2, "it has no class")
@@ -105,6 +105,61 @@ def test_warnings_are_shown_while_it_is_not_ready():
     subjects = [one.subject for one in explain(facts(service=service_, warnings=told))]
     assert "event StatusConflict" in subjects
     assert "event SyncLoadBalancerFailed" not in subjects
+
+
+@pytest.mark.parametrize(
+    ("health", "policy", "level", "words"),
+    [
+        (Health(6, 6), "Cluster", Level.OK, "6/6 are healthy"),
+        (Health(4, 6), "Cluster", Level.WARNING, "4/6 are healthy"),
+        (Health(2, 6), "Local", Level.OK, "the nodes with a ready Pod"),
+        (Health(0, 6), "Local", Level.FAILED, "nobody is served"),
+        (Health(0, 6), "Cluster", Level.FAILED, "nobody is served"),
+        (Health(0, 0), "Cluster", Level.FAILED, "has none"),
+    ],
+)
+def test_the_health_of_targets_is_judged(health, policy, level, words):
+    """All healthy is fine, some are not a warning unless meant so, none a failure that names what to look at."""
+    given = change(service(), spec=change(service().spec, external_traffic_policy=policy))
+    (found,) = [one for one in explain(facts(service=given, health=health)) if one.subject == "targets"]
+    assert (found.level, words in found.message) == (level, True)
+    assert (found.level is Level.OK) or ("see" in found.hint)
+
+
+def test_a_check_that_finds_nobody_healthy_names_the_ports_to_open():
+    """The health check node port for Local, the node ports else."""
+    spec = service().spec
+    local = change(spec, external_traffic_policy="Local", health_check_node_port=31234)
+    for one, port in ((local, 31234), (spec, spec.ports[0].node_port)):
+        finding = failed(service=change(service(), spec=one), health=Health(0, 3))["targets"]
+        assert str(port) in finding.hint
+
+
+def test_what_is_not_told_is_no_finding():
+    """A cloud that does not tell the health of targets is not said to have none."""
+    assert not [one for one in explain(facts()) if one.subject == "targets"]
+
+
+def test_every_finding_that_is_not_fine_says_what_to_do():
+    """Whatever is wrong, each line has its next step."""
+    error = NotAuthenticated("the token has run out")
+    problems = (Problem("spec.a", "is wrong"),)
+    tracked = Tracked(identity_of(service()), service(), Standing.WANTED, problems=problems)
+    plan = Plan(SCOPE, (ACTION,), held=(ACTION,), waits=(Wait("it is built", 1.0, 60.0),))
+    found = explain(
+        facts(
+            service=conditioned("False", "Unreachable", "no answer"),
+            leader="",
+            eligible_nodes=0,
+            tracked=tracked,
+            plans=[Result("main", SCOPE, ("shop/web",), plan)],
+            health=Health(0, 2),
+            warnings=[Told("StatusConflict", "somebody else writes")],
+            cloud_error=error,
+        )
+    )
+    assert len(found) > 8
+    assert all(one.hint for one in found if one.level is not Level.OK)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,21 @@ def test_two_tenants_need_an_identity_that_can_be_in_both() -> None:
     assert "azure.json[networkResourceTenantID]" in [fault.path for fault in faults]
 
 
+def test_a_token_provider_names_its_secret_whole() -> None:
+    """A part that is missing and a key that nobody knows are named; a whole one lets a machine into both tenants."""
+    text = """
+    {"tenantId": "t", "subscriptionId": "s", "resourceGroup": "rg", "useManagedIdentityExtension": true,
+     "networkResourceTenantID": "u", "networkResourceSubscriptionID": "n", "auxiliaryTokenProvider": %s}
+    """
+    whole = {"subscriptionid": "s", "resourceGroup": "g", "vaultName": "v", "secretName": "x"}
+    config, faults, unknown = read_cloud_config(text % json.dumps(whole))
+    assert (str(config.token_provider), faults, unknown) == ("secret x of key vault v", (), ())
+    _, (fault,), _ = read_cloud_config(text % json.dumps({**whole, "vaultName": ""}))
+    assert fault.path == "azure.json[auxiliaryTokenProvider.vaultName]"
+    _, faults, _ = read_cloud_config(text % json.dumps({**whole, "keyVaultURL": "https://v.vault.azure.net"}))
+    assert "no keyvaulturl" in str(faults[0])
+
+
 def test_a_selector_of_namespaces_names_the_one_label_that_is_known() -> None:
     """Other labels of namespaces would need them to be read: such a selector is refused with what works."""
     selector = {"matchLabels": {"team": "edge"}}

@@ -14,6 +14,7 @@ from lbctl.model.objects import NodeAddress
 from lbctl.model.resource import Desired, Key, Observed, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
+from lbctl.plan.render import plan_document, plan_lines
 from lbctl_openstack import DRIVER, bodies, names
 from lbctl_openstack.apply import _in_flight
 from lbctl_openstack.groups import GroupReading
@@ -195,6 +196,19 @@ def test_every_address_of_a_node_makes_a_difference():
     assert DRIVER.node_identity(before) != DRIVER.node_identity(after)
 
 
+def test_a_plan_reads_well():
+    """Members and time-outs are words for people, and named fields for programs."""
+    plan = Stage(nodes=[addressed("n1", ("InternalIP", "10.0.0.1"))], **LOCAL).plan()
+    text = "\n".join(plan_lines(plan))
+    assert "members {n1 at 10.0.0.1:30080 in subnet sub checked at port 32000}" in text
+    assert "timeouts client data 50000 ms, member connect 5000 ms" in text
+    steps = [step for action in plan_document(plan)["actions"] for step in action["steps"]]
+    (members,) = [step["changes"][0]["new"] for step in steps if step["kind"] == "members"]
+    assert members == [
+        {"name": "n1", "address": "10.0.0.1", "port": 30080, "monitor_port": 32000, "subnet": "sub", "weight": 1}
+    ]
+
+
 @pytest.mark.spec("OS-050")
 def test_the_node_selector_chooses_members():
     """Only nodes with all labels are members."""
@@ -232,6 +246,9 @@ def test_only_a_balancer_that_never_was_active_is_made_anew():
     assert stage.calls(new, may_recreate=False) == []
     old = stage.seen(state=State.FAILED)
     assert stage.calls(old) == []
+    (wait,) = stage.plan(old).waits
+    assert "is in ERROR, which only the operator of OpenStack can mend" in wait.condition
+    assert stage.plan(new).waits == ()
     assert "BalancerFailed" in [notice.reason for notice in stage.status(old).notices]
 
 

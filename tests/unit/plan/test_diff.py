@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lbctl.errors import OwnedByOther
 from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource, Scope, Seen, State
-from lbctl.plan.actions import Action, Hazard, Verb, digest
+from lbctl.plan.actions import Action, Hazard, Verb, Wait, digest
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.policy import Mode, Policy, allow
@@ -140,6 +140,13 @@ def test_shuffled_input_gives_the_same_plan_text():
         texts.add("\n".join(plan_lines(plan)))
         digests.add(plan.digest)
     assert len(texts) == len(digests) == 1
+
+
+def test_a_plan_without_a_step_has_a_text_too():
+    """Nothing to do, and nothing but waiting, are said in words."""
+    assert list(plan_lines(build_plan(SCOPE, []))) == ["Nothing to do."]
+    waiting = build_plan(SCOPE, [], waits=[Wait("the balancer is being made", 2.0)])
+    assert any("the balancer is being made" in line for line in plan_lines(waiting))
 
 
 def test_the_digest_names_what_is_done():

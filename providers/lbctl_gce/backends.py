@@ -1,0 +1,219 @@
+"""What forwarding rules point at: target pool or backend service with endpoints, and own health checks. Pure.
+
+Instance groups, shared health checks and their firewall rules are the cluster's (`shared.py`); resources here refer to
+them by `Ref`, and wait until they exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lbctl.model.intent import Intent
+from lbctl.model.resource import Key, Resource
+from lbctl_gce import names
+from lbctl_gce.checks import (
+    L4_LOCAL,
+    SHARED,
+    check_firewall,
+    check_key,
+    check_resource,
+    check_sources,
+    priority_of,
+    shared_check,
+)
+from lbctl_gce.kinds import BACKEND, ENDPOINT_GROUP, ENDPOINTS, GROUP, POOL, POOL_MEMBERS, link_of, shared_ref
+from lbctl_gce.machines import by_zone, in_subnet
+from lbctl_gce.modes import Mode
+from lbctl_gce.parse import mode_of, option
+from lbctl_gce.subsets import choose_endpoints
+from lbctl_gce.wish import Wish
+
+TCP_DRAINING_SECONDS = 30
+AFFINITIES = {"None": "NONE", "ClientIP": "CLIENT_IP"}
+
+Behind = Generator[Resource, None, tuple[Hashable, frozenset[Key]]]
+"""Resources behind the forwarding rules; returns the path that these point at, and the keys that they need."""
+
+
+def affinity_word(intent: Intent) -> str:
+    """Session affinity in the Service's word."""
+    return "None" if intent.affinity_seconds is None else "ClientIP"
+
+
+def shares_backend(intent: Intent) -> bool:
+    """True for internal balancers with groups whose Service asks for it; its own health check rules it out."""
+    asked = "true" in (option(intent, "share"), option(intent, "alpha_share"))
+    return asked and mode_of(intent) is Mode.INTERNAL_GROUPS and not intent.local
+
+
+def shared_backend(intent: Intent) -> tuple[str, str]:
+    """Protocol and affinity, which the name of a shared backend service is made of."""
+    (protocol,) = intent.protocols
+    return protocol, affinity_word(intent)
+
+
+def backend_fields(
+    mode: Mode, *, protocol: str, affinity: str, backends: frozenset[Hashable] | None, check: Hashable
+) -> dict[str, Hashable]:
+    """A backend service without what only some kinds have."""
+    return {
+        "scheme": mode.scheme,
+        "protocol": protocol,
+        "affinity": affinity,
+        "backends": backends,
+        "check": check,
+        "draining": TCP_DRAINING_SECONDS if protocol == "TCP" and not mode.is_legacy else 0,
+        "locality": "",
+        "strong_seconds": 0,
+        "same_zone": None,
+        "description": "",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Everything behind one Service's forwarding rules."""
+
+    wish: Wish
+
+    def resources(self) -> Behind:
+        """Health check, and pool or backend service, in no particular order."""
+        yield from self.checks()
+        if self.wish.mode is Mode.TARGET_POOL:
+            return (yield from self.pool())
+        return (yield from self.backend_service())
+
+    def own_check(self) -> Key | None:
+        """Key of the Service's own health check, which traffic policy Local needs."""
+        return check_key(self.wish.mode, self.wish.labels.backend) if self.wish.intent.local else None
+
+    def checks(self) -> Iterator[Resource]:
+        """The Service's own health check and what lets it in."""
+        key = self.own_check()
+        if key is None:
+            return
+        numbers = SHARED if self.wish.mode.is_legacy else L4_LOCAL
+        text = (
+            names.legacy_description(self.wish.labels.balancer)
+            if self.wish.mode is Mode.TARGET_POOL
+            else self.wish.labels.description
+        )
+        firewalls = tuple(self._check_firewalls())
+        yield from firewalls
+        yield check_resource(
+            key,
+            port=self.wish.intent.health_port,
+            numbers=numbers,
+            description=text,
+            needs=frozenset(firewall.key for firewall in firewalls),
+            owners=self.wish.owners,
+        )
+
+    def _check_firewalls(self) -> Iterator[Resource]:
+        for family in self.wish.intent.families:
+            yield check_firewall(
+                self.wish.labels.check_firewall(family),
+                port=self.wish.intent.health_port,
+                sources=check_sources(self.wish.place, family, internal=self.wish.mode.is_internal),
+                tags=self.wish.tags(),
+                description="" if self.wish.mode is Mode.INTERNAL_GROUPS else self.wish.labels.description,
+                place=self.wish.place,
+                priority=priority_of(self.wish.place),
+                owners=self.wish.owners,
+            )
+
+    def check(self) -> tuple[Hashable, frozenset[Key]]:
+        """Path of the health check, or a reference to the shared one; and the key that has to exist before."""
+        own = self.own_check()
+        if own is None:
+            return shared_ref(shared_check(self.wish.mode, self.wish.place).key), frozenset()
+        return link_of(own, self.wish.place.config.region), frozenset({own})
+
+    def pool(self) -> Behind:
+        """Target pool and its instances."""
+        check, needs = self.check()
+        key, members = Key(POOL, self.wish.labels.balancer), Key(POOL_MEMBERS, self.wish.labels.balancer)
+        fields = {"affinity": self.affinity(), "check": check, "description": self.wish.labels.description}
+        yield Resource(key, self.wish.labels.balancer, fields, self.wish.owners, needs)
+        instances = frozenset(machine.path for machine in self.wish.machines) or None
+        yield Resource(members, self.wish.labels.balancer, {"instances": instances}, self.wish.owners, frozenset({key}))
+        return link_of(key, self.wish.place.config.region), frozenset({key, members})
+
+    def backend_service(self) -> Behind:
+        """Backend service, with its own endpoint groups where the mode has them."""
+        if shares_backend(self.wish.intent):
+            protocol, affinity = shared_backend(self.wish.intent)
+            return shared_ref(Key(BACKEND, self.wish.place.legacy.shared_backend(protocol, affinity))), frozenset()
+        check, needs = self.check()
+        groups: frozenset[Hashable]
+        if self.wish.mode.uses_endpoints:
+            endpoint_groups = tuple(self.endpoint_groups())
+            yield from endpoint_groups
+            owned = frozenset(group.key for group in endpoint_groups if group.key.kind == ENDPOINT_GROUP)
+            groups = frozenset(link_of(key, self.wish.place.config.region) for key in owned)
+            needs = needs | owned
+        else:
+            zones = by_zone(in_subnet(self.wish.machines, self.wish.place.config.subnetwork))
+            groups = frozenset(shared_ref(Key(GROUP, f"{zone}/{self.wish.place.legacy.group}")) for zone in zones)
+        key = Key(BACKEND, self.wish.labels.backend)
+        yield Resource(key, key.id, self._backend_fields(check, groups or None), self.wish.owners, needs)
+        return link_of(key, self.wish.place.config.region), frozenset({key})
+
+    def _backend_fields(self, check: Hashable, groups: frozenset[Hashable] | None) -> Mapping[str, Hashable]:
+        protocols = sorted(self.wish.intent.protocols)
+        strong = self.wish.intent.affinity_seconds if option(self.wish.intent, "strong_affinity") else 0
+        fields = backend_fields(
+            self.wish.mode,
+            protocol=protocols[0] if len(protocols) == 1 else "UNSPECIFIED",
+            affinity=self.affinity(),
+            backends=groups,
+            check=check,
+        )
+        return {
+            **fields,
+            "locality": self._locality(),
+            "strong_seconds": strong or 0,
+            "same_zone": option(self.wish.intent, "same_zone") if self.wish.mode is Mode.INTERNAL_ENDPOINTS else None,
+            "description": self.wish.labels.description,
+        }
+
+    def _locality(self) -> str:
+        if (
+            option(self.wish.intent, "weighted") != "pods-per-node"
+            or not self.wish.intent.local
+            or self.wish.mode.is_legacy
+        ):
+            return ""
+        return "WEIGHTED_GCP_RENDEZVOUS" if self.wish.mode.is_internal else "WEIGHTED_MAGLEV"
+
+    def affinity(self) -> str:
+        """Session affinity in the API's word."""
+        return AFFINITIES[affinity_word(self.wish.intent)]
+
+    def endpoint_groups(self) -> Iterator[Resource]:
+        """A group for each zone with nodes, and the endpoints chosen for it."""
+        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
+        machines = [machine for machine in self.wish.machines if not (machine.draining and self.wish.mode.is_internal)]
+        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.wish.intent)
+        for zone, endpoints in chosen.items():
+            group = Key(ENDPOINT_GROUP, f"{zone}/{self.wish.labels.backend}")
+            fields = {
+                "network": self.wish.place.config.network,
+                "subnet": self.wish.place.config.subnetwork,
+                "description": self.wish.labels.description,
+            }
+            yield Resource(group, self.wish.labels.backend, fields, self.wish.owners)
+            key = Key(ENDPOINTS, group.id)
+            yield Resource(
+                key, self.wish.labels.backend, {"endpoints": endpoints}, self.wish.owners, frozenset({group})
+            )
+
+    def current_endpoints(self) -> frozenset[str]:
+        """Instances that are endpoints now."""
+        found: set[str] = set()
+        for seen in self.wish.seen.of_kind(ENDPOINTS):
+            endpoints = seen.resource.fields["endpoints"]
+            assert isinstance(endpoints, frozenset)
+            found |= {text.split(" ", maxsplit=1)[0].rpartition("/")[2] for text in endpoints}
+        return frozenset(found)
