@@ -17,13 +17,13 @@ import msgspec
 
 from lbctl.clock import ManualClock
 from lbctl.driver import Cluster, Driver, DriverInfo, Figure, Setup
+from lbctl.engine.account import Account
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.controller import Controller, Work
 from lbctl.engine.passes import Shared
 from lbctl.engine.planning import build_world, plan_scope
 from lbctl.engine.reconcile import NO_OBJECTS
-from lbctl.engine.tracked import Account
 from lbctl.errors import KubeConflict, KubeGone, LostLease
 from lbctl.kube.patches import Clearing
 from lbctl.model.intent import identity_of

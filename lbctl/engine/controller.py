@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
+from lbctl.engine.account import Account
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.gates import GateKeeper
 from lbctl.engine.intake import Intake
@@ -21,7 +22,6 @@ from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import Reconciler
 from lbctl.engine.snapshots import Snapshots
-from lbctl.engine.tracked import Account
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lbctl.driver import World
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.intake import Intake
 from lbctl.engine.passes import Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.reconcile import NO_OBJECTS
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.model.objects import Service
 from lbctl.model.resource import Observed, Scope
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbctl.annotations import Pairs
+from lbctl.grammar import Pairs
 from lbctl_aws.annotations import AWS, PREFIX, TABLE
 from lbctl_aws.options import UNCLAIMED, mode_of, options_of
 from lbctl_aws.settings import AwsSettings
