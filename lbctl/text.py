@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from lbctl.driver import Finding, Health
+    from lbctl.engine.account import Account
     from lbctl.engine.summary import Summary
-    from lbctl.engine.tracked import Account, Tracked
+    from lbctl.engine.tracked import Tracked
 
 SERVICE_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "PROVIDER", "REASON")
 

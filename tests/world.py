@@ -6,6 +6,7 @@ starts another on the same API objects and the same cloud.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from abc import ABC, abstractmethod
@@ -16,13 +17,13 @@ import msgspec
 
 from lbctl.clock import ManualClock
 from lbctl.driver import Cluster, Driver, DriverInfo, Figure, Setup
+from lbctl.engine.account import Account
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.controller import Controller, Work
 from lbctl.engine.passes import Shared
 from lbctl.engine.planning import build_world, plan_scope
 from lbctl.engine.reconcile import NO_OBJECTS
-from lbctl.engine.tracked import Account
 from lbctl.errors import KubeConflict, KubeGone, LostLease
 from lbctl.kube.patches import Clearing
 from lbctl.model.intent import identity_of
@@ -187,6 +188,15 @@ class MemoryKube(Backend):
         deleted = old.metadata.deletion_timestamp if old else None
         meta = change(service.metadata, uid=uid, deletion_timestamp=deleted)
         return self.overwrite(change(service, metadata=meta, status=old.status if old else service.status))
+
+    def keep(self) -> tuple[Any, ...]:
+        """Everything that is stored, for `back_to`."""
+        return copy.deepcopy((self.services, self.nodes, self._numbers))
+
+    def back_to(self, kept: tuple[Any, ...]) -> None:
+        """Store what was kept, as if nothing had happened since."""
+        self.services, self.nodes, self._numbers = copy.deepcopy(kept)
+        self.events.clear()
 
     def overwrite(self, service: Service) -> Service:
         old = self.services.get(service.key)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from lbctl.annotations import APPROVE
 from lbctl.cli.desk import Desk
 from lbctl.cli.progress import progress
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.plans import Result, plans_of
 from lbctl.engine.runner import run_until_idle
 from lbctl.engine.summary import State, summarise
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import Exit, LbctlError
 from lbctl.kube.rest import MERGE_PATCH
 from lbctl.kube.target import SERVICES

@@ -10,10 +10,11 @@ import click
 
 from lbctl.cli.progress import progress
 from lbctl.clock import SystemClock
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly, assemble
 from lbctl.engine.controller import Task
 from lbctl.engine.runner import exhaust
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.kube.access import Access
 from lbctl.kube.events import Recorder
 from lbctl.kube.fence import NoLease

@@ -6,6 +6,7 @@ The continuous view mirrors the Services by a watch, and says so when what it sh
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import random
 import sys
 import threading
@@ -69,6 +70,8 @@ class Overview:
         with ExitStack() as ending:
             screen = ending.enter_context(LiveTable()) if sys.stdout.isatty() else Lines()
             ending.callback(mirror.stop)
+            # The screen says itself why it is stale, once.
+            logging.getLogger("lbctl").addHandler(logging.NullHandler())
             thread.start()
             summaries: list[Summary] = []
             while give_up_at is None or self._clock.monotonic() < give_up_at:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from lbctl.cli.desk import desk
 from lbctl.cli.progress import progress
 from lbctl.driver import Health, TellsHealth
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.planning import build_world
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.model.resource import Identity
 from lbctl.settings import Settings
 

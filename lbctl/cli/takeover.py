@@ -13,9 +13,10 @@ from lbctl.cli.approval import find_leader
 from lbctl.cli.consent import ask_consent
 from lbctl.cli.desk import Desk, selected
 from lbctl.cli.progress import progress
+from lbctl.engine.account import Account
 from lbctl.engine.adopting import Adoption, Verdict, judge, write_marks
 from lbctl.engine.claim import SHARED_FINALIZER
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import Exit, LbctlError
 from lbctl.kube.writes import ServiceWriter
 from lbctl.plan.actions import change_text

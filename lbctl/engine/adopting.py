@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lbctl.driver import World
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.carrying import Carrier
 from lbctl.engine.planning import build_world
 from lbctl.engine.plans import Result, plans_of
 from lbctl.engine.sweeping import plan_removal
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import OwnedByOther
 from lbctl.kube.writes import ServiceWriter
 from lbctl.model.resource import Key, Scope

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 
 from lbctl.driver import World
 from lbctl.engine import publish
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
 from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
 from lbctl.engine.planning import build_world
-from lbctl.engine.tracked import READY, Account, Cause, Outcome, Progress, Tracked
+from lbctl.engine.tracked import READY, Cause, Outcome, Progress, Tracked
 from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
 from lbctl.model.objects import Ingress
 from lbctl.model.resource import Scope

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from lbctl.driver import Pending, Refs
+from lbctl.engine.account import Account, Failure, InFlight
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world
-from lbctl.engine.tracked import Account, Failure, InFlight
 from lbctl.errors import (
     CloudBug,
     Conflict,

@@ -14,12 +14,12 @@ from functools import partial
 from lbctl import __version__
 from lbctl.clock import Clock
 from lbctl.driver import Cluster, DriverInfo, Setup
+from lbctl.engine.account import Account
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules
 from lbctl.engine.controller import Controller
 from lbctl.engine.passes import Recorder, Shared
 from lbctl.engine.stages import Measures, timed
-from lbctl.engine.tracked import Account
 from lbctl.errors import InvalidSettings, KubeDenied
 from lbctl.kube.fence import Fence
 from lbctl.kube.reads import Cluster as ClusterReads

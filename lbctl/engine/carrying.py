@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lbctl.clock import Clock
 from lbctl.driver import Pending, Refs, World
-from lbctl.engine.tracked import Account
+from lbctl.engine.account import Account
 from lbctl.errors import LbctlError, NotReady, Retry
 from lbctl.model.resource import Observed, Outputs, Scope
 from lbctl.plan.actions import Action, Plan

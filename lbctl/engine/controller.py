@@ -13,25 +13,26 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
-from lbctl.engine.claim import ClaimRules, Standing
+from lbctl.engine.account import Account
+from lbctl.engine.claim import ClaimRules
 from lbctl.engine.gates import GateKeeper
 from lbctl.engine.intake import Intake
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
-from lbctl.engine.planning import build_world
 from lbctl.engine.queue import Priority, ScopeQueue
-from lbctl.engine.reconcile import NO_OBJECTS, Reconciler
-from lbctl.engine.tracked import Account, InFlight
+from lbctl.engine.reconcile import Reconciler
+from lbctl.engine.snapshots import Snapshots
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service
-from lbctl.model.resource import Observed, Outputs, Scope
+from lbctl.model.resource import Scope
 
 log = logging.getLogger(__name__)
 
 DRIFT_SECONDS = 600.0
 DRIFT_JITTER = 0.1
 RETRY_SNAPSHOT_SECONDS = 30.0
+LONGEST_POLL_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 4.0
 
 
@@ -82,6 +83,10 @@ class Controller:
         self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
         self._keepers = {name: GateKeeper(account, shared, source) for name, account in self.accounts.items()}
         self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
+        self._snapshots = {
+            name: Snapshots(account, self.intake, shared, list_services=list_services)
+            for name, account in self.accounts.items()
+        }
         self._lock = threading.RLock()
         self._started = False
         self._only: frozenset[tuple[str, Scope]] | None = None
@@ -330,19 +335,19 @@ class Controller:
     # -- snapshots and polls ----------------------------------------------------------------------------------------
 
     def _snapshot(self, account: Account) -> None:
-        started = self._now()
-        world = build_world(
-            account, list(account.services.values()), cluster=self._shared.cluster, now=self._shared.clock.now()
-        )
+        snapshots = self._snapshots[account.name]
         try:
-            leftovers = [s for s in self._list_services() if s.spec.type != "LoadBalancer" and s.metadata.finalizers]
-            seen = account.driver.snapshot(world)
+            reading = snapshots.read()
         except (LbctlError, KubeError) as error:
             self._snapshot_failed(account, error)
             return
         with self._lock:
-            self._take_snapshot(account, seen, started=started)
-            for service in leftovers:
+            is_first = account.snapshot_at is None
+            for scope in sorted(snapshots.take(reading)):
+                self._touch(account, scope, Priority.DRIFT)
+            if is_first and account.pods:
+                self._look_at_gates(account, self._now())
+            for service in reading.leftovers:
                 self.intake.consider(service)
             pause = self._drift_seconds * self._random.uniform(1 - DRIFT_JITTER, 1 + DRIFT_JITTER)
             self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause, priority=Priority.DRIFT)
@@ -357,81 +362,31 @@ class Controller:
             account.last_snapshot_error = error
             self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause)
 
-    def _take_snapshot(self, account: Account, seen: Mapping[Scope, Observed], *, started: float) -> None:
-        first = account.snapshot_at is None
-        dirty: set[Scope] = set(account.all_scopes()) if first else set()
-        for scope in account.all_scopes() | frozenset(seen):
-            newer = account.written_at.get(scope, -1.0) >= started
-            busy = next(account.in_flight_of(scope), None) is not None
-            if newer or busy or scope.kind == NO_OBJECTS:
-                continue
-            fresh = seen.get(scope, Observed(scope, read_at=started))
-            if not first and fresh != account.look(scope):
-                dirty.add(scope)
-            account.see(fresh, now=started)
-        account.snapshot_at = started
-        account.last_snapshot_error = None
-        if first:
-            for service in self.intake:
-                self.intake.consider(service)
-            dirty |= account.all_scopes()
-            self._look_at_gates(account, self._now() if account.pods else None)
-        dirty |= self._rescope(account)
-        account.orphan_watch.look(account.strangers(), now=started)
-        for scope in sorted(dirty):
-            self._touch(account, scope, Priority.DRIFT)
-
-    def _rescope(self, account: Account) -> set[Scope]:
-        """Ask again which scopes Services take part in: what was seen may tell whose objects they share."""
-        known = [t for t in account.services.values() if t.standing is Standing.WANTED and t.intent is not None]
-        world = build_world(account, known, cluster=self._shared.cluster, now=self._shared.clock.now())
-        changed: set[Scope] = set()
-        for tracked in known:
-            assert tracked.intent is not None
-            scopes = account.driver.scopes(tracked.intent, world)
-            if scopes != tracked.scopes:
-                changed |= account.track(tracked, scopes)
-        return changed
-
     def _schedule_poll(self, account: Account) -> None:
         due = min((flight.due for flight in list(account.in_flight.values())), default=None)
         if due is not None:
             self.queue.later(Work(account.name, Task.POLL), at=due)
 
     def _poll(self, account: Account) -> None:
-        flights = dict(account.in_flight)
         try:
-            outcomes = account.driver.poll([flight.pending for flight in flights.values()])
+            outcomes = account.driver.poll([flight.pending for flight in list(account.in_flight.values())])
         except LbctlError as error:
             log.warning("could not ask account %s for its operations: %s", account.name, error)
+            pause = max(1.0, min(error.after_seconds, LONGEST_POLL_PAUSE_SECONDS))
             with self._lock:
-                self.queue.later(
-                    Work(account.name, Task.POLL), at=self._now() + max(1.0, min(error.after_seconds, 30.0))
-                )
+                self.queue.later(Work(account.name, Task.POLL), at=self._now() + pause)
             return
         with self._lock:
             for operation, outcome in outcomes.items():
-                flight = account.in_flight.pop(operation, None)
-                if flight is None:
-                    continue
-                if isinstance(outcome, Outputs):
-                    account.see(account.look(flight.scope).with_outputs(outcome), now=self._now())
-                else:
-                    # What the reply had confirmed early may not have come to be.
-                    account.see(account.look(flight.scope).doubted(), now=self._now())
-                    account.arrived[flight.scope].append((flight.action, outcome))
-                self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
-                self._touch_others(account, flight)
+                flight = account.land(operation, outcome, now=self._now())
+                if flight is not None:
+                    self.queue.later(Work(account.name, Task.RECONCILE, flight.scope), at=self._now())
+                    # What it brought, such as an address, is what other scopes of its Services may have waited for.
+                    for scope in account.scopes_beside(flight):
+                        self._touch(account, scope, Priority.USER)
             if account.in_flight:
                 pause = min(flight.pending.poll_after for flight in account.in_flight.values())
                 self.queue.later(Work(account.name, Task.POLL), at=self._now() + max(pause, 0.1))
-
-    def _touch_others(self, account: Account, flight: InFlight) -> None:
-        """What an operation brought, such as an address, is what other scopes of its Services may have waited for."""
-        owners = (account.services[owner] for owner in flight.action.owners if owner in account.services)
-        others = {scope for tracked in owners for scope in account.scopes_of(tracked)}
-        for scope in others - {flight.scope}:
-            self._touch(account, scope, Priority.USER)
 
     def _now(self) -> float:
         return self._shared.clock.monotonic()

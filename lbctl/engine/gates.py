@@ -15,11 +15,11 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lbctl.driver import Gate, Judgement, JudgesGates
+from lbctl.engine.account import Account
 from lbctl.engine.backoff import FIRST_SECONDS, Backoff
 from lbctl.engine.passes import Shared, Steps
 from lbctl.engine.planning import build_world
 from lbctl.engine.publish import MESSAGE_LIMIT, with_stable_time
-from lbctl.engine.tracked import Account
 from lbctl.errors import CloudError, KubeConflict, KubeDenied, KubeError, KubeGone
 from lbctl.model.objects import CONTAINERS_READY, Condition, Pod
 from lbctl.plan.policy import Mode

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from lbctl.driver import World
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Claim, ClaimRules, Standing, claim
 from lbctl.engine.passes import Shared
 from lbctl.engine.planning import build_world
 from lbctl.engine.reconcile import NO_OBJECTS
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import InvalidService
 from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import Service

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from lbctl.annotations import DELETION_POLICY
+from lbctl.engine.account import Account
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Standing
 from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
 from lbctl.engine.publish import READY_CONDITION
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import KubeError, KubeGone
 from lbctl.kube.patches import Clearing
 from lbctl.plan.policy import Mode

@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.controller import Controller
 from lbctl.engine.summary import State, ready_condition_of
-from lbctl.engine.tracked import Account, Progress, Tracked
+from lbctl.engine.tracked import Progress, Tracked
 from lbctl.model.objects import Service
 from lbctl.obs.figures import Figures, QueueFigures, Waiting
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 
 from lbctl.clock import Clock
+from lbctl.engine.account import Account
 from lbctl.engine.controller import Controller, Work
 from lbctl.engine.passes import Recorder
-from lbctl.engine.tracked import Account, Cause, Progress
+from lbctl.engine.tracked import Cause, Progress
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service
 from lbctl.model.resource import Scope

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from lbctl.clock import Clock
 from lbctl.driver import Cluster
+from lbctl.engine.account import Account
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Pod, Service

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from lbctl.annotations import APPROVE
 from lbctl.driver import Cluster, World
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.model.resource import Desired, Identity, Observed, Scope
 from lbctl.plan.actions import Plan
 from lbctl.plan.policy import Policy, allow

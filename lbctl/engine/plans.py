@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly, read_policy
 from lbctl.engine.planning import plan_scope
 from lbctl.engine.reconcile import NO_OBJECTS
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.model.resource import Scope
 from lbctl.plan.actions import Plan

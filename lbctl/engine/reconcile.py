@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from lbctl.engine.account import Account
 from lbctl.engine.announcing import Announcer
 from lbctl.engine.applying import Applier
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
 from lbctl.engine.passes import ComeBack, Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world, plan_scope
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import InvalidService, LbctlError, Retry
 from lbctl.model.resource import Desired, Identity, Scope
 from lbctl.plan.order import build_plan

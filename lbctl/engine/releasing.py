@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lbctl.engine.account import Account
 from lbctl.engine.carrying import Carrier
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER
 from lbctl.engine.publish import READY_CONDITION
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.kube.patches import Clearing
 from lbctl.kube.writes import ServiceWriter
 from lbctl.model.objects import Service

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import is_retained
 from lbctl.engine.summary import ready_condition_of
-from lbctl.engine.tracked import READY, Account, Outcome, Progress, Tracked
+from lbctl.engine.tracked import READY, Outcome, Progress, Tracked
 
 
 def outcome_of(account: Account, tracked: Tracked) -> Outcome:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from lbctl.clock import Clock
 from lbctl.driver import Cluster, World
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly, connect_accounts, read_policy
 from lbctl.engine.carrying import Carrier
 from lbctl.engine.collecting import NOBODY, Living, Orphan, find_orphans
-from lbctl.engine.tracked import Account
 from lbctl.errors import LbctlError, OwnedByOther
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service

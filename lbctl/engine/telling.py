@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from lbctl.clock import Clock
 from lbctl.driver import Figure
+from lbctl.engine.account import Account
 from lbctl.engine.controller import Work
-from lbctl.engine.tracked import Account
 from lbctl.obs.context import about
 from lbctl.obs.metrics import Metrics
 from lbctl.obs.tracing import Tracing

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.planning import build_world
-from lbctl.engine.tracked import Account
 from lbctl.model.objects import EndpointSlice, Node, Service
 
 

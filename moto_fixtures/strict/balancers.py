@@ -190,12 +190,13 @@ def _check_birth(call: Call, cloud: Cloud) -> None:
         raise RefusedError("InvalidConfigurationRequest", "You must specify at least one security group")
 
 
-@dualstack_subnets.before("elbv2", "CreateLoadBalancer", "SetIpAddressType")
+@dualstack_subnets.before("elbv2", "CreateLoadBalancer", "SetIpAddressType", "SetSubnets")
 def _check_families(call: Call, cloud: Cloud) -> None:
     if call.params.get("IpAddressType") != "dualstack":
         return
+    named = subnet_ids_of(call.params)
     balancer = cloud.balancer(call.params.get("LoadBalancerArn", ""))
-    subnets: Iterable[MotoObject] = balancer.subnets if balancer else map(cloud.subnet, subnet_ids_of(call.params))
+    subnets: Iterable[MotoObject] = map(cloud.subnet, named) if named or balancer is None else balancer.subnets
     for subnet in subnets:
         if subnet is not None and not subnet.ipv6_cidr_block_associations:
             raise RefusedError("InvalidSubnet", f"The subnet '{subnet.id}' must have an associated IPv6 CIDR block")

@@ -41,5 +41,7 @@ class Ledger:
     departures: list[Departure] = field(default_factory=list)
     born_without_groups: set[str] = field(default_factory=set)
     instance_protocols: dict[tuple[str, int], str] = field(default_factory=dict)
+    source_nat: dict[str, str] = field(default_factory=dict)
+    capacity: dict[str, int] = field(default_factory=dict)
     created_at: dict[str, float] = field(default_factory=dict)
     links_stale: bool = True

@@ -10,20 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lbctl.annotations import (
-    Address,
-    Annotation,
-    AnnotationTable,
-    Boolean,
-    Choice,
-    Cidr,
-    Document,
-    Integer,
-    Kind,
-    ListOf,
-    Pairs,
-    Text,
-)
+from lbctl.annotations import Annotation, AnnotationTable
+from lbctl.grammar import Address, Boolean, Choice, Cidr, Document, Integer, Kind, ListOf, Pairs, Text
 from lbctl_aws.grammar import Certificate, Internal, TargetWeights
 
 PREFIX = "service.beta.kubernetes.io/"

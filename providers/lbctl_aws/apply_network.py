@@ -90,6 +90,8 @@ def set_subnets(client: AwsClient, action: Action, refs: Refs) -> Outputs:
     """The balancer stands in exactly these subnets."""
     step = action.steps[0]
     request = {"LoadBalancerArn": confirm.output(step, refs, "arn"), **_subnets(step, refs)}
+    if any(change.field == "family" for change in step.changes):
+        request["IpAddressType"] = confirm.wanted(step, "family", refs)
     client.call("elbv2", "SetSubnets", request)
     return confirm.all_changed(action, refs)
 

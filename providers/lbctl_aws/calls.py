@@ -42,12 +42,16 @@ class Phase(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldCall:
-    """A call that sets every field which starts with one of the prefixes; nothing waits for an `optional` one."""
+    """A call that sets every field which starts with one of the prefixes; nothing waits for an `optional` one.
+
+    It takes the fields of `carries` along when they change too, which then need no call of their own.
+    """
 
     call: str
     prefixes: tuple[str, ...]
     phase: Phase = Phase.TUNE
     optional: bool = False
+    carries: frozenset[str] = frozenset()
 
     def sets(self, field: str) -> bool:
         """True when this call sets the field."""
@@ -111,9 +115,15 @@ CALLS: Mapping[str, KindCalls] = {
         "elbv2.DeleteLoadBalancer",
         born=("scheme", "family", "subnets", "elastic", "private", "groups", "source_nat", "ipv6_addresses", "tags"),
         fields=(
-            FieldCall("elbv2.SetSubnets", ("subnets", "source_nat"), Phase.SWITCH),
+            # Fixed IPv6 addresses can be given only in the call that makes the balancer a dualstack one.
+            FieldCall(
+                "elbv2.SetSubnets",
+                ("subnets", "source_nat", "ipv6_addresses"),
+                Phase.SWITCH,
+                carries=frozenset({"family"}),
+            ),
             FieldCall("elbv2.SetSecurityGroups", ("groups", "private_link"), Phase.SWITCH),
-            FieldCall("elbv2.SetIpAddressType", ("family", "ipv6_addresses"), Phase.SWITCH),
+            FieldCall("elbv2.SetIpAddressType", ("family",), Phase.SWITCH),
             FieldCall("elbv2.ModifyLoadBalancerAttributes", (FIELD,), optional=True),
             FieldCall("elbv2.ModifyCapacityReservation", ("capacity",), optional=True),
         ),

@@ -13,7 +13,7 @@ from lbctl.model.problem import Problem
 from lbctl.model.ranges import family_of
 from lbctl_aws import attributes, names
 from lbctl_aws.annotations import CCM, CLB, IP, LBC, LEGACY, key_of
-from lbctl_aws.health import HTTP, TRAFFIC_PORT
+from lbctl_aws.health import HTTP, TRAFFIC_PORT, group_check
 from lbctl_aws.listeners import QUIC, build_listeners, port_conflicts, selects
 from lbctl_aws.options import Options, options_of
 from lbctl_aws.settings import AwsSettings
@@ -55,12 +55,12 @@ def _shared_ports(intent: Intent, options: Options, _: AwsSettings) -> Found:
         yield Problem(path, message)
 
 
-def _protocols(_: Intent, options: Options, __: AwsSettings) -> Found:
+def _protocols(intent: Intent, options: Options, settings: AwsSettings) -> Found:
     if options.backend_protocol in {"http", "https"} and options.mode != CLB:
         yield _on("backend_protocol", f"{options.backend_protocol} needs a classic balancer", "use ssl or tcp")
     if options.healthcheck_protocol == "SSL" and options.mode != CLB:
         yield _on("healthcheck_protocol", "SSL needs a classic balancer", "use tcp, http or https")
-    if options.healthcheck_success_codes and (options.healthcheck_protocol or "TCP") not in HTTP:
+    if options.healthcheck_success_codes and options.is_lbc and group_check(intent, settings).protocol not in HTTP:
         yield _on("healthcheck_success_codes", "a TCP health check has no status codes", "set healthcheck-protocol")
 
 
@@ -195,6 +195,8 @@ def _tags(_: Intent, options: Options, settings: AwsSettings) -> Found:
 def _groups(intent: Intent, options: Options, settings: AwsSettings) -> Found:
     if options.mode == LEGACY and options.security_groups and not settings.nlb_security_group_mode:
         yield _on("security_groups", "needs NLBSecurityGroupMode=Managed in the cloud configuration")
+    if options.mode == LEGACY and options.extra_security_groups:
+        yield _on("extra_security_groups", "needs a classic balancer", "use the class service.k8s.aws/nlb")
     if options.disable_nlb_sg and options.security_groups:
         yield _on("disable_nlb_sg", "contradicts the annotation security-groups", "remove one of the two")
     bad = sorted(cidr for cidr in intent.source_ranges if family_of(cidr) == "IPv6")

@@ -98,6 +98,9 @@ UNAUTHENTICATED = frozenset(
 )
 QUOTAS = frozenset(
     {
+        "CapacityDecreaseRequestsLimitExceeded",
+        "CapacityUnitsLimitExceeded",
+        "InsufficientCapacity",
         "RulesPerSecurityGroupLimitExceeded",
         "SecurityGroupLimitExceeded",
         "TooManyCertificates",
@@ -133,7 +136,7 @@ OUTDATED = frozenset(
         "TargetGroupNotFound",
     }
 )
-HELD = frozenset({"DependencyViolation", "ResourceInUse"})
+HELD = frozenset({"CapacityReservationPending", "DependencyViolation", "ResourceInUse"})
 NOT_YET = frozenset({"InvalidGroup.NotFound", "InvalidSecurityGroup"})
 REJECTED = frozenset(
     {

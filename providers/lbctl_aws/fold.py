@@ -125,10 +125,13 @@ def _is_default(step: Step, change: Change) -> bool:
 
 
 def _updating(step: Step, calls: KindCalls, after: frozenset[str]) -> Iterator[Phased]:
+    carried: frozenset[str] = frozenset()
     for field_call in calls.fields:
-        changes = tuple(change for change in step.changes if field_call.sets(change.field))
+        changes = [change for change in step.changes if field_call.sets(change.field) and change.field not in carried]
         if changes:
-            yield _field_action(field_call, replace(step, changes=changes), after)
+            along = [change for change in step.changes if change.field in field_call.carries]
+            carried |= {change.field for change in along}
+            yield _field_action(field_call, replace(step, changes=(*changes, *along)), after)
     for set_call in calls.sets:
         for change in step.changes:
             if change.field == set_call.field:

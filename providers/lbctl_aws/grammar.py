@@ -1,4 +1,4 @@
-"""Kinds of annotation values that only AWS has; each follows the protocol `lbctl.annotations.Kind`. Pure."""
+"""Kinds of annotation values that only AWS has; each follows the protocol `lbctl.grammar.Kind`. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from lbctl.annotations import Boolean
+from lbctl.grammar import Boolean
 
 ARN = re.compile(r"arn:aws[a-z-]*:(acm:[a-z0-9-]+:\d*:certificate/\S+|iam::\d*:server-certificate/\S+)")
 

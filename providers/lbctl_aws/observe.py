@@ -202,7 +202,8 @@ class Reader:
             claim = look.owners.find(name, tags.get(arn, {}))
             if look.wants(claim.owner):
                 balancer = seen_network.see_network(raw, tags.get(arn, {}), claim, _names(look))
-                look.add(claim.owner, [self._with_attributes(look, balancer, "LoadBalancer", "lb:")])
+                balancer = self._with_capacity(look, self._with_attributes(look, balancer, "LoadBalancer", "lb:"))
+                look.add(claim.owner, [balancer])
                 if claim.ours:
                     listening.append((balancer.key, claim, self._listed_listeners(arn)))
         # The tags of many balancers' listeners fit into one call.
@@ -264,6 +265,16 @@ class Reader:
         request = {f"{what}Arn": seen.outputs["arn"]}
         reply = self._client.call("elbv2", f"Describe{what}Attributes", request) or {}
         return _with_fields(seen, seen_network.read_attributes(reply))
+
+    def _with_capacity(self, look: _Look, balancer: Seen) -> Seen:
+        """The balancer with the capacity that is reserved, where its Service asks for some; 0 where none is."""
+        intent = look.world.intents.get(next(iter(balancer.resource.owners)))
+        if not balancer.ours or intent is None or options_of(intent).minimum_load_balancer_capacity is None:
+            return balancer
+        request = {"LoadBalancerArn": balancer.outputs["arn"]}
+        reply = self._client.call("elbv2", "DescribeCapacityReservation", request) or {}
+        units = (reply.get("MinimumLoadBalancerCapacity") or {}).get("CapacityUnits", 0)
+        return _with_fields(balancer, {"capacity": str(units)})
 
     def _tags_of(self, arns: list[str], look: _Look) -> Mapping[str, Mapping[str, str]]:
         """Tags by ARN, twenty a call; what a look at one scope has seen before is not read again."""

@@ -125,6 +125,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_all(ELB, "ModifyTargetGroupAttributes", modes=NETWORK_MODES, limit=OWN, features=(Feature.GROUP_ATTRIBUTES,)),
     *_all(ELB, "DescribeListenerAttributes", modes=LBC, features=(Feature.LISTENER_ATTRIBUTES,)),
     *_all(ELB, "ModifyListenerAttributes", modes=LBC, limit=OWN, features=(Feature.LISTENER_ATTRIBUTES,)),
+    *_all(ELB, "DescribeCapacityReservation", modes=LBC, features=(Feature.CAPACITY,)),
     *_all(ELB, "ModifyCapacityReservation", modes=LBC, limit=OWN, features=(Feature.CAPACITY,)),
     *_all(ELB, "SetIpAddressType", modes=LBC, limit=OWN, features=(Feature.FAMILIES,)),
     *_all(

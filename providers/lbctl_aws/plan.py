@@ -41,6 +41,7 @@ from lbctl_aws.settings import AwsSettings
 from lbctl_aws.sharing import ANNOTATE, LEAVING, OWN, remembering
 
 OLD_BALANCER_POLL = 60.0
+AUTO_ASSIGNED = "auto_assigned"
 DEREGISTER, REGISTER = "elbv2.DeregisterTargets", "elbv2.RegisterTargets"
 AUTHORIZE, REVOKE = "ec2.AuthorizeSecurityGroupIngress", "ec2.RevokeSecurityGroupIngress"
 
@@ -55,6 +56,14 @@ def _same_set(old: Hashable, new: Hashable) -> bool:
 
 def _anything(_old: Hashable, _new: Hashable) -> bool:
     return True
+
+
+def _same_prefixes(old: Hashable, new: Hashable) -> bool:
+    """Any prefix of a subnet is one that AWS may have assigned itself."""
+    there = old if isinstance(old, frozenset) else frozenset()
+    wanted = new if isinstance(new, frozenset) else frozenset()
+    subnets = {subnet for subnet, _ in there}
+    return all(subnet in subnets if prefix == AUTO_ASSIGNED else (subnet, prefix) in there for subnet, prefix in wanted)
 
 
 LEAVE = FieldRule(ignore_unset=True)
@@ -91,7 +100,7 @@ RULES = Rules(
                 "private": LEAVE,
                 "private_link": LEAVE,
                 "source_nat": LEAVE,
-                "source_nat_prefixes": LEAVE,
+                "source_nat_prefixes": FieldRule(ignore_unset=True, equal=_same_prefixes),
                 "ipv6_addresses": LEAVE,
                 "capacity": LEAVE,
                 "subnets": DRAINING,

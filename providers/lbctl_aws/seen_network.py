@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 from lbctl.model.resource import Identity, Key, Resource, Seen, State
@@ -42,13 +42,16 @@ def see_network(raw: Raw, tags: Mapping[str, str], claim: Claim, groups: Mapping
     return Seen(resource, outputs, state, ours=claim.ours, owner_hint=claim.hint)
 
 
-def _zones(zones: Iterable[Raw]) -> dict[str, Hashable]:
+def _zones(zones: Collection[Raw]) -> dict[str, Hashable]:
     addresses = [(zone["SubnetId"], address) for zone in zones for address in zone.get("LoadBalancerAddresses", ())]
     return {
         "subnets": frozenset(zone["SubnetId"] for zone in zones),
         "elastic": frozenset((s, a["AllocationId"]) for s, a in addresses if a.get("AllocationId")),
         "private": frozenset((s, a["PrivateIPv4Address"]) for s, a in addresses if a.get("PrivateIPv4Address")),
         "ipv6_addresses": frozenset((s, a["IPv6Address"]) for s, a in addresses if a.get("IPv6Address")),
+        "source_nat_prefixes": frozenset(
+            (zone["SubnetId"], prefix) for zone in zones for prefix in zone.get("SourceNatIpv6Prefixes") or ()
+        ),
     }
 
 

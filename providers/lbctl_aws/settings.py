@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from lbctl.annotations import GO_FALSE, GO_TRUE
 from lbctl.errors import InvalidSettings
+from lbctl.grammar import GO_FALSE, GO_TRUE
 
 log = logging.getLogger(__name__)
 ZONE_OF_REGION = re.compile(r"^([a-zA-Z]+-)+\d+")

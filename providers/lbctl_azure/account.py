@@ -47,6 +47,11 @@ class Account:
         """True for the name of one of our load balancers, in any case."""
         return base_of_balancer(balancer).lower() in {base.lower() for base in self.bases}
 
+    def keeps_members(self, balancer: str) -> bool:
+        """False where `preConfiguredBackendPoolLoadBalancerTypes` says that somebody else fills the pools."""
+        kind = "external" if base_of_balancer(balancer) == balancer else "internal"
+        return self.config.preconfigured.lower() not in (kind, "all")
+
     def scope_of(self, base: str, *, internal: bool) -> Scope:
         """Scope of a load balancer object."""
         return Scope(BALANCER_SCOPE, balancer_name(base, internal=internal).lower())

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lbctl.annotations import Address, Annotation, AnnotationTable, Integer, ListOf, Text
+from lbctl.annotations import Annotation, AnnotationTable
+from lbctl.grammar import Address, Integer, ListOf, Text
 from lbctl_azure.ids import is_resource_id
 from lbctl_azure.tags import parse_tags
 

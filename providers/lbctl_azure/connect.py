@@ -65,12 +65,17 @@ CLOUDS = {
     "azureusgovernmentcloud": Sovereign(
         "https://management.usgovcloudapi.net",
         "https://login.microsoftonline.us",
-        vaults="https://vault.usgovcloudapi.net",
+        "https://management.core.usgovcloudapi.net",
+        "https://vault.usgovcloudapi.net",
     ),
     "azurechinacloud": Sovereign(
         "https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn", vaults="https://vault.azure.cn"
     ),
 }
+
+
+NAMES = {"azurecloud": "azurepubliccloud", "azureusgovernment": "azureusgovernmentcloud"}
+"""What Microsoft's own tools and the clouds themselves call what upstream's configuration calls otherwise."""
 
 
 def connect(info: DriverInfo, setup: Setup) -> AzureDriver:
@@ -147,14 +152,15 @@ def _network(
 
 def find_cloud(config: CloudConfig) -> Sovereign:
     """The cloud's endpoints: Microsoft's own are known, another resource manager is asked for its authority."""
+    name = _canonical(config.cloud)
     if not config.resource_manager_endpoint:
-        if config.cloud.lower() not in CLOUDS:
+        if name not in CLOUDS:
             raise InvalidSettings(f"cloud {config.cloud} needs resourceManagerEndpoint in azure.json")
-        return CLOUDS[config.cloud.lower()]
+        return CLOUDS[name]
     manager = config.resource_manager_endpoint.rstrip("/")
-    known = CLOUDS.get(config.cloud.lower(), Sovereign(manager, CLOUDS["azurepubliccloud"].authority))
+    known = CLOUDS.get(name, Sovereign(manager, CLOUDS["azurepubliccloud"].authority))
     for entry in _ask_endpoints(manager):
-        if str(entry.get("name", "")).lower() == config.cloud.lower():
+        if _canonical(str(entry.get("name", ""))) == name:
             described = entry.get("authentication") or {}
             audiences = described.get("audiences") or [""]
             authority = str(described.get("loginEndpoint") or known.authority).rstrip("/")
@@ -165,7 +171,12 @@ def find_cloud(config: CloudConfig) -> Sovereign:
                 str(audiences[0]),
                 f"https://{vaults}" if vaults else known.vaults,
             )
-    return Sovereign(manager, known.authority, vaults=known.vaults)
+    # A door of its own to one of Microsoft's clouds takes that cloud's tokens.
+    return Sovereign(manager, known.authority, known.audience or known.manager, known.vaults)
+
+
+def _canonical(cloud: str) -> str:
+    return NAMES.get(cloud.lower(), cloud.lower())
 
 
 def _ask_endpoints(manager: str) -> list[dict[str, Any]]:

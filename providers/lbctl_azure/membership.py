@@ -76,7 +76,7 @@ class Machines:
 def read_members(balancers: Mapping[Scope, Observed], machines: Machines, account: Account) -> list[Seen]:
     """Machines in our pools and all uniform scale sets."""
     own = (read_interface(machine, document, account) for machine, document in machines.interfaces.items())
-    return [*machines.scale_sets.values(), *(seen for seen in own if seen), *_instances(balancers)]
+    return [*machines.scale_sets.values(), *(seen for seen in own if seen), *_instances(balancers, account)]
 
 
 def own_interfaces(interfaces: Iterable[Document]) -> dict[str, Document]:
@@ -128,9 +128,10 @@ def pools_in(document: Document) -> Pools:
 
 
 def is_our_pool(pool_id: str, account: Account) -> bool:
-    """True for a pool of one of our load balancers that carries the cluster's pool name."""
+    """True for a pool of one of our load balancers that carries the cluster's pool name, and that we fill."""
     balancer = segment_after(pool_id, "loadBalancers")
-    return account.is_ours(balancer) and last_segment(pool_id) in {name.lower() for name in account.pools}
+    is_filled = account.is_ours(balancer) and account.keeps_members(balancer)
+    return is_filled and last_segment(pool_id) in {name.lower() for name in account.pools}
 
 
 def spelt_pool(pool_id: str, account: Account) -> str:
@@ -167,14 +168,18 @@ def read_instance(document: Document, account: Account) -> Seen | None:
     return Seen(resource, {"id": document["id"]}) if ours else None
 
 
-def _instances(balancers: Mapping[Scope, Observed]) -> Iterator[Seen]:
+def _instances(balancers: Mapping[Scope, Observed], account: Account) -> Iterator[Seen]:
     """Instances of uniform sets need no read of their own: the pools list them."""
     found: dict[str, set[str]] = defaultdict(set)
     for observed in balancers.values():
         for pool in observed.of_kind(POOL):
             for member in filter(None, pool.outputs.get("members", "").split("\n")):
                 machine, separator, _ = member.partition("/networkinterfaces/")
-                if separator and "/virtualmachinescalesets/" in machine and pool.ours:
+                if (
+                    separator
+                    and "/virtualmachinescalesets/" in machine
+                    and is_our_pool(pool.outputs["id"].lower(), account)
+                ):
                     found[machine].add(pool.outputs["id"].lower())
     for machine, pools in sorted(found.items()):
         resource = Resource(member_key(machine), last_segment(machine), {"pools": frozenset(pools)})
@@ -207,7 +212,8 @@ def scale_set_key(scale_set: str) -> Key:
 def model_members(scope: Scope, world: World, known: Machines, account: Account) -> Desired:
     """The pools that every machine should be in; one that is no target any more leaves them, unless it is the last."""
     observed = world.observed.get(scope, Observed(scope))
-    pools = {scope_: found for scope_ in _living(world) if (found := _pools_of(scope_, world))}
+    filled = (scope_ for scope_ in _living(world) if account.keeps_members(scope_.name))
+    pools = {scope_: found for scope_ in filled if (found := _pools_of(scope_, world))}
     machines = [(node, machine) for node in world.nodes if (machine := machine_of(node)) and known.knows(machine)]
     strangers = [node for node, machine in machines if known.other_balancers(machine, account)]
     members = [

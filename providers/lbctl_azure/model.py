@@ -15,7 +15,7 @@ from lbctl.model.node import internal_ip
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Scope
 from lbctl_azure import names, tags
-from lbctl_azure.account import Account, element_key, public_ip_key
+from lbctl_azure.account import PUBLIC_IP, Account, element_key, public_ip_key
 from lbctl_azure.elements import BALANCER, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.facts import Facts
 from lbctl_azure.links import link_problems, link_resources
@@ -86,7 +86,10 @@ class _Builder:
         families = {seat.front.family for seat in seats}
         for name in self._account.pools:
             family = names.family_of_pool(name)
-            if family in families or self.observed.get(element_key(POOL, name)) is not None:
+            present = self.observed.get(element_key(POOL, name)) is not None
+            if present and not self._account.keeps_members(self._scope.name):
+                yield Resource(element_key(POOL, name), name)
+            elif family in families or present:
                 yield self._pool(name, self._addresses(family))
         for seat in seats:
             if self._has_own_pool(seat.wish):
@@ -126,6 +129,8 @@ class _Builder:
         first = sharing[0]
         key = public_ip_key(first.public_ip)
         seen = self.observed.get(key)
+        if label is not None and self._has_label_still(label[0], key):
+            label = None  # A name is one address's at a time: this one gets it when the other is gone.
         present = tags.tags_of(seen.resource.fields) if seen else {}
         owners = frozenset(seat.wish.identity for seat in sharing)
         ip_tags = next((seat.wish.ip_tags for seat in sharing if seat.wish.ip_tags is not None), None)
@@ -139,6 +144,11 @@ class _Builder:
             "provisioning": SUCCEEDED,
         }
         return Resource(key, first.public_ip.rpartition("/")[2], fields, owners)
+
+    def _has_label_still(self, label: str, key: Key) -> bool:
+        """True while another address of ours has the label."""
+        others = (seen for seen in self.observed.of_kind(PUBLIC_IP) if seen.ours and seen.key != key)
+        return bool(label) and any(str(s.resource.fields.get("dns_label")).lower() == label.lower() for s in others)
 
     def _public_ip_tags(
         self, sharing: list[Seat], present: Mapping[str, str], label: tuple[str, Identity] | None

@@ -18,7 +18,7 @@ from lbctl.plan.order import build_plan
 from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_SCOPE, Account
 from lbctl_azure.addresses import addresses_of
 from lbctl_azure.body import foreign_elements
-from lbctl_azure.differences import MUTABLE_TAGS, RULES, gentle
+from lbctl_azure.differences import MUTABLE_TAGS, RULES, gentle, is_move, with_moves
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.groups import GROUP
 from lbctl_azure.links import LINK
@@ -56,6 +56,7 @@ def make_plan(desired: Desired, observed: Observed, world: World, account: Accou
 
 def _plan_balancer(steps: Iterable[Step], observed: Observed, world: World, account: Account) -> Plan:
     elsewhere = still_elsewhere(observed.scope, world, account)
+    steps = with_moves(tuple(steps))
     asked = tuple(_judged(step, world) for step in steps if not _travels(step, observed.scope, world, account))
     moving = [step for step in asked if _is_moving(step, observed.scope, world, account)]
     moving += [step for step in asked if step.key in elsewhere]
@@ -168,6 +169,19 @@ def _balancer_actions(
     parts = [step for step in steps if step.key.kind == BALANCER or step.key.kind in COLLECTIONS]
     if any(step.key.kind == BALANCER and step.verb is Verb.DELETE for step in parts):
         return [Action("delete balancer", "loadBalancers/delete", tuple(parts))]
+    moving = {step.key for step in steps if is_move(step)}
+    held = _with_dependents(parts, lambda need: need in moving)
+    actions = _calm_actions([step for step in parts if step.key not in held], steps, observed, account, elsewhere)
+    if held:
+        # Apart from everybody else's changes, which must not wait for an approval.
+        moves = [step for step in parts if step.key in held]
+        actions.append(_put(moves, observed, account, id="move", after=frozenset(action.id for action in actions)))
+    return actions
+
+
+def _calm_actions(
+    parts: list[Step], steps: tuple[Step, ...], observed: Observed, account: Account, elsewhere: frozenset[Key]
+) -> list[Action]:
     replaced = {step.key for step in steps if step.key.kind == PUBLIC_IP and step.verb is Verb.REPLACE}
     ready, waiting = _by_readiness(parts, observed, elsewhere | replaced)
     actions = _writes(ready, observed, account)

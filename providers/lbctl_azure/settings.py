@@ -102,9 +102,6 @@ class CloudConfig:
     balancer_name: str = ""
     balancer_group: str = ""
     private_link_group: str = ""
-    vm_type: str = "vmss"
-    primary_scale_set: str = ""
-    primary_availability_set: str = ""
     balancer_sku: str = "standard"
     skip_control_plane: bool = True
     disable_outbound_snat: bool = False
@@ -180,7 +177,7 @@ CHOICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "probe_mode": ("clusterServiceLoadBalancerHealthProbeMode", PROBE_MODES),
     "preconfigured": ("preConfiguredBackendPoolLoadBalancerTypes", ("internal", "external", "all", "")),
     "balancer_sku": ("loadBalancerSku", ("standard",)),
-    "cloud": ("cloud", CLOUDS),
+    "cloud": ("cloud", (*CLOUDS, "AzureCloud", "AzureUSGovernment")),
 }
 
 

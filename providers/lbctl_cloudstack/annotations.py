@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Address, Annotation, AnnotationTable, Boolean, Choice, Integer, Pairs, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable
+from lbctl.grammar import Address, Boolean, Choice, Integer, Pairs, Text
 from lbctl_cloudstack.names import (
     ADDRESS_ANNOTATION,
     ASSOCIATED_ANNOTATION,

@@ -20,7 +20,7 @@ from lbctl_cloudstack.model import Facts, model_scope
 from lbctl_cloudstack.names import ADDRESS
 from lbctl_cloudstack.observe import observe_all
 from lbctl_cloudstack.parse import parse_service
-from lbctl_cloudstack.plan import build_actions, release_actions, waiting_for_address
+from lbctl_cloudstack.plan import build_actions, release_actions
 from lbctl_cloudstack.reading import Reader
 from lbctl_cloudstack.settings import load_settings
 from lbctl_cloudstack.target_health import read_health
@@ -38,11 +38,11 @@ class CloudStackDriver:
         self._settings = settings
         self._clock = setup.clock
         self._api = Api(settings, setup)
-        self._late = LateAddresses(setup.clock, settings.expires)
-        self._facts = FactReader(self._api, settings, setup.clock, self._late)
+        late = LateAddresses(setup.clock, settings.expires)
+        self._facts = FactReader(self._api, settings, setup.clock, late)
         self._jobs = Jobs(self._api, setup.clock, settings)
         self._reader = Reader(self._api, self._facts, setup.clock)
-        self._writer = Writer(self._api, self._jobs, self._facts, self._late, settings, setup.cluster.id)
+        self._writer = Writer(self._api, self._jobs, self._facts, late, settings, setup.cluster.id)
 
     def claims(self, service: Service) -> bool:  # noqa: ARG002 - the class alone decides
         """True: the class alone decides."""
@@ -78,9 +78,7 @@ class CloudStackDriver:
     def plan(self, desired: Desired, observed: Observed, world: World) -> Plan:
         """The differences, folded into calls and ordered."""
         can_update = self._facts.features().updates_cidrs
-        plan = build_actions(desired, observed, world, updates_cidrs=can_update, tags=self._settings.tags)
-        late = self._late.seconds_left(observed, world)
-        return waiting_for_address(plan, late) if late and not desired.resources else plan
+        return build_actions(desired, observed, world, updates_cidrs=can_update, tags=self._settings.tags)
 
     def apply(self, action: Action, refs: Refs) -> Outputs | Pending:
         """One call."""

@@ -43,6 +43,7 @@ from lbctl_cloudstack.targets import moving_away, ports_in, staying
 CACHE_SECONDS = 600.0
 CANDIDATE_SECONDS = 60.0
 CLEARED_SECONDS = 30.0
+LATE_SECONDS = 60.0
 
 
 class FactReader:
@@ -74,6 +75,9 @@ class FactReader:
         if not is_new:
             self._candidates_of.pop(scope, None)
         is_over = not here and not moving_away(scope, world)
+        late = self._late.seconds_left(observed, world)
+        if is_over and late:
+            self._wait_for_address(scope, world, late)
         return Facts(
             networks=self.networks(),
             machines=matched.machines,
@@ -123,6 +127,15 @@ class FactReader:
         with self._lock:
             self._reserved[ip] = "lost"
             self._candidates_of.clear()
+
+    def _wait_for_address(self, scope: Scope, world: World, seconds: float) -> None:
+        """Raise `NotReady` while the address on record has not come, `Conflict` once it has; costs a look a minute."""
+        ip = next(filter(None, (record_of(scope, service) for service in world.services.values())))
+        found = self._look_up(ipaddress=ip)
+        if len(found) == 1 and not found[0].is_free and self._is_unused(found[0], scope):
+            raise Conflict(f"{ip}, which was asked for and not answered for, has come")
+        message = f"{ip} was asked for, no answer came, and the request may still arrive"
+        raise NotReady(message, after_seconds=min(seconds, LATE_SECONDS))
 
     def _match(self, world: World) -> Matched:
         """The machines of the nodes; the list is read again when it is old, or a node is not in it."""

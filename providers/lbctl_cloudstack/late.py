@@ -46,14 +46,15 @@ class LateAddresses:
             self._answered.add(scope)
 
     def seconds_left(self, observed: Observed, world: World) -> float:
-        """Seconds until no address can come for a scope that has none any more; 0 when none can."""
+        """Seconds until no address on record can come for a scope that has none any more; 0 when none can."""
         scope = observed.scope
+        is_on_record = any(record_of(scope, service) for service in world.services.values())
         with self._lock:
             if observed.get(ADDRESS) is not None:
                 self._arrived(scope)
                 return 0.0
             self._present.discard(scope)
-            until = max(self._unanswered.get(scope) or [0.0])
+            until = max(self._unanswered.get(scope) or [0.0]) if is_on_record else 0.0
             is_of_before = scope not in self._chosen_here
         if is_of_before and _has_asked(scope, world):
             until = max(until, self._started + self._validity)

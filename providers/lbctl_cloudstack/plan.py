@@ -16,7 +16,6 @@ from lbctl_cloudstack.names import ADDRESS, part_key
 
 RECREATES = FieldRule(hazard=Hazard.INTERRUPTS, replaces=True)
 WAIT_SECONDS = 3.0
-LATE_SECONDS = 60.0
 
 RULES = Rules(
     {
@@ -51,12 +50,6 @@ def build_actions(
         return build_plan(desired.scope, (), waits=(Wait(f"{address.outputs['ip']} changes hands", WAIT_SECONDS),))
     steps = tuple(_settled(step, updates_cidrs=updates_cidrs) for step in diff(desired, observed, rules=RULES))
     return build_plan(desired.scope, Folding(steps, desired, observed, world, tags=tags).actions())
-
-
-def waiting_for_address(plan: Plan, seconds: float) -> Plan:
-    """The plan of a scope in which an address may turn up for so many seconds yet: its Service waits for it."""
-    condition = "an address that was asked for, and not answered for, may still come"
-    return replace(plan, waits=(*plan.waits, Wait(condition, min(seconds, LATE_SECONDS), give_up_after=seconds)))
 
 
 def release_actions(identity: Identity, observed: Observed) -> tuple[Action, ...]:

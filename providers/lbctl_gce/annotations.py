@@ -6,7 +6,8 @@ the API.
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Choice, ListOf, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable
+from lbctl.grammar import Choice, ListOf, Text
 
 GKE = "networking.gke.io/"
 CLOUD = "cloud.google.com/"

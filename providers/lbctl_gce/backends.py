@@ -24,7 +24,7 @@ from lbctl_gce.checks import (
 )
 from lbctl_gce.kinds import BACKEND, ENDPOINT_GROUP, ENDPOINTS, GROUP, POOL, POOL_MEMBERS, link_of, shared_ref
 from lbctl_gce.machines import by_zone, in_subnet
-from lbctl_gce.modes import Mode
+from lbctl_gce.modes import STRONG_AFFINITY_MODES, Mode
 from lbctl_gce.parse import mode_of, option
 from lbctl_gce.subsets import choose_endpoints
 from lbctl_gce.wish import Wish
@@ -162,7 +162,8 @@ class Backends:
 
     def _backend_fields(self, check: Hashable, groups: frozenset[Hashable] | None) -> Mapping[str, Hashable]:
         protocols = sorted(self.wish.intent.protocols)
-        strong = self.wish.intent.affinity_seconds if option(self.wish.intent, "strong_affinity") else 0
+        asks = option(self.wish.intent, "strong_affinity") and self.wish.mode in STRONG_AFFINITY_MODES
+        strong = self.wish.intent.affinity_seconds if asks else 0
         fields = backend_fields(
             self.wish.mode,
             protocol=protocols[0] if len(protocols) == 1 else "UNSPECIFIED",

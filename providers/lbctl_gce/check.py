@@ -48,6 +48,8 @@ class Checks:
         """Findings in the order in which they build on each other; without credentials none after the first."""
         for key in self.place.config.unknown_keys:
             yield Finding(Level.FAILED, "gce.conf", key, "correct it or take it out")
+        for key in self.place.config.idle_keys:
+            yield Finding(Level.WARNING, "gce.conf", key, "take it out, or do without")
         identity = self._identity()
         yield identity
         if identity.level is Level.FAILED:

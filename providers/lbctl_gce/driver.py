@@ -42,7 +42,7 @@ class GceDriver:
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
         config = read_config(settings)
-        for key in config.unknown_keys:
+        for key in (*config.unknown_keys, *config.idle_keys):
             log.warning("gce.conf: %s", key)
         self.info = info
         self._clock = setup.clock

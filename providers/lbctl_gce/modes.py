@@ -56,6 +56,8 @@ FINALIZERS = {
     Mode.INTERNAL_GROUPS: "gke.networking.io/l4-ilb-v1",
     Mode.INTERNAL_ENDPOINTS: "gke.networking.io/l4-ilb-v2",
 }
+STRONG_AFFINITY_MODES = frozenset({Mode.EXTERNAL_GROUPS, Mode.EXTERNAL_ENDPOINTS})
+"""Kinds for which upstream has it."""
 CLASS_PREFIX = "networking.gke.io/l4-regional-"
 CLASSES = {
     f"{CLASS_PREFIX}external-legacy": Mode.TARGET_POOL,
@@ -86,6 +88,8 @@ def choose_mode(service: Service, *, defaults: Defaults, existing: Mode | None =
     """The mode of a Service; `existing` is that of the forwarding rule which bears its name already."""
     classed = CLASSES.get(service.spec.load_balancer_class or "")
     wants_internal = type_annotation(service) in INTERNAL_WORDS
+    if classed is Mode.EXTERNAL_GROUPS and FINALIZERS[Mode.EXTERNAL_ENDPOINTS] in service.metadata.finalizers:
+        classed = Mode.EXTERNAL_ENDPOINTS  # upstream serves both kinds under one class
     if classed is not None:
         return Choice(classed, _conflict(classed, wants_internal=wants_internal))
     if wants_internal:

@@ -18,7 +18,7 @@ from lbctl.model.intent import Intent, read_intent
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.model.status import Notice, Severity
-from lbctl_gce.modes import Defaults, Mode, choose_mode
+from lbctl_gce.modes import STRONG_AFFINITY_MODES, Defaults, Mode, choose_mode
 
 CAPABILITIES = Capabilities(
     protocols=frozenset({"TCP", "UDP"}),
@@ -31,6 +31,8 @@ CAPABILITIES = Capabilities(
 )
 STRONG_AFFINITY_SECONDS = range(60, 57601)
 MOST_ADDRESSES = 2
+TOLD_APART = frozenset({"logging", "target_pool"})
+"""Annotations of some kinds that have a notice of their own, or have had their effect once it is over."""
 SAME_ZONE = frozenset({"PreferSameZone", "PreferClose"})
 
 
@@ -84,7 +86,7 @@ def _mode_problems(intent: Intent, mode: Mode) -> Iterator[Problem]:
 
 
 def _option_problems(intent: Intent, options: Mapping[str, Any], mode: Mode) -> Iterator[Problem]:
-    if options["strong_affinity"]:
+    if options["strong_affinity"] and mode in STRONG_AFFINITY_MODES:
         yield from _affinity_problems(intent)
     if options["collection"] and options["subnet"]:
         path = f"metadata.annotations[{keys.COLLECTION}]"
@@ -110,6 +112,10 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
     if options["logging"]:
         yield _warning("AnnotationIgnored", f"{keys.LOGGING} is not read; logging of the balancer stays as it is")
+    for annotation in keys.ANNOTATIONS:
+        asks = options[annotation.name] not in (annotation.default, "false")
+        if asks and annotation.modes and mode not in annotation.modes and annotation.name not in TOLD_APART:
+            yield _warning("AnnotationIgnored", f"{annotation.key} has no effect on a balancer of kind {mode}")
     if options["backends"] == "enabled" and mode is Mode.TARGET_POOL:
         text = f"{keys.BACKENDS} has no effect on a balancer that has a target pool"
         yield _warning("CanNotMigrateTargetPoolToRBS", text)

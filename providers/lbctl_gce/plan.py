@@ -1,4 +1,4 @@
-"""Rules for the differ, and what one step costs in calls. Pure.
+"""What one step costs in calls, and in which order they are made. Pure.
 
 A forwarding rule changes hardly at all in place: it is deleted and inserted again. Then its address is first held as a
 reserved one and released after the new rule was read back with it, unless the address itself has to change.
@@ -14,16 +14,11 @@ from lbctl.model.resource import Desired, Key, Observed, Resource, Seen
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
-from lbctl.plan.rules import FieldRule, KindRule, Rules
 from lbctl_gce.kinds import (
     ADDRESS,
     BACKEND,
-    CHECK,
-    ENDPOINT_GROUP,
     ENDPOINTS,
     FIREWALL,
-    GROUP,
-    HTTP_CHECK,
     MEMBERS,
     POOL,
     POOL_MEMBERS,
@@ -31,89 +26,11 @@ from lbctl_gce.kinds import (
     home_of,
 )
 from lbctl_gce.names import balancer_name
-from lbctl_gce.ports import same_ports
+from lbctl_gce.rules import CUTS, MOVES, RULES
 from lbctl_gce.shapes import same_ip
 
 MOST_PER_CHANGE = 1000
 MOST_IN_POOL_INSERT = 200
-MOVES, CUTS = Hazard.MOVES_ADDRESS, Hazard.INTERRUPTS
-
-
-def never_differs(_old: Hashable, _new: Hashable) -> bool:
-    """For what is written once and never compared."""
-    return True
-
-
-def at_least(old: Hashable, new: Hashable) -> bool:
-    """Equality of numbers that an operator may have raised by hand."""
-    return isinstance(old, int) and isinstance(new, int) and old >= new
-
-
-def same_or_shared(old: Hashable, new: Hashable) -> bool:
-    """Equality of descriptions, but for the sentence of shared firewall rules, which upstream does not compare."""
-    return old == new or "shared by all L4" in str(new)
-
-
-CHECK_FIELDS = {name: FieldRule(equal=at_least) for name in ("interval", "timeout", "healthy", "unhealthy")}
-RULES = Rules(
-    {
-        RULE: KindRule(
-            "forwarding rule",
-            {
-                "scheme": FieldRule(MOVES, replaces=True, asked=True),
-                "protocol": FieldRule(CUTS, replaces=True),
-                "ports": FieldRule(CUTS, replaces=True, equal=same_ports),
-                "address": FieldRule(MOVES, replaces=True, asked=True, ignore_unset=True, equal=same_ip),
-                "tier": FieldRule(MOVES, replaces=True),
-                "backend": FieldRule(CUTS, replaces=True),
-                "subnet": FieldRule(MOVES, replaces=True, ignore_unset=True),
-                "collection": FieldRule(MOVES, replaces=True, ignore_unset=True),
-                "network": FieldRule(equal=never_differs),
-                "static": FieldRule(equal=never_differs),
-                "description": FieldRule(equal=never_differs),
-            },
-            on_delete=Hazard.LOSES_ADDRESS,
-        ),
-        BACKEND: KindRule(
-            "backend service",
-            {
-                "scheme": FieldRule(CUTS, replaces=True),
-                "draining": FieldRule(equal=at_least),
-                "backends": FieldRule(ignore_unset=True),
-                "same_zone": FieldRule(ignore_unset=True),
-            },
-            on_delete=Hazard.NONE,
-        ),
-        CHECK: KindRule("health check", CHECK_FIELDS),
-        HTTP_CHECK: KindRule("legacy health check", CHECK_FIELDS),
-        FIREWALL: KindRule(
-            "firewall rule",
-            {
-                "network": FieldRule(replaces=True),
-                "tags": FieldRule(ignore_unset=True),
-                "waits_for": FieldRule(equal=never_differs),
-                "description": FieldRule(equal=same_or_shared),
-            },
-        ),
-        GROUP: KindRule("instance group"),
-        MEMBERS: KindRule("members of an instance group", {"instances": FieldRule(ignore_unset=True)}),
-        POOL: KindRule(
-            "target pool",
-            {
-                "affinity": FieldRule(CUTS, replaces=True),
-                "check": FieldRule(),
-                "description": FieldRule(equal=never_differs),
-            },
-        ),
-        POOL_MEMBERS: KindRule("instances of a target pool", {"instances": FieldRule(ignore_unset=True)}),
-        ENDPOINT_GROUP: KindRule(
-            "endpoint group",
-            {name: FieldRule(equal=never_differs) for name in ("network", "subnet", "description")},
-        ),
-        ENDPOINTS: KindRule("endpoints"),
-        ADDRESS: KindRule("held address"),
-    }
-)
 MEMBERSHIP = {
     MEMBERS: ("instances", "addInstances", "removeInstances"),
     POOL_MEMBERS: ("instances", "addInstance", "removeInstance"),

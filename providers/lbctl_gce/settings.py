@@ -40,6 +40,7 @@ KNOWN_KEYS = frozenset(
         "alpha-features",
     }
 )
+USED_FEATURES = frozenset({"ILBSubsets"})
 
 
 class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +89,7 @@ class Config:
     defaults: Defaults
     settings: GceSettings
     unknown_keys: tuple[str, ...] = ()
+    idle_keys: tuple[str, ...] = ()
 
     @property
     def is_shared_network(self) -> bool:
@@ -120,6 +122,7 @@ def read_config(settings: GceSettings) -> Config:
         defaults=_defaults(settings, file),
         settings=settings,
         unknown_keys=_unknown_keys(file),
+        idle_keys=tuple(_idle_keys(file)),
     )
 
 
@@ -154,7 +157,7 @@ def read_gce_conf(path: str) -> dict[str, tuple[str, ...]]:
 
 def parse_gce_conf(text: str) -> dict[str, tuple[str, ...]]:
     """Keys in lower case with their values in order; repeated keys add up, quotes and comments are dropped."""
-    parser = _Repeating(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
+    parser = _Repeating(strict=False, interpolation=None, delimiters=("=",), inline_comment_prefixes=("#", ";"))
     try:
         parser.read_string(text)
     except configparser.Error as error:
@@ -170,6 +173,15 @@ def parse_gce_conf(text: str) -> dict[str, tuple[str, ...]]:
 
 def _unknown_keys(file: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(unknown_key(key) for key in sorted(set(file) - KNOWN_KEYS))
+
+
+def _idle_keys(file: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """What upstream would do and is not done here, as sentences; keys that balancers do not depend on say nothing."""
+    if _first(file, "token-url") not in ("", "nil"):
+        yield "token-url is not asked: tokens come from credentials_file, else from the default credentials"
+    for feature in file.get("alpha-features", ()):
+        if feature not in USED_FEATURES:
+            yield f"alpha-features {feature} has no effect here"
 
 
 def unknown_key(key: str) -> str:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Boolean, Choice, Integer, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable
+from lbctl.grammar import Boolean, Choice, Integer, Text
 
 ALGORITHMS = ("round-robin", "random", "least-request", "maglev")
 TARGET_TYPES = ("node", "ip")

@@ -6,7 +6,8 @@ only annotations of our own are strict.
 
 from __future__ import annotations
 
-from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable, Choice, Cidr, Integer, ListOf, Pairs, Text
+from lbctl.annotations import OUR_PREFIX, Annotation, AnnotationTable
+from lbctl.grammar import Choice, Cidr, Integer, ListOf, Pairs, Text
 from lbctl.model.ranges import SOURCE_RANGES_ANNOTATION
 
 PREFIX = "loadbalancer.openstack.org/"

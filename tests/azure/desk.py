@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lbctl.sandbox.api import ApiServer
 from tests.azure.cluster import AZURE_JSON
-from tests.cli.console import Said
+from tests.cli.console import Said, lbctl
 from tests.cli.office import Office
 from tests.clouds.azure.directory import Application
 from tests.clouds.azure.server import ArmServer
@@ -34,13 +34,11 @@ class Desk:
     bystanders: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls, api: ApiServer, server: ArmServer, folder: Path, said: Callable[[], tuple[str, str]], **config: Any
-    ) -> Desk:
+    def open(cls, api: ApiServer, server: ArmServer, folder: Path, **config: Any) -> Desk:
         """A desk at which azure.json names a service principal that may do everything."""
         server.access.principals.clear()
         server.arm.directory.add(Application(APP, secret="secret-of-the-app"))
-        office = Office.open(api, None, folder, said)
+        office = Office.open(api, None, folder)
         manager = {"cloud": server.arm.directory.cloud, "resourceManagerEndpoint": server.url}
         signed = {"aadClientId": APP, "aadClientSecret": "secret-of-the-app"}
         azure_json = folder / "azure.json"
@@ -53,6 +51,10 @@ class Desk:
     def __call__(self, *arguments: str) -> Said:
         """What `lbctl` answers."""
         return self.office.run(*arguments, "--config", str(self.office.config))
+
+    def without_cluster(self, *arguments: str) -> Said:
+        """What `lbctl` answers where there is no API server to ask any more."""
+        return lbctl(*arguments, "--config", str(self.office.config))
 
     def seed(self, kind: str, bodies: Iterable[dict[str, Any]]) -> None:
         """Put objects of the core group into the API server as they are."""

@@ -24,16 +24,14 @@ FLAVOURS = {flavour.name: flavour for flavour in RECORDED}
 
 
 @pytest.fixture
-def make_desk(tmp_path, monkeypatch, capsys) -> Iterator:
+def make_desk(tmp_path, monkeypatch) -> Iterator:
     """Opens a desk with this azure.json on top of the tests' own."""
     tls = loopback_tls(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls.trusted)
     with ApiServer() as api, ArmServer(limits=UNLIMITED, tls=tls.context) as server:
 
         def make(**config) -> Desk:
-            desk = Desk.open(api, server, tmp_path, capsys.readouterr, **config)
-            monkeypatch.setenv("KUBECONFIG", str(desk.office.kubeconfig))
-            return desk
+            return Desk.open(api, server, tmp_path, **config)
 
         yield make
 
@@ -122,6 +120,33 @@ def test_the_health_of_targets_is_shown_on_demand(served):
     assert "targets" not in served("status", "-o", "json").document["services"][0]
 
 
+def test_a_held_move_is_shown_with_its_digest_and_done_when_it_is_approved(served):
+    """Another prefix would move the address: `plan` shows what is held, `apply --approve` does it, all the way."""
+    body = {"sku": {"name": "Standard"}, "properties": {"prefixLength": 30}}
+    prefix = served.azure.put("publicIPPrefixes", "edge", body)
+    annotations = {**LABEL, PREFIX + "pip-prefix-id": prefix}
+    served.office.hands.patch("shop/web", {"metadata": {"annotations": annotations}})
+    served("once")
+    assert served.writes() == []
+    said = served("plan", "shop/web")
+    assert said.code == 2
+    assert "3 held." in said.out
+    document = served("plan", "shop/web", "-o", "json").document
+    (plan,) = (one for one in document["plans"] if one["heldDigest"])
+    assert [action["held"] for action in plan["actions"]] == [True] * 3
+    assert f"lbctl apply --approve {plan['heldDigest']}" in said.out
+    done = served("apply", "--approve", plan["heldDigest"])
+    assert done.code == 0, done
+    served("once")
+    (address,) = (body for key, body in served.azure.state().items() if "/kubernetes-a" in key)
+    assert address["properties"]["publicIPPrefix"]["id"] == prefix
+    assert address["properties"]["dnsSettings"]["domainNameLabel"] == "shop-web"
+    (web,) = (one for one in served("status", "-o", "json").document["services"] if one["name"] == "web")
+    assert web["addresses"] == [address["properties"]["ipAddress"]]
+    assert served("plan").code == 0
+    assert foreign_parts(served.azure) == served.bystanders
+
+
 def test_explain_names_the_objects_that_were_looked_at(served):
     """Balancer and security group are each in order for the external Service; the JSON says the same."""
     said = served("explain", "shop/web", "-o", "json")
@@ -196,19 +221,18 @@ def _is_db(service) -> bool:
     return service["metadata"]["name"] == "db"
 
 
-def test_everything_of_a_cluster_that_is_gone_goes_by_its_name(served, monkeypatch):
+def test_everything_of_a_cluster_that_is_gone_goes_by_its_name(served):
     """Without an API server `--cluster-name` tells whose is what: all of it goes, and no bystander with it."""
-    monkeypatch.delenv("KUBECONFIG")
-    said = served("gc", *GONE, "-o", "json")
+    said = served.without_cluster("gc", *GONE, "-o", "json")
     assert said.code == 2, said
     kinds = [one["kind"] for orphan in said.document["orphans"] for one in orphan["objects"]]
     assert (kinds.count("frontend"), kinds.count("public-ip"), kinds.count("opening")) == (2, 1, 1)
-    refused = served("gc", *GONE, *AT_ONCE)
+    refused = served.without_cluster("gc", *GONE, *AT_ONCE)
     assert refused.code == 3
     assert "--all" in refused.err
     assert served.writes() == []
 
-    said = served("gc", *GONE, "--all", *AT_ONCE, "-o", "json")
+    said = served.without_cluster("gc", *GONE, "--all", *AT_ONCE, "-o", "json")
     states = {one["owner"]["name"] or one["owner"]["uid"]: one["state"] for one in said.document["orphans"]}
     # What stands beside others' parts in one balancer stays with them, and is told.
     assert states.pop("") == "kept"
@@ -221,7 +245,7 @@ def test_everything_of_a_cluster_that_is_gone_goes_by_its_name(served, monkeypat
 
 def test_another_clusters_objects_are_no_orphans_of_ours(served):
     """A search for a cluster of another name finds nothing of this one."""
-    said = served("gc", "--cluster-name", "nobody", "--cluster-id", "gone", "-o", "json")
+    said = served.without_cluster("gc", "--cluster-name", "nobody", "--cluster-id", "gone", "-o", "json")
     assert (said.code, said.document["orphans"]) == (0, [])
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from lbctl.plan.actions import Hazard
 from tests.azure.cluster import Cluster, cluster
 from tests.azure.test_variants import INTERNAL, NAME, PREFIX
+from tests.clouds.azure.bystanders import add_bystanders
+from tests.clouds.azure.journal import Call
 from tests.world import change, node, service
 
 BOTH = {"ip_families": ("IPv4", "IPv6"), "ip_family_policy": "RequireDualStack"}
@@ -76,21 +80,69 @@ def test_a_group_that_is_not_there_is_named(world: Cluster) -> None:
     assert world.addresses("other")
 
 
-def test_another_prefix_waits_for_approval(world: Cluster) -> None:
-    """An address out of another prefix is another address: nothing moves until somebody says so."""
+@pytest.fixture
+def prefixed(world: Cluster) -> list[str]:
+    """Two prefixes, and a Service whose address is out of the first."""
     body = {"sku": {"name": "Standard"}, "properties": {"prefixLength": 30}}
-    one, two = world.azure.put("publicIPPrefixes", "one", body), world.azure.put("publicIPPrefixes", "two", body)
-    world.apply(service(annotations={PREFIX + "pip-prefix-id": one}))
-    before = world.addresses()
-    world.annotate("web", {PREFIX + "pip-prefix-id": two})
+    prefixes = [world.azure.put("publicIPPrefixes", name, body) for name in ("one", "two")]
+    world.apply(service(annotations={PREFIX + "pip-prefix-id": prefixes[0]}))
+    return prefixes
+
+
+def test_another_prefix_waits_for_approval(world: Cluster, prefixed: list[str]) -> None:
+    """The new address, the switch to it and the end of the old one are held; neighbours go on; nothing else is done."""
+    before, state = world.addresses(), world.azure.state()
+    world.server.journal.clear()
+    world.annotate("web", {PREFIX + "pip-prefix-id": prefixed[1]})
+    world.settle(700)
+    assert (world.writes(), world.addresses()) == ({}, before)
+    (plan,) = world.plans()
+    assert (plan.actions, plan.waits) == ((), ())
+    assert [action.call for action in plan.held] == [
+        "publicIPAddresses/write",
+        "loadBalancers/write",
+        "publicIPAddresses/delete",
+    ]
+    assert {action.hazard for action in plan.held} == {Hazard.MOVES_ADDRESS}
+    assert "THE ADDRESS CHANGES" in held(world)
+    assert f"lbctl.io/approve={plan.held_digest}" in held(world)
+    world.apply(service("other", ports=(81,)))
+    assert world.addresses("other")
+    (plan,) = world.plans()
+    assert f"lbctl.io/approve={plan.held_digest}" in held(world)
+
+    world.delete("other")
     world.settle(120)
-    now = world.addresses()
-    assert len(now) == 1
-    if now == before:
-        assert world.plans()[0].held
-    else:
-        assert set(world.public_ips()) == {f"kubernetes-{NAME}-two"}
-        assert world.plans() == []
+    assert world.azure.state() == state
+    world.annotate("web", {PREFIX + "pip-prefix-id": prefixed[0]})
+    assert world.plans() == []
+
+
+def test_an_approved_prefix_gives_the_new_address_and_ends_the_old_one(world: Cluster, prefixed: list[str]) -> None:
+    """The new address comes, serves and is let in before the old one is shut out and goes; one write for each."""
+    world.annotate("web", {PREFIX + "pip-prefix-id": prefixed[1]})
+    (plan,) = world.plans()
+    world.server.journal.clear()
+    world.annotate("web", {PREFIX + "pip-prefix-id": prefixed[1], "lbctl.io/approve": plan.held_digest})
+    world.settle(120)
+    (address,) = world.public_ips().values()
+    assert address["name"] == f"kubernetes-{NAME}-two"
+    assert address["properties"]["publicIPPrefix"]["id"] == prefixed[1]
+    assert world.addresses() == [address["properties"]["ipAddress"]]
+    destinations = {rule["destinationAddressPrefix"] for rule in world.security_rules().values()}
+    assert destinations == {address["properties"]["ipAddress"]}
+    assert [call.action.rpartition("/")[0].rpartition("/")[2] + "/" + call.method for call in _written(world)] == [
+        "publicIPAddresses/PUT",
+        "loadBalancers/PUT",
+        "networkSecurityGroups/PUT",
+        "networkSecurityGroups/PUT",
+        "publicIPAddresses/DELETE",
+    ]
+    assert world.plans() == []
+
+
+def _written(world: Cluster) -> list[Call]:
+    return [call for call in world.server.journal.calls if call.counted.value in ("write", "delete")]
 
 
 @pytest.mark.spec("AZ-078")
@@ -202,6 +254,33 @@ def test_a_selector_of_namespaces_takes_the_services_of_its_namespace_alone() ->
         assert stored.metadata.namespace == "edge"
         assert (len(world.lb_rules("kubernetes")), len(world.lb_rules("second"))) == (1, 1)
         assert set(world.lb_rules("kubernetes")) == {f"{NAME}-TCP-80"}
+
+
+# -- pools that somebody else fills ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["external", "all", "internal"])
+@pytest.mark.parametrize("pools", ["nodeIP", "nodeIPConfiguration"])
+def test_pools_that_others_fill_are_left_as_they_are(kind: str, pools: str) -> None:
+    """`preConfiguredBackendPoolLoadBalancerTypes` names the balancers whose members are nobody's business of ours."""
+    config = {"preConfiguredBackendPoolLoadBalancerTypes": kind, "loadBalancerBackendPoolConfigurationType": pools}
+    with cluster(config=config) as world:
+        add_bystanders(world.azure)
+        world.add_machines(world.azure.flex_set(count=2))
+        world.apply(service())
+        world.apply(service("in", annotations=INTERNAL))
+        world.settle(60)
+        assert world.addresses()
+        assert bool(_members(world, "kubernetes")) is (kind == "internal")
+        world.see_node(None, min(world.kube.nodes))
+        world.settle(60)
+        assert world.plans() == []
+        assert world.lb_rules("kubernetes")
+
+
+def _members(world: Cluster, name: str) -> list[Any]:
+    pool = world.parts("backendAddressPools", name)["kubernetes"]
+    return pool.get("loadBalancerBackendAddresses") or pool.get("backendIPConfigurations") or []
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from lbctl.annotations import Annotation, AnnotationTable, Boolean, Choice, Integer
+from lbctl.annotations import Annotation, AnnotationTable
 from lbctl.driver import DriverInfo, Finding, Gate, Health, Judgement, Level, Outcome, Pending, Refs, Setup, World
 from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
+from lbctl.grammar import Boolean, Choice, Integer
 from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
 from lbctl.model.node import spread

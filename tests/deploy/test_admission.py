@@ -10,10 +10,10 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lbctl.annotations import Address, Boolean, Choice, Cidr, Integer, ListOf, Pairs, Text
 from lbctl.cli.validation import validate
 from lbctl.deploy.admission import admission_policies, expression_of
 from lbctl.deploy.variants import PLACES
+from lbctl.grammar import Address, Boolean, Choice, Cidr, Integer, ListOf, Pairs, Text
 from lbctl.kube.manifests import Document
 from lbctl.registry import find_provider
 from lbctl.settings import load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -89,14 +90,11 @@ class Counter:
             raise Crash(what)
 
 
-def play(world: Google, steps, counter: Counter) -> None:
-    """Play a scenario; a crash in its last step is followed by a new process."""
-    for step in steps[:-1]:
-        step(world)
-        world.settle()
+def play(world: Google, step: Step, counter: Counter) -> None:
+    """Play a step; a crash in it is followed by a new process."""
     world.before = world.kube.before = counter.begin
     world.after = world.kube.after = counter.end
-    steps[-1](world)
+    step(world)
     try:
         world.settle()
     except Crash:
@@ -105,23 +103,46 @@ def play(world: Google, steps, counter: Counter) -> None:
         world.settle(60)
 
 
-def undisturbed(name: str, build: Build, steps: Sequence[Step]) -> tuple[int, Any]:
-    """How many writes the last step costs, and the end; planning it again finds nothing to do."""
-    if name not in ENDINGS:
-        counter, world = Counter(), build()
-        play(world, steps, counter)
-        assert counter.count > 2
-        assert world.plans() == []
-        ENDINGS[name] = counter.count, picture(world)
-    return ENDINGS[name]
+@dataclass
+class Scenario:
+    """A world that has come to the step before the last, as often as it is asked for."""
+
+    world: Google
+    last: Step
+    kept: tuple[Any, ...]
+
+    @classmethod
+    def prepare(cls, build: Build, steps: Sequence[Step]) -> Scenario:
+        """Play all steps but the last."""
+        world = build()
+        for step in steps[:-1]:
+            step(world)
+            world.settle()
+        return cls(world, steps[-1], world.keep())
+
+    def again(self) -> Google:
+        """The world right before the last step."""
+        self.world.back_to(self.kept)
+        return self.world
+
+    def undisturbed(self, name: str) -> tuple[int, Any]:
+        """How many writes the last step costs, and the end; planning it again finds nothing to do."""
+        if name not in ENDINGS:
+            counter, world = Counter(), self.world
+            play(world, self.last, counter)
+            assert counter.count > 2
+            assert world.plans() == []
+            ENDINGS[name] = counter.count, picture(world)
+        return ENDINGS[name]
 
 
 def crash_everywhere(name: str, build: Build, steps: Sequence[Step], *, before: bool) -> None:
-    """Play the scenario once for every write of its last step, each time dying at another one."""
-    count, wanted = undisturbed(name, build, steps)
+    """Play the last step once for each of its writes, each time dying at another one."""
+    scenario = Scenario.prepare(build, steps)
+    count, wanted = scenario.undisturbed(name)
     for at in range(1, count + 1):
-        counter, world = Counter(at, before=before), build()
-        play(world, steps, counter)
+        counter, world = Counter(at, before=before), scenario.again()
+        play(world, scenario.last, counter)
         assert counter.fired
         # The plan was empty for this very state of cloud and Services, so it is now.
         assert picture(world) == wanted, f"after a crash at write {at}"
@@ -201,9 +222,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_bad_answer_at_every_write_changes_nothing_in_the_end(build: Build, scenario: str, fault: str) -> None:
     """A lost reply, a throttle, a server error, a stale fingerprint, a failed operation: the end is the same."""
-    steps = SCENARIOS[scenario]
-    _, wanted = undisturbed(scenario, build, steps)
-    spoil_everywhere(build, steps, wanted, FAULTS[fault])
+    spoil_everywhere(scenario, build, SCENARIOS[scenario], FAULTS[fault])
 
 
 @pytest.mark.slow
@@ -212,20 +231,18 @@ def test_a_lost_answer_at_every_write_changes_nothing_in_any_mode(build: Build, 
     """What was written is found again, never made twice, when a balancer is made and when it is made anew."""
     steps = [lambda world: world.kube.put(wanted_in(mode)), recreate]
     for number, name in ((1, "create"), (2, "recreate")):
-        _, wanted = undisturbed(f"{mode} {name}", build, steps[:number])
-        spoil_everywhere(build, steps[:number], wanted, FAULTS["lost"])
+        spoil_everywhere(f"{mode} {name}", build, steps[:number], FAULTS["lost"])
 
 
-def spoil_everywhere(build: Build, steps: Sequence[Step], wanted: Any, fault: dict[str, Any]) -> None:
-    """Play the scenario once for every write to the cloud in its last step, each time with one bad answer."""
+def spoil_everywhere(name: str, build: Build, steps: Sequence[Step], fault: dict[str, Any]) -> None:
+    """Play the last step once for each of its writes to the cloud, each time with one bad answer."""
+    scenario = Scenario.prepare(build, steps)
+    _, wanted = scenario.undisturbed(name)
     for number in itertools.count():
-        world = build()
-        for step in steps[:-1]:
-            step(world)
-            world.settle()
+        world = scenario.again()
         spoilt = Fault(skip=number, **fault)
         world.compute.faults.append(spoilt)
-        steps[-1](world)
+        scenario.last(world)
         world.settle(200)
         if spoilt.times > 0:
             assert number > 2

@@ -24,6 +24,12 @@ from tests.packaging.test_image import pins
 ROOT = Path(__file__).parents[2]
 CLOCK = SystemClock()
 BUILD_SECONDS, LEAD_SECONDS = 1500, 60
+pytestmark = [
+    pytest.mark.slow,
+    # The first of them builds.
+    pytest.mark.timeout(BUILD_SECONDS + 300),
+    pytest.mark.xdist_group("container engine"),
+]
 PYTHON = ("/usr/bin/python3",)
 LBCTL = (*PYTHON, "-m", "lbctl")
 LOOK = """
@@ -112,8 +118,6 @@ def image() -> Iterator[Image]:
         said(engine, "rm", container)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(BUILD_SECONDS + 300)
 def test_the_built_image_runs_lbctl(image):
     """`version` and `--help` answer, and an SDK's driver loads."""
     assert image.run(*LBCTL, "version").stdout.startswith(f"lbctl {__version__} ")
@@ -122,7 +126,6 @@ def test_the_built_image_runs_lbctl(image):
     assert shown.stdout.strip() == "loaded", shown.stderr
 
 
-@pytest.mark.slow
 def test_the_built_image_has_nothing_to_break_out_with(image):
     """An unprivileged user, nothing that it may write, no program but Python, and byte code for every module."""
     done = image.run(*PYTHON, "-c", LOOK)
@@ -135,7 +138,6 @@ def test_the_built_image_has_nothing_to_break_out_with(image):
     assert found["without byte code"] == []
 
 
-@pytest.mark.slow
 def test_the_built_image_holds_what_its_lock_names(image):
     """The installed packages are those of the lock that the bill of materials is made from, and lbctl."""
     done = image.run(*PYTHON, "-c", INSTALLED)
@@ -143,7 +145,6 @@ def test_the_built_image_holds_what_its_lock_names(image):
     assert json.loads(done.stdout) == pins("requirements/image/aws.txt") | {"lbctl": __version__}
 
 
-@pytest.mark.slow
 def test_the_built_image_leads_a_cluster(image, tmp_path):
     """`lbctl run` in it holds the Lease of the API server that its kubeconfig names, and ends when told."""
     tmp_path.chmod(0o755)

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.annotations import (
-    Address,
-    Annotation,
-    AnnotationTable,
-    Boolean,
-    Choice,
-    Cidr,
-    Document,
-    Integer,
-    ListOf,
-    Pairs,
-    Text,
-)
+from lbctl.annotations import Annotation, AnnotationTable
+from lbctl.grammar import Address, Boolean, Choice, Cidr, Document, Integer, ListOf, Pairs, Text
 
 PREFIX = "service.beta.kubernetes.io/"
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from lbctl.engine.account import Account
 from lbctl.engine.planning import build_world
 from lbctl.engine.plans import Result, plans_of
 from lbctl.engine.process import Process
 from lbctl.engine.summary import State, Summary, summarise
-from lbctl.engine.tracked import Account
 from lbctl.engine.whatif import imagine
 from lbctl.errors import LbctlError
 from lbctl.kube.access import Access

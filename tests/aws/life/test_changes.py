@@ -402,3 +402,64 @@ def test_a_weighted_action_shares_a_listener_with_groups_of_others(aws):
     cluster.delete("web")
     cluster.settle(600)
     assert [*cluster.target_groups()] == ["theirs"]
+
+
+def quiet(cluster):
+    """Another process reads everything anew, and has nothing to write in half an hour."""
+    cluster.aws.calls.clear()
+    cluster.crash()
+    cluster.settle(1800)
+    assert not cluster.bugs
+    return cluster.write_calls() == []
+
+
+def test_reserved_capacity_is_asked_for_once_and_given_back(aws):
+    """What is reserved is read back, so no sweep asks for it again; 0 resets it."""
+    cluster = begin(aws, EXTERNAL)
+    assert annotate(cluster, minimum_load_balancer_capacity="CapacityUnits=100") == ["elbv2.ModifyCapacityReservation"]
+    assert quiet(cluster)
+    (balancer,) = cluster.balancers()
+    elbv2 = aws.backstage("elbv2")
+    told = elbv2.describe_capacity_reservation(LoadBalancerArn=balancer["LoadBalancerArn"])
+    assert told["MinimumLoadBalancerCapacity"]["CapacityUnits"] == 100
+    assert annotate(cluster, minimum_load_balancer_capacity="CapacityUnits=0") == ["elbv2.ModifyCapacityReservation"]
+    assert quiet(cluster)
+    told = elbv2.describe_capacity_reservation(LoadBalancerArn=balancer["LoadBalancerArn"])
+    assert "MinimumLoadBalancerCapacity" not in told
+
+
+def test_fixed_ipv6_addresses_come_with_the_second_family(aws):
+    """A balancer becomes a dualstack one with its addresses in one call; a sweep finds nothing to do."""
+    cluster = begin(aws, EXTERNAL, "dualstack")
+    addresses = "2001:db8::10,2001:db8::11"
+    calls = annotate(
+        cluster,
+        ip_address_type="dualstack",
+        subnets=f"{cluster.scene['public-a']},{cluster.scene['public-b']}",
+        ipv6_addresses=addresses,
+    )
+    assert calls.count("elbv2.SetSubnets") == 1
+    assert "elbv2.SetIpAddressType" not in calls
+    (balancer,) = cluster.balancers()
+    shown = [a["IPv6Address"] for zone in balancer["AvailabilityZones"] for a in zone["LoadBalancerAddresses"]]
+    assert sorted(shown) == addresses.split(",")
+    assert balancer["IpAddressType"] == "dualstack"
+    assert quiet(cluster)
+
+
+def test_source_nat_prefixes_are_set_once(aws):
+    """Prefixes that AWS assigns itself are taken for what was asked, and a sweep finds nothing to do."""
+    cluster = Cluster.begin(aws, "dualstack")
+    subnets = f"{cluster.scene['public-a']},{cluster.scene['public-b']}"
+    dual = {**EXTERNAL, AWS + "ip-address-type": "dualstack", AWS + "subnets": subnets}
+    cluster.apply(service(annotations=dual, protocols={80: "UDP"}))
+    nat = {
+        AWS + "enable-prefix-for-ipv6-source-nat": "on",
+        AWS + "source-nat-ipv6-prefixes": "auto_assigned,2001:db8:0:1::/80",
+    }
+    aws.calls.clear()
+    cluster.annotate("web", {**dual, **nat})
+    assert cluster.write_calls() == ["elbv2.SetSubnets"]
+    (balancer,) = cluster.balancers()
+    assert balancer["EnablePrefixForIpv6SourceNat"] == "on"
+    assert quiet(cluster)

@@ -57,7 +57,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Directory:
-    """Everybody who can sign in. `cloud` is the name under which the cloud describes itself, with its audience.
+    """Everybody who can sign in. As `cloud`, with this audience and authority, the cloud describes itself.
 
     `roles` are the actions that an application may do, by its client id; all without an entry.
     """
@@ -67,6 +67,7 @@ class Directory:
     roles: dict[str, frozenset[str]] = field(default_factory=dict)
     cloud: str = "AZURESTACKCLOUD"
     audience: str = ""
+    authority: str = ""
     _numbers: Any = field(default_factory=itertools.count)
 
     def add(self, application: Application) -> None:
@@ -85,7 +86,7 @@ class Directory:
             "name": self.cloud,
             "resourceManager": request.base,
             "authentication": {
-                "loginEndpoint": f"{request.base}/",
+                "loginEndpoint": f"{self.authority or request.base}/",
                 "audiences": [self.audience or f"{request.base}/"],
                 "tenant": "common",
                 "identityProvider": "AAD",

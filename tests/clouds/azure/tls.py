@@ -28,11 +28,12 @@ class Loopback:
     trusted: str
 
 
-def loopback_tls(folder: Path) -> Loopback:
-    """A self-signed certificate for 127.0.0.1, kept in the folder."""
+def loopback_tls(folder: Path, *hosts: str) -> Loopback:
+    """A self-signed certificate for 127.0.0.1 and these hosts, kept in the folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = [address, *(x509.DNSName(host) for host in hosts)]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -41,7 +42,7 @@ def loopback_tls(folder: Path) -> Loopback:
         .serial_number(x509.random_serial_number())
         .not_valid_before(_VALID_FROM)
         .not_valid_after(_VALID_UNTIL)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

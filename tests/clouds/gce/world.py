@@ -5,6 +5,7 @@ Every kind of object has a bystander, which must be as it was after whatever hap
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.clouds.gce.credentials import write_federation
 from tests.clouds.gce.permissions import granted
 from tests.clouds.gce.server import ComputeServer
 from tests.clouds.gce.store import ROOT
-from tests.world import World, node
+from tests.world import MemoryKube, World, node
 
 PROJECT, REGION, UID, INGRESS_UID = "shop-project", "europe-west1", "kubesystem-uid1", "0123456789abcdef"
 HOME = f"projects/{PROJECT}"
@@ -125,6 +126,23 @@ class Google(World):
         """Names of the instances in the zone's group."""
         path = f"{HOME}/zones/{REGION}-{zone}/instanceGroups/k8s-ig--{INGRESS_UID}"
         return {member.rpartition("/")[2] for member in self.compute.store.members.get(path, [])}
+
+    def keep(self) -> tuple[Any, ...]:
+        """What cloud and API server hold now, for `back_to`; nothing may be on its way."""
+        assert isinstance(self.kube, MemoryKube)
+        return copy.deepcopy(self.compute.store), self.kube.keep()
+
+    def back_to(self, kept: tuple[Any, ...]) -> None:
+        """Cloud and API server hold what was kept, and a new process has looked at it: quicker than another world."""
+        assert isinstance(self.kube, MemoryKube)
+        store, services = kept
+        self.before = self.after = self.kube.before = self.kube.after = nothing_happens
+        self.compute.store = copy.deepcopy(store)
+        self.compute.operations.by_name.clear()
+        self.compute.faults.clear()
+        self.kube.back_to(services)
+        self.crash()
+        self.settle()
 
     def state(self) -> list[tuple[str, Any]]:
         """Everything that is in the cloud."""

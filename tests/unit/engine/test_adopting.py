@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl.engine.account import Account
 from lbctl.engine.adopting import Adoption, Verdict
 from lbctl.engine.claim import Standing
 from lbctl.engine.plans import Result
-from lbctl.engine.tracked import Account, Tracked
+from lbctl.engine.tracked import Tracked
 from lbctl.model.intent import identity_of
 from lbctl.model.resource import Key, Scope
 from lbctl.plan.actions import Action, Change, Hazard, Plan, Step, Verb

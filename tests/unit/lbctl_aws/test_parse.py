@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbctl.annotations import Pairs
+from lbctl.grammar import Pairs
 from lbctl_aws.annotations import AWS, PREFIX, TABLE
 from lbctl_aws.options import UNCLAIMED, mode_of, options_of
 from lbctl_aws.settings import AwsSettings
@@ -275,6 +275,19 @@ def test_weighted_actions_that_cannot_be_are_refused(listener, target, named):
     key = f"{PREFIX}actions.{listener}"
     found = problems({**MODES["nlb-instance"], key: FORWARD % target})
     assert any(key in problem and named in problem for problem in found), found
+
+
+def test_status_codes_need_an_http_check_whoever_chose_it():
+    """Under policy Local the check of node ports is an HTTP one by default, so it has codes; a TCP check has none."""
+    codes = annotated("nlb-instance", healthcheck_success_codes="200")
+    assert any("status codes" in problem for problem in problems(codes))
+    assert intent(codes, external_traffic_policy="Local", health_check_node_port=32000)
+
+
+def test_extra_groups_need_a_classic_balancer():
+    """A network balancer of the cloud controller manager's kind takes no extra security groups: told, not dropped."""
+    assert any("extra-security-groups" in p for p in problems(annotated("nlb-legacy", extra_security_groups="sg-1")))
+    assert intent(annotated("clb", extra_security_groups="sg-1"))
 
 
 def test_a_tls_listener_has_no_stickiness_between_groups():

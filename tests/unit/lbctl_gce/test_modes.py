@@ -105,6 +105,30 @@ def test_every_mode_is_kept_by_its_finalizer(kept):
     assert FINALIZERS[kept] in DRIVER.own_finalizers
 
 
+def test_one_class_serves_groups_and_endpoints_and_the_finalizer_tells_which():
+    """An external Service of upstream's class that has endpoint groups keeps them."""
+    wanted = marked(Mode.EXTERNAL_ENDPOINTS, load_balancer_class=f"{CLASS_PREFIX}external")
+    assert mode(wanted) == Mode.EXTERNAL_ENDPOINTS
+    assert finalizers(parse_service(wanted, defaults=DEFAULTS)) == (FINALIZERS[Mode.EXTERNAL_ENDPOINTS],)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "told"),
+    [
+        ({"networking.gke.io/internal-load-balancer-allow-global-access": "true"}, True),
+        ({"networking.gke.io/internal-load-balancer-allow-global-access": "false"}, False),
+        ({TYPE: "Internal", "cloud.google.com/network-tier": "Standard"}, True),
+        ({TYPE: "Internal", "networking.gke.io/l4-strong-session-affinity": "enabled"}, True),
+        ({"lbctl.io/gce-target-pool": "migrate", **RBS}, False),
+    ],
+)
+def test_an_annotation_of_another_kind_of_balancer_is_told_to_have_no_effect(annotations, told):
+    """It stops nothing; a value that asks for nothing, and a wish that is fulfilled, are not worth a word."""
+    intent = parse_service(service(annotations=annotations), defaults=DEFAULTS)
+    ignored = [notice.message for notice in intent.notices if notice.reason == "AnnotationIgnored"]
+    assert bool(ignored) is told, ignored
+
+
 @pytest.mark.spec("GCE-045")
 def test_several_protocols_need_a_backend_service():
     """A target pool takes one; the message leads to the API's own condition."""

@@ -26,7 +26,7 @@ alpha-features = ILBSubsets
 def test_a_gce_conf_is_read_as_it_is(tmp_path):
     """Repeated keys add up, URLs and names both work, and the region follows from the zone."""
     file = tmp_path / "gce.conf"
-    file.write_text(CONF.replace(" ; a comment", ""))
+    file.write_text(CONF)
     config = read_config(GceSettings(config_file=str(file)))
     assert (config.project, config.network_project, config.region) == ("shop", "net", "europe-west1")
     assert config.network == "global/networks/prod"
@@ -53,6 +53,17 @@ def test_config_show_is_told_what_is_wrong_with_the_file(tmp_path):
     ]
     (missing,) = config_faults(GceSettings(config_file="/nowhere/gce.conf"))
     assert "cannot read /nowhere/gce.conf" in missing
+
+
+def test_what_upstream_would_do_by_the_file_and_is_not_done_here_is_told(tmp_path):
+    """Another source of tokens and features of upstream's; keys on which no balancer depends say nothing."""
+    file = tmp_path / "gce.conf"
+    file.write_text(CONF.replace("nil", "https://tokens.example") + "alpha-features = SkipIGsManagement\n")
+    told = read_config(GceSettings(config_file=str(file))).idle_keys
+    assert [sentence.split(" ")[0] for sentence in told] == ["token-url", "alpha-features"]
+    assert "SkipIGsManagement" in told[1]
+    file.write_text(CONF + "stack-type = IPV4\nregional = true\nsecondary-range-name = pods\n")
+    assert read_config(GceSettings(config_file=str(file))).idle_keys == ()
 
 
 def test_an_unknown_key_is_told_with_the_nearest_known_one(tmp_path):

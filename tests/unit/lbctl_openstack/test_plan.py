@@ -248,6 +248,7 @@ def test_only_a_balancer_that_never_was_active_is_made_anew():
     assert stage.calls(old) == []
     (wait,) = stage.plan(old).waits
     assert "is in ERROR, which only the operator of OpenStack can mend" in wait.condition
+    assert "is in ERROR" in "\n".join(plan_lines(stage.plan(old)))
     assert stage.plan(new).waits == ()
     assert "BalancerFailed" in [notice.reason for notice in stage.status(old).notices]
 
