@@ -29,7 +29,8 @@ def same_words(old: Hashable, new: Hashable) -> bool:
     return old == new
 
 
-MOVES = FieldRule(Hazard.MOVES_ADDRESS, asked=True, equal=same_id)
+MOVES = FieldRule(Hazard.MOVES_ADDRESS, equal=same_id)
+NAMED = FieldRule(Hazard.MOVES_ADDRESS, asked=True, equal=same_id)
 CUTS = FieldRule(Hazard.INTERRUPTS)
 BY_NAME = FieldRule(equal=same_any_case)
 AT_BIRTH = FieldRule(equal=never)
@@ -52,7 +53,7 @@ RULES = Rules(
         FRONTEND: KindRule(
             "frontend",
             {
-                "public_ip": MOVES,
+                "public_ip": NAMED,
                 "subnet": MOVES,
                 "private_ip": FieldRule(Hazard.MOVES_ADDRESS, asked=True, ignore_unset=True),
                 "version": FieldRule(equal=never),
@@ -94,39 +95,3 @@ def gentle(step: Step) -> Step:
         return step
     leaving = any(isinstance(c.old, frozenset) and isinstance(c.new, frozenset) and c.old - c.new for c in step.changes)
     return step if leaving else replace(step, hazard=Hazard.NONE, unasked=Hazard.NONE)
-
-
-def with_moves(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps, with a new address marked that takes the place of one out of another prefix.
-
-    That is no wish for a certain address, so the move waits for approval before anything of it is made: what follows
-    needs the new address, and goes on without being asked about once that is there.
-    """
-    left = [step for step in steps if step.key.kind == PUBLIC_IP and step.verb is Verb.DELETE and _is_attached(step)]
-    pairs = [(step, old) for step in steps for old in left if _takes_place_of(step, old)]
-    moved = {step.key: _as_move(step) for step, _ in pairs}
-    moved |= {old.key: replace(old, hazard=Hazard.MOVES_ADDRESS, why="its successor serves") for _, old in pairs}
-    return tuple(moved.get(step.key, step) for step in steps)
-
-
-def _is_attached(step: Step) -> bool:
-    return step.seen is not None and bool(step.seen.outputs.get("attached"))
-
-
-def _takes_place_of(step: Step, old: Step) -> bool:
-    """True for a new address of the same Service, family and group."""
-    if step.key.kind != PUBLIC_IP or step.verb is not Verb.CREATE or step.desired is None or old.seen is None:
-        return False
-    same_group = step.key.id.partition("/")[0] == old.key.id.partition("/")[0]
-    same_family = step.desired.fields["version"] == old.seen.resource.fields["version"]
-    return same_group and same_family and not step.owners.isdisjoint(old.owners)
-
-
-def _as_move(step: Step) -> Step:
-    move = Hazard.MOVES_ADDRESS
-    return replace(step, hazard=move, unasked=move, why="its prefix changes, and the address with it")
-
-
-def is_move(step: Step) -> bool:
-    """True for a new address that nobody asked for, in place of one that serves."""
-    return step.key.kind == PUBLIC_IP and step.verb is Verb.CREATE and step.unasked >= Hazard.MOVES_ADDRESS

@@ -18,9 +18,10 @@ from lbctl.plan.order import build_plan
 from lbctl_azure.account import BALANCER_SCOPE, MEMBERSHIP_SCOPE, PUBLIC_IP, SECURITY_SCOPE, Account
 from lbctl_azure.addresses import addresses_of
 from lbctl_azure.body import foreign_elements
-from lbctl_azure.differences import MUTABLE_TAGS, RULES, gentle, is_move, with_moves
+from lbctl_azure.differences import MUTABLE_TAGS, RULES, gentle
 from lbctl_azure.elements import BALANCER, COLLECTIONS, FRONTEND, POOL, PROBE, RULE
 from lbctl_azure.groups import GROUP
+from lbctl_azure.holding import held_parts, with_moves
 from lbctl_azure.links import LINK
 from lbctl_azure.membership import plan_members
 from lbctl_azure.moving import keeps_address, still_elsewhere, with_arrivals
@@ -169,8 +170,7 @@ def _balancer_actions(
     parts = [step for step in steps if step.key.kind == BALANCER or step.key.kind in COLLECTIONS]
     if any(step.key.kind == BALANCER and step.verb is Verb.DELETE for step in parts):
         return [Action("delete balancer", "loadBalancers/delete", tuple(parts))]
-    moving = {step.key for step in steps if is_move(step)}
-    held = _with_dependents(parts, lambda need: need in moving)
+    held = held_parts(parts, steps)
     actions = _calm_actions([step for step in parts if step.key not in held], steps, observed, account, elsewhere)
     if held:
         # Apart from everybody else's changes, which must not wait for an approval.

@@ -141,6 +141,56 @@ def test_an_approved_prefix_gives_the_new_address_and_ends_the_old_one(world: Cl
     assert world.plans() == []
 
 
+def test_another_subnet_waits_for_approval(world: Cluster) -> None:
+    """The frontend in the new subnet and the end of the old one are held; what serves goes on, and neighbours come."""
+    world.apply(service(annotations=INTERNAL, load_balancer_source_ranges=("10.0.0.0/8",)))
+    before, state = world.addresses(), world.azure.state()
+    world.server.journal.clear()
+    world.annotate("web", INTERNAL | {PREFIX + "load-balancer-internal-subnet": "internal"})
+    world.settle(700)
+    assert (world.writes(), world.addresses()) == ({}, before)
+    (plan,) = world.plans()
+    assert (plan.actions, plan.waits) == ((), ())
+    assert [(action.call, action.hazard) for action in plan.held] == [("loadBalancers/write", Hazard.MOVES_ADDRESS)]
+    assert "its subnet changes, and the address with it" in {step.why for step in plan.held[0].steps}
+    assert f"lbctl.io/approve={plan.held_digest}" in held(world)
+
+    world.apply(service("other", annotations=INTERNAL, ports=(81,)))
+    assert world.addresses("other")
+    world.delete("other")
+    world.settle(120)
+    assert (world.azure.state(), world.addresses()) == (state, before)
+
+
+def test_a_subnet_with_an_address_named_in_it_is_asked_for(world: Cluster) -> None:
+    """Whoever names the new address too has said what is to happen: nothing waits."""
+    world.apply(service(annotations=INTERNAL))
+    there = {PREFIX + "load-balancer-internal-subnet": "internal", PREFIX + "load-balancer-ipv4": "10.2.0.77"}
+    world.annotate("web", INTERNAL | there)
+    world.settle(120)
+    assert world.addresses() == ["10.2.0.77"]
+    assert world.plans() == []
+
+
+def test_another_group_of_addresses_waits_for_approval(world: Cluster) -> None:
+    """The address stays where it is until the move is approved; then the new one serves, and the old one is gone."""
+    world.apply(service())
+    before = world.addresses()
+    there = {PREFIX + "load-balancer-resource-group": "user-rg"}
+    world.annotate("web", there)
+    world.settle(700)
+    assert world.addresses() == before
+    assert "THE ADDRESS CHANGES" in held(world)
+    (plan,) = world.plans()
+    assert plan.actions == ()
+    world.annotate("web", there | {"lbctl.io/approve": plan.held_digest})
+    world.settle(120)
+    assert len(world.addresses()) == 1
+    assert world.addresses() != before
+    assert before[0] not in str(world.azure.state())
+    assert world.plans() == []
+
+
 def _written(world: Cluster) -> list[Call]:
     return [call for call in world.server.journal.calls if call.counted.value in ("write", "delete")]
 
