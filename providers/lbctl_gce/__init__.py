@@ -20,7 +20,7 @@ from lbctl_gce.settings import GceSettings, config_faults
 
 
 def connect(setup: Setup) -> Driver:
-    """The driver of one project and region; loads the SDK, makes no call."""
+    """The driver of one project and region; loads the SDK, asks the metadata server only for what is not named."""
     from lbctl_gce.driver import GceDriver  # noqa: PLC0415 - the SDK costs a second and 140 MB
 
     return GceDriver(DRIVER, setup)

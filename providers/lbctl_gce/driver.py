@@ -22,6 +22,7 @@ from lbctl_gce.firewalls import ManualRules, manual_notice
 from lbctl_gce.health import Pulse
 from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
+from lbctl_gce.metadata import InstanceMetadata
 from lbctl_gce.model import model_balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.names import INGRESS_UID, L4Names, LegacyNames, balancer_name, cluster_id
@@ -41,7 +42,7 @@ class GceDriver:
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
-        config = read_config(settings)
+        config = read_config(settings, InstanceMetadata())
         for key in (*config.unknown_keys, *config.idle_keys):
             log.warning("gce.conf: %s", key)
         self.info = info

@@ -10,11 +10,15 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from lbctl.errors import InvalidSettings
 from lbctl_gce.modes import Defaults, Mode
+
+if TYPE_CHECKING:
+    from lbctl_gce.metadata import InstanceMetadata
 
 PUBLIC_HOST = "compute.googleapis.com"
 CHECK_RANGES_V4 = ("130.211.0.0/22", "35.191.0.0/16", "209.85.152.0/22", "209.85.204.0/22")
@@ -97,12 +101,19 @@ class Config:
         return self.project != self.network_project
 
 
-def read_config(settings: GceSettings) -> Config:
-    """Settings and file joined; `InvalidSettings` with everything that is missing."""
+def read_config(settings: GceSettings, metadata: InstanceMetadata | None = None) -> Config:
+    """Settings and file joined; `InvalidSettings` with everything that is missing.
+
+    What neither names of project and region is asked of the metadata server, and the network with them.
+    """
     file = _file(settings)
-    zone = _first(file, "local-zone")
     project, network_project = _projects(settings, file)
-    region = settings.region or zone.rpartition("-")[0]
+    region = settings.region or _region_of(_first(file, "local-zone"))
+    network = settings.network or _first(file, "network-name")
+    if metadata is not None and not (project and region):
+        project = project or metadata.project()
+        region = region or _region_of(metadata.zone())
+        network = network or metadata.network()
     missing = [name for name, value in (("project", project), ("region", region)) if not value]
     if missing:
         hint = "set them in the driver's settings, or project-id and local-zone in gce.conf"
@@ -112,7 +123,7 @@ def read_config(settings: GceSettings) -> Config:
         project=project,
         network_project=network_project or project,
         region=region,
-        network=_path(settings.network or _first(file, "network-name") or "default", "global/networks"),
+        network=_path(network or "default", "global/networks"),
         subnetwork=_path(
             settings.subnetwork or _first(file, "subnetwork-name") or "default", f"regions/{region}/subnetworks"
         ),
@@ -212,6 +223,10 @@ def _file(settings: GceSettings) -> dict[str, tuple[str, ...]]:
 def _projects(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> tuple[str, str]:
     project = settings.project or _first(file, "project-id")
     return project, settings.network_project or _first(file, "network-project-id")
+
+
+def _region_of(zone: str) -> str:
+    return zone.rpartition("-")[0]
 
 
 def _defaults(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> Defaults:
