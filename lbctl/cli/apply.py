@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lbctl.cli.durations import DURATION
 from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     epilog="Examples:  lbctl apply --approve 3f2a9c41d07e    lbctl apply --approve 3f2a9c41d07e --provider aws -o json",
 )
 @click.option("--approve", "digests", multiple=True, required=True, metavar="DIGEST", help="A digest that plan showed.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up.")
+@click.option("--timeout", type=DURATION, default="5m", show_default=True, help="When to give up.")
 @output_option("table", "json", "yaml")
 @settings_options
 def command(loaded: Loaded, digests: tuple[str, ...], timeout: float, output: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lbctl.cli.answer import answer
+from lbctl.cli.durations import DURATION
 from lbctl.cli.options import output_option, services_argument, settings_options
 from lbctl.errors import Exit
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     epilog="Examples:  lbctl once --provider local    lbctl once shop/web -o json",
 )
 @services_argument
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds after which to give up.")
+@click.option("--timeout", type=DURATION, default="5m", show_default=True, help="When to give up.")
 @output_option("table", "json", "yaml")
 @settings_options
 def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: str) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lbctl.cli.durations import DURATION
 from lbctl.cli.options import output_option, settings_options
 from lbctl.errors import Exit
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("-n", "--namespace", help="Only Services of this namespace.")
 @click.option("-w", "--watch", is_flag=True, help="Go on showing changes until Ctrl-C.")
-@click.option("--timeout", type=float, help="With --watch: seconds after which to leave.")
+@click.option("--timeout", type=DURATION, help="With --watch: when to leave.")
 @click.option("--targets", is_flag=True, help="Ask the clouds too: how many targets are healthy.")
 @output_option("table", "wide", "json", "yaml", "name")
 @settings_options

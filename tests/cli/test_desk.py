@@ -61,7 +61,7 @@ def test_status_of_what_nobody_serves_is_pending(unserved):
 
 def test_status_goes_on_and_follows_changes(served):
     """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
-    said = served.lbctl("status", "--watch", "--timeout", "1.5", "-n", "shop")
+    said = served.lbctl("status", "--watch", "--timeout", "2s", "-n", "shop")
     assert said.code == 0
     assert said.out.count(" ready ") == 3
     assert "3 Services: 3 ready" in said.out
@@ -73,7 +73,7 @@ def test_status_admits_that_it_may_be_old(tmp_path):
     with ApiServer() as api:
         kubeconfig.write_text(api.kubeconfig())
         api.store.seed([{**WEB, "metadata": {"name": "web", "namespace": "default"}}])
-        command = [*COMMAND, "status", "--watch", "--timeout", "6", "--kubeconfig", str(kubeconfig)]
+        command = [*COMMAND, "status", "--watch", "--timeout", "6s", "--kubeconfig", str(kubeconfig)]
         watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         with watching:
             _line_with("web", watching)
@@ -94,7 +94,7 @@ def test_a_small_terminal_shows_what_matters(tmp_path):
             status = {} if number == 29 else {"loadBalancer": {}, "conditions": [condition]}
             meta = {"name": f"web-{number}", "namespace": "default"}
             api.store.seed([{**WEB, "metadata": meta, "status": status}])
-        with Terminal("status", "--watch", "--timeout", "60", "--kubeconfig", str(kubeconfig), lines=12) as terminal:
+        with Terminal("status", "--watch", "--timeout", "60s", "--kubeconfig", str(kubeconfig), lines=12) as terminal:
             terminal.wait_for("30 Services: 29 ready, 1 pending")
             terminal.wait_for("web-29")
             with api.faults.unreachable():
@@ -148,7 +148,7 @@ def test_status_without_an_api_server_is_an_error(tmp_path):
     kubeconfig = tmp_path / "kubeconfig"
     with ApiServer() as api:
         kubeconfig.write_text(api.kubeconfig())
-    said = lbctl("status", "--watch", "--timeout", "1", "--kubeconfig", str(kubeconfig))
+    said = lbctl("status", "--watch", "--timeout", "1s", "--kubeconfig", str(kubeconfig))
     assert said.code == 1
     assert "lbctl: cannot" in said.err
 
@@ -265,7 +265,7 @@ def test_once_does_not_call_gone_what_the_cloud_does_not_let_go(office):
     office.hands.delete("shop/web")
     for thing in office.cloud.list("balancer"):
         thing.fields["protected"] = True
-    said = office.lbctl("once", "--timeout", "1", "-o", "json")
+    said = office.lbctl("once", "--timeout", "1s", "-o", "json")
     (web,) = said.document["services"]
     assert (said.code, web["state"], len(web["addresses"])) == (1, "failed", 1)
 
@@ -370,7 +370,7 @@ def test_apply_leaves_it_to_the_controller_that_leads(unserved):
     (digest,) = held_digests(unserved)
     assert unserved.lbctl("status").code == 6
 
-    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20").code == 0
+    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20s").code == 0
     assert answers(unserved, "shop/web", 8088)
     assert unserved.hands.get("shop/web").metadata.annotations["lbctl.io/approve"] == digest
 

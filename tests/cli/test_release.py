@@ -54,7 +54,7 @@ def test_a_stuck_deletion_ends(office):
     office.serve("web")
     next(t for t in office.cloud.things.values() if t.kind == "balancer").fields["protected"] = True
     office.hands.delete("shop/web")
-    office.lbctl("once", "--timeout", "1")
+    office.lbctl("once", "--timeout", "1s")
     assert office.hands.get("shop/web") is not None
     assert office.lbctl("release", "shop/web", "--yes").code == 0
     assert office.hands.get("shop/web") is None

@@ -170,7 +170,7 @@ def test_what_cannot_be_served_is_explained_with_what_to_do(desk):
     """UDP on a virtual router: exit code 6, the network's name, what its balancer lacks, and a hint; no write."""
     desk.create("names", ports=(5353,))
     desk.hands.patch("shop/names", {"spec": {"ports": [{"name": "dns", "port": 5353, "protocol": "UDP"}]}})
-    assert desk.lbctl("once", "--timeout", "5").code != 0
+    assert desk.lbctl("once", "--timeout", "5s").code != 0
     said = desk.lbctl("explain", "shop/names")
     assert said.code == 6
     assert f"network {desk.network.name} balances no UDP" in said.out

@@ -285,6 +285,6 @@ def test_the_printed_permissions_are_enough(desk: Desk, cloud: Cloud):
     assert desk.lbctl("once").code == 0
     assert desk.own("web") is None
     desk.create("outer")
-    refused = desk.lbctl("once", "--timeout", "5")
+    refused = desk.lbctl("once", "--timeout", "5s")
     assert refused.code == 1
     assert "POST /floatingips: 401" in refused.out

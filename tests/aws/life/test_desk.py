@@ -272,7 +272,7 @@ class TestStatus:
             service("lost", annotations={**NLB, prefix + "subnets": "subnet-nope"}),
             service("odd", annotations={**EXTERNAL, prefix + "attributes": "foo=bar"}, node_ports={80: 31900}),
         )
-        assert at.lbctl("once", "--timeout", "20").code == 1
+        assert at.lbctl("once", "--timeout", "20s").code == 1
         lost, odd = at.lbctl("explain", "shop/lost"), at.lbctl("explain", "shop/odd", "-o", "json")
         assert (lost.code, odd.code) == (6, 6)
         assert "subnet-nope is no subnet of vpc-" in lost.out
