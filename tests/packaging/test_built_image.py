@@ -99,7 +99,7 @@ def base_image() -> str:
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
     """The image of AWS, built by the engine that `make image` finds."""
-    build = (said("make", "--dry-run", "image") or "").splitlines()[-1]
+    build = (said("make", "--no-print-directory", "--dry-run", "image") or "").splitlines()[-1]
     engine = build.split()[0]
     if engine == "build":
         pytest.skip("no container engine works here: start docker, or install podman or buildah")
