@@ -40,9 +40,10 @@ check: env ## Format, lint, types, layers and the quick tests (under a minute)
 openstack-env: env
 	@$(BIN)/python -m tests.clouds.openstack.environment
 
-# Real processes are late on a loaded machine: what failed among others is run again alone, and counts if it fails again.
+# The worker that has the OpenStack services waits for them most of the time, so there are three for two cores. Real
+# processes are late on a loaded machine: what failed among others is run again alone, and counts if it fails again.
 test: openstack-env ## Every test
-	$(BIN)/pytest -q -n 2 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
+	$(BIN)/pytest -q -n 3 --dist loadgroup || $(BIN)/pytest -q --last-failed --last-failed-no-failures none
 
 test-openstack: openstack-env ## The OpenStack driver alone, on a real Keystone, Neutron and Octavia
 	OPENSTACK_REQUIRED=1 $(BIN)/pytest -q tests/openstack
