@@ -43,9 +43,9 @@ def held_parts(parts: list[Step], steps: Iterable[Step]) -> set[Key]:
 
 def _is_move(step: Step) -> bool:
     """True for a step towards an address that nobody asked for, and for the end of the frontend that it replaces."""
-    if step.key.kind == FRONTEND and step.verb is Verb.DELETE:
-        return step.hazard is MOVE
-    return step.key.kind in (PUBLIC_IP, FRONTEND) and step.verb is not Verb.DELETE and step.unasked >= MOVE
+    if step.key.kind == PUBLIC_IP:
+        return step.verb is Verb.CREATE and step.unasked >= MOVE
+    return step.key.kind == FRONTEND and (step.hazard is MOVE if step.verb is Verb.DELETE else step.unasked >= MOVE)
 
 
 def _is_of(frontend: Step, moving: set[Key]) -> bool:
