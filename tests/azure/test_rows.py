@@ -162,6 +162,23 @@ def test_another_subnet_waits_for_approval(world: Cluster) -> None:
     assert (world.azure.state(), world.addresses()) == (state, before)
 
 
+def test_a_balancer_in_another_subnet_than_the_settings_say_stays_there(world: Cluster) -> None:
+    """A frontend of the same name in another subnet, as after a change of the settings, is not moved unasked."""
+    world.apply(service(annotations=INTERNAL))
+    properties = world.balancer("kubernetes-internal") or {}
+    fields = properties["frontendIPConfigurations"][0]["properties"]
+    fields.pop("privateIPAddress", None)
+    fields["subnet"]["id"] = fields["subnet"]["id"].rpartition("/")[0] + "/internal"
+    world.azure.put("loadBalancers", "kubernetes-internal", {"sku": {"name": "Standard"}, "properties": properties})
+    world.crash()
+    world.settle(700)
+    (plan,) = world.plans()
+    assert plan.actions == ()
+    assert {action.hazard for action in plan.held} == {Hazard.MOVES_ADDRESS}
+    assert world.addresses()[0].startswith("10.2.0.")
+    assert "THE ADDRESS CHANGES" in held(world)
+
+
 def test_a_subnet_with_an_address_named_in_it_is_asked_for(world: Cluster) -> None:
     """Whoever names the new address too has said what is to happen: nothing waits."""
     world.apply(service(annotations=INTERNAL))
