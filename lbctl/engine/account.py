@@ -16,7 +16,7 @@ from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import Standing
 from lbctl.engine.nodes import NodeTracker
 from lbctl.engine.orphans import OrphanWatch
-from lbctl.engine.tracked import Tracked
+from lbctl.engine.tracked import Basis, Tracked
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.kube.write_lease import NoWriteLease, WriteLease
 from lbctl.model.intent import Intent
@@ -123,6 +123,10 @@ class Account:
         if known is not None:
             return known
         return Observed(scope, read_at=self.snapshot_at or 0.0, complete=self.snapshot_at is not None)
+
+    def basis(self, tracked: Tracked) -> Basis:
+        """What a plan for the Service would be made from now."""
+        return Basis(tracked.intent, self.nodes.current.generation, tracked.moves)
 
     def scopes_with(self, identity: Identity) -> frozenset[Scope]:
         """Scopes in which objects of this Service were seen."""

@@ -22,6 +22,7 @@ from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import Reconciler
 from lbctl.engine.snapshots import Snapshots
+from lbctl.engine.tracked import Tracked
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service
@@ -143,9 +144,8 @@ class Controller:
                 news = self._keepers[account.name].see(old, new)
                 self._look_at_gates(account, news.look_at)
                 pod = new or old
-                for tracked in account.served_by(pod) if news.moves_targets and pod is not None else ():
-                    for scope in tracked.scopes:
-                        self._touch(account, scope, Priority.NODES)
+                if news.moves_targets and pod is not None:
+                    self._touch_targets(account, account.served_by(pod))
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -280,7 +280,13 @@ class Controller:
         for key in {view.service_key for view in (old, new) if view is not None}:
             service = self.intake.find(key)
             tracked = account.services.get(identity_of(service)) if service is not None else None
-            for scope in tracked.scopes if tracked is not None else ():
+            self._touch_targets(account, (tracked,) if tracked is not None else ())
+
+    def _touch_targets(self, account: Account, moved: Iterable[Tracked]) -> None:
+        """Have Services worked on whose targets moved while the nodes did not."""
+        for tracked in moved:
+            tracked.moves += 1
+            for scope in tracked.scopes:
                 self._touch(account, scope, Priority.NODES)
 
     # -- the queue --------------------------------------------------------------------------------------------------

@@ -206,6 +206,7 @@ TABLE = AnnotationTable(
         Annotation(PREFIX + "flavor", "flavor", Choice(("small", "large")), "Size class.", default="small"),
         Annotation(PREFIX + "timeout", "timeout", Integer(1, 3600), "Idle timeout in seconds.", default=60),
         Annotation(PREFIX + "poison", "poison", Boolean(), "Makes the firewall reject the rule.", default=False),
+        Annotation(PREFIX + "pods", "pods", Boolean(), "Sends to pods instead of nodes.", default=False),
         Annotation(PREFIX + "subnet", "subnet", Choice(("a", "b", "missing")), "Where it lives.", default="a"),
     ),
     prefixes=(PREFIX,),
@@ -273,7 +274,7 @@ class MemoryDriver:
         fields = {
             "flavor": options["flavor"],
             "timeout": options["timeout"],
-            "targets": frozenset(n.metadata.name for n in spread(world.nodes, self.cloud.most_targets)),
+            "targets": self._targets(intent, world),
             "affinity": intent.affinity_seconds,
             "health": f"HTTP:{intent.health_port}/healthz" if intent.health_port else "TCP",
             "families": intent.families,
@@ -287,6 +288,12 @@ class MemoryDriver:
                 owners,
                 frozenset({balancer}),
             )
+
+    def _targets(self, intent: Intent, world: World) -> frozenset[str]:
+        if not (intent.options or {})["pods"]:
+            return frozenset(node.metadata.name for node in spread(world.nodes, self.cloud.most_targets))
+        endpoints = (one for listed in world.slices[intent.identity] for one in listed.endpoints or ())
+        return frozenset(address for endpoint in endpoints for address in endpoint.addresses)
 
     def _rules(self, intent: Intent, world: World) -> Iterator[Resource]:
         name = default_balancer_name(intent.identity.uid)
@@ -502,7 +509,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         connect=lambda setup: MemoryDriver(setup, cloud),
         settings=MemorySettings,
         classes=("example.com/memory",),
-        watches=frozenset({"pods"}),
+        watches=frozenset({"pods", "endpointslices"}),
         node_identity=lambda node: node.metadata.name,
         controller_leases=("kube-system/memory-controller",),
         billed={"balancer": "by the hour"},
