@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
+from lbctl.driver import Referred
 from lbctl.engine.account import Account
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.gates import GateKeeper
@@ -21,11 +22,13 @@ from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import Reconciler
+from lbctl.engine.references import service_reference
 from lbctl.engine.snapshots import Snapshots
 from lbctl.engine.tracked import Tracked
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service
+from lbctl.model.reference import SERVICES
 from lbctl.model.resource import Scope
 
 log = logging.getLogger(__name__)
@@ -106,6 +109,7 @@ class Controller:
             for account in self.accounts.values():
                 account.nodes.load(listed, now=now)
             for service in services:
+                self._tell_referrers(SERVICES, None, service)
                 self.intake.see(service)
             self._started = True
             for name in self.accounts:
@@ -116,6 +120,7 @@ class Controller:
         with self._lock:
             if not self._started:
                 return
+            self._tell_referrers(SERVICES, old, new)
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
                 self.intake.vanish(old)
             if new is not None:
@@ -129,6 +134,11 @@ class Controller:
             name = (new or old).metadata.name if (new or old) else ""  # type: ignore[union-attr]  # one of them is given
             for account in self.accounts.values():
                 account.nodes.see(name, new, now=self._now())
+
+    def see_referred(self, resource: str, old: Referred | None, new: Referred | None) -> None:
+        """Take note of a change of an object that Services may refer to, other than a Service of type LoadBalancer."""
+        with self._lock:
+            self._tell_referrers(resource, old, new)
 
     def see_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         """Take note of a change of a Service's endpoints, for the drivers that target pods."""
@@ -279,8 +289,15 @@ class Controller:
             account.slices[new.service_key][new.key] = new
         for key in {view.service_key for view in (old, new) if view is not None}:
             service = self.intake.find(key)
-            tracked = account.services.get(identity_of(service)) if service is not None else None
-            self._touch_targets(account, (tracked,) if tracked is not None else ())
+            own = {identity_of(service)} if service is not None else set()
+            self._touch_targets(account, account.tracked(own | account.references.referrers(service_reference(key))))
+
+    def _tell_referrers(self, resource: str, old: Referred | None, new: Referred | None) -> None:
+        """Have Services worked on that are served by an object which changed."""
+        for account in self.accounts.values():
+            for tracked in account.tracked(account.references.see(resource, old, new)):
+                tracked.edits += 1
+                self._touch_all(account, tracked.scopes)
 
     def _touch_targets(self, account: Account, moved: Iterable[Tracked]) -> None:
         """Have Services worked on whose targets moved while the nodes did not."""

@@ -14,6 +14,7 @@ from lbctl.errors import LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.problem import Problem
+from lbctl.model.reference import Reference
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
 
@@ -56,9 +57,13 @@ READY = Outcome(Progress.READY, "Ready")
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What decides a plan for a Service: its wish, the generation of nodes, and how often its other targets moved."""
+    """What decides a plan for a Service.
+
+    Its wish, how often the objects that it refers to changed, the generation of nodes, how often its endpoints moved.
+    """
 
     intent: Intent | None = None
+    edits: int = 0
     nodes: int = 0
     moves: int = 0
 
@@ -68,9 +73,10 @@ class Tracked:
     """One Service that concerns us.
 
     `service` is the newest object, or the last one seen when it has vanished. `intent` is the newest valid wish, which
-    stays in force while a newer one has `problems`. `applied` holds, for each scope, what was last fully carried
-    out; `changing` is why something is being changed until all of it is ready; `moves` counts the changes of its
-    endpoints; `published` is what we last wrote into its status.
+    stays in force while a newer one has `problems`, and `references` are the objects that it names. `applied` holds,
+    for each scope, what was last fully carried out; `changing` is why something is being changed until all of it is
+    ready; `moves` counts the changes of its endpoints, `edits` those of the objects that it refers to; `published` is
+    what we last wrote into its status.
     """
 
     identity: Identity
@@ -79,11 +85,13 @@ class Tracked:
     finalizer: str = SHARED_FINALIZER
     vanished: bool = False
     intent: Intent | None = None
+    references: frozenset[Reference] = frozenset()
     problems: tuple[Problem, ...] = ()
     scopes: tuple[Scope, ...] = ()
     outcomes: dict[Scope, Outcome] = field(default_factory=dict)
     applied: dict[Scope, Basis] = field(default_factory=dict)
     changing: Cause | None = None
+    edits: int = 0
     moves: int = 0
     published: tuple[Ingress, ...] | None = None
     rewrites: tuple[float, ...] = ()
@@ -109,6 +117,6 @@ class Tracked:
         if self.standing is Standing.LEAVING:
             return Cause.LEAVING
         applied = self.applied.get(scope)
-        if applied is None or applied.intent != basis.intent:
+        if applied is None or (applied.intent, applied.edits) != (basis.intent, basis.edits):
             return Cause.WISH
         return Cause.HOSTS if applied != basis else Cause.DRIFT
