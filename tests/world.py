@@ -30,6 +30,7 @@ from lbctl.model.intent import identity_of
 from lbctl.model.objects import (
     SERVICE_NAME_LABEL,
     Condition,
+    CustomObject,
     Endpoint,
     EndpointSlice,
     Ingress,
@@ -46,6 +47,7 @@ from lbctl.model.objects import (
     ServiceSpec,
     ServiceStatus,
 )
+from lbctl.model.reference import Reference
 from lbctl.model.resource import Identity, Observed
 from lbctl.model.status import Notice
 from lbctl.plan.actions import Plan
@@ -76,6 +78,7 @@ class Backend(ABC):
         self.listeners: list[Callable[[Service | None, Service | None], None]] = []
         self.pods: dict[str, Pod] = {}
         self.pod_listeners: list[Callable[[Pod | None, Pod | None], None]] = []
+        self.customs: dict[Reference, CustomObject] = {}
         self.condition_writes = 0
         self.writing = ""
         self._pod_versions = itertools.count(1)
@@ -151,6 +154,9 @@ class Backend(ABC):
 
     def list_nodes(self) -> list[Node]:
         return list(self.nodes.values())
+
+    def get_custom(self, reference: Reference) -> CustomObject | None:
+        return self.customs.get(reference)
 
     def emit(self, service: Service, notice: Notice) -> None:
         self.events.append((service.key, notice))
