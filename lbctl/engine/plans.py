@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly, read_policy
@@ -40,11 +39,6 @@ class Result:
         if self.plan is not None:
             yield from render(self.plan)
         yield ""
-
-    def document(self, render: Callable[[Plan], dict[str, Any]]) -> dict[str, Any]:
-        """For programs."""
-        plan = render(self.plan) if self.plan is not None else {}
-        return {"account": self.account, "services": list(self.services), "problem": self.problem, **plan}
 
 
 def plans_of(assembly: Assembly, chosen: Sequence[tuple[Account, Tracked]], *, everything: bool) -> Iterator[Result]:
