@@ -17,13 +17,14 @@ from lbctl.plan.actions import Plan
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What planning one scope gave: a plan, or the sentence why there is none."""
+    """What planning one scope gave: a plan, or why there is none; `reason` is that of the error that kept it away."""
 
     account: str
     scope: Scope
     services: tuple[str, ...]
     plan: Plan | None = None
     problem: str = ""
+    reason: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -71,6 +72,6 @@ def _plan(assembly: Assembly, account: Account, scope: Scope) -> Result:
             now=assembly.clock.now(),
         )
     except LbctlError as error:
-        return Result(account.name, scope, names, problem=str(error))
+        return Result(account.name, scope, names, problem=str(error), reason=error.reason)
     rejected = "; ".join(f"{i}: {InvalidService(p)}" for i, p in planned.desired.rejected.items())
     return Result(account.name, scope, names, planned.plan, "; ".join(filter(None, (invalid, rejected))))
