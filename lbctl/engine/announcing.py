@@ -14,7 +14,7 @@ from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import Marker, is_retained
 from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
-from lbctl.engine.planning import build_world
+from lbctl.engine.planning import build_world, holds
 from lbctl.engine.tracked import READY, Cause, Outcome, Progress, Tracked
 from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
 from lbctl.model.objects import Ingress
@@ -35,14 +35,16 @@ ENDINGS = {
     Cause.LEAVING: Notice(Severity.NORMAL, "DeletedLoadBalancer", "Deleted load balancer"),
 }
 NO_NODES = Notice(Severity.WARNING, "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer")
+UNREAD_SECONDS = 5.0
 FAILURE_VERBS = {Cause.HOSTS: "Update", Cause.LEAVING: "Delete"}
 
 
 class Announcer:
     """Publishes the results of passes of one driver account."""
 
-    def __init__(self, account: Account, shared: Shared, marker: Marker) -> None:
+    def __init__(self, account: Account, shared: Shared, marker: Marker, *, others: Iterable[Account]) -> None:
         self._account = account
+        self._others = tuple(others)
         self._shared = shared
         self._marker = marker
 
@@ -97,22 +99,17 @@ class Announcer:
         account = self._account
         if account.has_objects(tracked.identity):
             tracked.had_objects = True
-            if not self._is_handed_over(tracked):
-                return False
         if any(not account.look(scope).complete for scope in account.scopes_of(tracked)):
             return False
-        return not any(tracked.identity in flight.action.owners for flight in list(account.in_flight.values()))
-
-    def _is_handed_over(self, tracked: Tracked) -> bool:
-        """True when what stays bears no mark of ours any more that could be taken off."""
-        account = self._account
-        return is_retained(tracked) and not any(
-            account.driver.release(tracked.identity, account.look(scope))
-            for scope in account.scopes_with(tracked.identity)
-        )
+        return not _has_to_empty(account, tracked)
 
     def _finish(self, state: Pass, tracked: Tracked) -> Steps:
-        yield from self._marker.let_go(tracked)
+        if not tracked.had_objects and any(other.snapshot_at is None for other in self._others):
+            # What it had may be in an account that nobody has read yet.
+            state.comeback.not_later_than(self._shared.clock.monotonic() + UNREAD_SECONDS)
+            return
+        if not any(_has_to_empty(other, tracked) for other in self._others):
+            yield from self._marker.let_go(tracked)
         if tracked.had_objects and not is_retained(tracked):
             self._emit(tracked, ENDINGS[Cause.LEAVING])
         state.comeback.gone = (*state.comeback.gone, tracked.identity)
@@ -276,6 +273,14 @@ class Announcer:
         message = f"{writer} keeps overwriting the published address; stop it, or give the Service a class"
         self._emit(tracked, Notice(Severity.WARNING, "StatusConflict", message))
         return False
+
+
+def _has_to_empty(account: Account, tracked: Tracked) -> bool:
+    """True while a leaving Service has anything in an account but what it keeps and bears no mark of ours."""
+    identity = tracked.identity
+    if not is_retained(tracked) or any(identity in flight.action.owners for flight in list(account.in_flight.values())):
+        return holds(account, identity)
+    return any(account.driver.release(identity, account.look(scope)) for scope in account.scopes_with(identity))
 
 
 def _families(tracked: Tracked) -> tuple[str, ...]:

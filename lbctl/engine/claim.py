@@ -55,6 +55,12 @@ def claim(service: Service, rules: ClaimRules, *, has_objects: str | None = None
     return _claim_leaving(service, rules, has_objects)
 
 
+def leave_first(service: Service, wanted: Claim, holder: str) -> Claim:
+    """The decision about a wanted Service of which something is left in an account that does not serve it any more."""
+    why = f"{wanted.why}, but what it has in account {holder} has to go before account {wanted.account} serves it"
+    return Claim(Standing.LEAVING, holder, _mark(service), wanted.row, why)
+
+
 def marks_of(service: Service) -> frozenset[str]:
     """Which of the two clean-up finalizers the Service carries."""
     return frozenset(service.metadata.finalizers) & {SHARED_FINALIZER, OWN_FINALIZER}

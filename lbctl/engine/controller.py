@@ -82,7 +82,10 @@ class Controller:
         self._list_services = list_services
         self._list_nodes = list_nodes
         self._drift_seconds = drift_seconds
-        self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
+        self._reconcilers = {
+            name: Reconciler(account, shared, others=[one for one in self.accounts.values() if one is not account])
+            for name, account in self.accounts.items()
+        }
         self._keepers = {name: GateKeeper(account, shared, source) for name, account in self.accounts.items()}
         self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
         self._moves = Moves(

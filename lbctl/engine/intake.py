@@ -11,9 +11,9 @@ from typing import Protocol
 
 from lbctl.driver import World
 from lbctl.engine.account import Account
-from lbctl.engine.claim import Claim, ClaimRules, Standing, claim
+from lbctl.engine.claim import Claim, ClaimRules, Standing, claim, leave_first
 from lbctl.engine.passes import Shared
-from lbctl.engine.planning import build_world
+from lbctl.engine.planning import build_world, holds
 from lbctl.engine.reconcile import NO_OBJECTS
 from lbctl.engine.tracked import Tracked
 from lbctl.errors import InvalidService
@@ -55,14 +55,25 @@ class Intake:
 
     def claim_of(self, service: Service) -> Claim:
         """Whose the Service is and why."""
-        identity = identity_of(service)
-        owner = next((name for name, account in self._accounts.items() if account.has_objects(identity)), None)
-        decision = claim(service, self._rules, has_objects=owner)
-        if decision.standing is Standing.WANTED and decision.account is not None:
-            driver = self._accounts[decision.account].driver
-            if not driver.claims(service):
-                return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
+        holder = self._holder(identity_of(service))
+        decision = claim(service, self._rules, has_objects=holder.name if holder is not None else None)
+        if decision.standing is not Standing.WANTED or decision.account is None:
+            return decision
+        account = self._accounts[decision.account]
+        if not account.driver.claims(service):
+            return Claim(Standing.FOREIGN, row=2, why="the driver leaves it to another controller")
+        if holder is not None and self._serves_nothing_of(account, identity_of(service)):
+            return leave_first(service, decision, holder.name)
         return decision
+
+    def _holder(self, identity: Identity) -> Account | None:
+        return next((account for account in self._accounts.values() if holds(account, identity)), None)
+
+    def _serves_nothing_of(self, account: Account, identity: Identity) -> bool:
+        """True when the account is sure to hold nothing of a Service; two accounts may well see the same cloud."""
+        tracked = account.services.get(identity)
+        served = tracked is not None and tracked.standing is Standing.WANTED and tracked.had_objects
+        return account.snapshot_at is not None and not served and not holds(account, identity)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -172,12 +183,31 @@ class Intake:
             self._shared.backoff.reset((account.name, scope))
 
     def forget(self, account: Account, identity: Identity) -> None:
-        """Drop a Service that is gone with all that it had; one of the same name that came meanwhile is next."""
+        """Drop a Service of which nothing is left in an account, and go on with what is next.
+
+        That is what it has in another account, what it has become, or one of the same name that came meanwhile.
+        """
         tracked = account.services.get(identity)
         account.forget(identity)
+        if tracked is None:
+            return
         newest = self._services.get(identity.key)
-        if tracked is not None and newest is not None and identity_of(newest) != identity:
-            self.consider(newest)
+        if tracked.vanished:
+            self._leave_next(tracked)
+        elif newest is not None and newest.metadata.is_older_than(tracked.service.metadata):
+            newest = tracked.service
+        if newest is not None and (identity_of(newest) != identity or not tracked.vanished):
+            decision = self.claim_of(newest)
+            if (decision.standing, decision.account) != (Standing.LEAVING, account.name):
+                self.consider(newest)
+
+    def _leave_next(self, vanished: Tracked) -> None:
+        """Have what a Service that exists no more has in another account removed as well."""
+        identity, service, holder = vanished.identity, vanished.service, self._holder(vanished.identity)
+        if holder is not None and identity not in holder.services:
+            heir = Tracked(identity, service, Standing.LEAVING, vanished=True, leaving_confirmed=True)
+            decision = Claim(Standing.LEAVING, holder.name, vanished.finalizer)
+            self._consider_leaving(holder, heir, service, decision)
 
 
 def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:

@@ -57,6 +57,12 @@ def build_world(account: Account, members: Iterable[Tracked], *, cluster: Cluste
     )
 
 
+def holds(account: Account, identity: Identity) -> bool:
+    """True while anything of a Service's is in the account's cloud, or may come of what is in flight."""
+    flights = list(account.in_flight.values())
+    return account.has_objects(identity) or any(identity in flight.action.owners for flight in flights)
+
+
 def plan_scope(
     account: Account,
     scope: Scope,

@@ -6,7 +6,7 @@ simulator interleaves two leaders or kills one at any point. It never sleeps; it
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from lbctl.engine.account import Account
 from lbctl.engine.announcing import Announcer
@@ -26,14 +26,14 @@ NO_OBJECTS = ""
 
 
 class Reconciler:
-    """Runs passes of one driver account; one scope must not be run twice at once."""
+    """Runs passes of one driver account beside `others`; one scope must not be run twice at once."""
 
-    def __init__(self, account: Account, shared: Shared) -> None:
+    def __init__(self, account: Account, shared: Shared, *, others: Iterable[Account]) -> None:
         self._account = account
         self._shared = shared
         self._marker = Marker(account, shared)
         self._applier = Applier(account, shared)
-        self._announcer = Announcer(account, shared, self._marker)
+        self._announcer = Announcer(account, shared, self._marker, others=others)
 
     def reconcile(self, scope: Scope) -> Generator[str, None, ComeBack]:
         """Bring one scope to what its Services ask for, as far as possible now."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER
+from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules
+from lbctl.errors import Unreachable
+from tests.clouds.memory import MemoryCloud, info
 from tests.world import change, service
+
+OTHER_CLASS = "example.com/other"
 
 
 @pytest.mark.spec("SC-002")
@@ -152,3 +158,97 @@ def test_a_classed_services_own_finalizer_goes_with_it(world, cloud):
     assert world.live().metadata.finalizers == (OWN_FINALIZER,)
     world.delete("web")
     assert not world.exists()
+
+
+@pytest.fixture
+def other_cloud():
+    """The cloud of a second account, which serves a class of its own."""
+    return MemoryCloud()
+
+
+@pytest.fixture
+def both(make_world, cloud, other_cloud):
+    """A started lbctl with two accounts."""
+    rules = ClaimRules("main", {OTHER_CLASS: "other"})
+    world = make_world(info(cloud), rules=rules, others={"other": info(other_cloud)})
+    world.settle()
+    return world
+
+
+def balancers(cloud):
+    """How many balancers are in a cloud."""
+    return len([thing for thing in cloud.things.values() if thing.kind == "balancer"])
+
+
+def move(world, *, pause=0.0):
+    """Give a Service without a class the other account's, which a Service can only do as another type."""
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, type="ClusterIP")))
+    world.settle(pause)
+    live = world.live()
+    world.kube.put(change(live, spec=change(live.spec, type="LoadBalancer", load_balancer_class=OTHER_CLASS)))
+
+
+@pytest.mark.parametrize("pause", [0.0, 5.0])
+def test_a_service_that_moves_to_another_account_leaves_nothing_behind(both, cloud, other_cloud, pause):
+    """What it had goes first, then it is served where it belongs, and its deletion empties that account too."""
+    both.apply(service())
+    move(both, pause=pause)
+    both.settle(60)
+    assert (balancers(cloud), balancers(other_cloud)) == (0, 1)
+    assert both.live().metadata.finalizers == (OWN_FINALIZER,)
+    assert both.condition().status == "True"
+    both.delete("web")
+    assert not both.exists()
+    assert (balancers(cloud), balancers(other_cloud)) == (0, 0)
+
+
+@pytest.mark.parametrize("end", ["moved", "deleted"])
+def test_a_service_that_moved_while_nobody_watched_leaves_nothing_behind(both, cloud, other_cloud, end):
+    """Neither where it was nor where it should have come to be, in whatever order the accounts are read."""
+    both.apply(service())
+    both.kube.listeners = []
+    move(both)
+    if end == "deleted":
+        both.kube.delete("shop/web")
+    both.crash()
+    both.settle(60)
+    assert (balancers(cloud), balancers(other_cloud)) == (0, 1) if end == "moved" else (0, 0)
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+def test_a_service_with_objects_in_two_accounts_is_emptied_in_both(both, cloud, other_cloud, stripped):
+    """The finalizer stays until the last of them is empty, and without it nothing stays either."""
+    both.apply(service())
+    one = next(thing for thing in cloud.things.values() if thing.kind == "balancer")
+    other_cloud.things[one.id] = replace(one, uses=set())
+    both.settle(1500)
+    if stripped:
+        both.kube.overwrite(change(both.live(), metadata=change(both.live().metadata, finalizers=())))
+        both.kube.delete("shop/web")
+        both.settle(60)
+    else:
+        both.delete("web")
+    assert not both.exists()
+    assert (balancers(cloud), balancers(other_cloud)) == (0, 0)
+
+
+def test_a_service_is_not_let_go_of_before_every_account_was_read(both, other_cloud):
+    """Its type changed while nobody watched, so nothing says any more where its balancer is."""
+    both.apply(service(load_balancer_class=OTHER_CLASS))
+    both.kube.listeners = []
+    both.kube.put(change(both.live(), spec=change(both.live().spec, type="ClusterIP")))
+    both.crash()
+    driver = both.controller.accounts["other"].driver
+    snapshot, driver.snapshot = driver.snapshot, refuse
+    both.settle(20)
+    assert both.live().metadata.finalizers == (OWN_FINALIZER,)
+    driver.snapshot = snapshot
+    both.settle(60)
+    assert both.live().metadata.finalizers == ()
+    assert balancers(other_cloud) == 0
+
+
+def refuse(_world):
+    """A cloud that cannot be read."""
+    raise Unreachable("the cloud is away")
