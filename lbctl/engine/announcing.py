@@ -99,7 +99,8 @@ class Announcer:
         account = self._account
         if account.has_objects(tracked.identity):
             tracked.had_objects = True
-        if any(not account.look(scope).complete for scope in account.scopes_of(tracked)):
+        scopes = account.scopes_of(tracked)
+        if tracked.unproven & scopes or any(not account.look(scope).complete for scope in scopes):
             return False
         return not _has_to_empty(account, tracked)
 

@@ -144,6 +144,8 @@ class Intake:
             tracked.intent = intent if not problems else None
             tracked.references = account.info.references(service)
         account.track(tracked, tracked.scopes or self._scopes(account, tracked))
+        if is_new:
+            _look_where_nothing_is_proven(account, tracked)
         if is_new or not unchanged:
             tracked.changing = None
             self._touch(account, account.scopes_of(tracked), going=True)
@@ -159,6 +161,7 @@ class Intake:
         tracked.vanished, tracked.leaving_confirmed = True, True
         if tracked.standing is not Standing.LEAVING:
             tracked.standing, tracked.changing = Standing.LEAVING, None
+            _look_where_nothing_is_proven(account, tracked)
         self._touch(account, account.scopes_of(tracked), going=True)
 
     def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
@@ -208,6 +211,13 @@ class Intake:
             heir = Tracked(identity, service, Standing.LEAVING, vanished=True, leaving_confirmed=True)
             decision = Claim(Standing.LEAVING, holder.name, vanished.finalizer)
             self._consider_leaving(holder, heir, service, decision)
+
+
+def _look_where_nothing_is_proven(account: Account, tracked: Tracked) -> None:
+    """Have the scopes of a Service that begins to leave read once more where only lists say what is there."""
+    if not tracked.had_objects and not account.has_objects(tracked.identity):
+        tracked.unproven.update(scope for scope in tracked.scopes if scope.kind != NO_OBJECTS)
+    account.track(tracked, tuple(dict.fromkeys((*tracked.scopes, *sorted(tracked.unproven)))))
 
 
 def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:

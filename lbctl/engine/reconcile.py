@@ -87,7 +87,7 @@ class Reconciler:
 
     def _observe_if_doubted(self, state: Pass) -> Steps:
         account = self._account
-        unproven = [t for t in account.members(state.scope) if self._needs_a_look(t)]
+        unproven = [t for t in account.members(state.scope) if _needs_a_look(t, state.scope)]
         if account.look(state.scope).complete and not unproven:
             return
         yield "observe"
@@ -95,13 +95,7 @@ class Reconciler:
         world = build_world(account, members, cluster=self._shared.cluster, now=self._shared.clock.now())
         account.see(account.driver.observe(state.scope, world), now=self._shared.clock.monotonic())
         for tracked in unproven:
-            tracked.looked = True
-
-    def _needs_a_look(self, tracked: Tracked) -> bool:
-        """A Service that leaves without anything of it ever seen: a list may lag, so the cloud is asked directly."""
-        if tracked.standing is not Standing.LEAVING or tracked.looked or tracked.had_objects:
-            return False
-        return not self._account.has_objects(tracked.identity)
+            tracked.unproven.discard(state.scope)
 
     def _plan(self, state: Pass) -> Planned:
         state.bases = {member.identity: self._account.basis(member) for member in self._account.members(state.scope)}
@@ -157,3 +151,8 @@ class Reconciler:
             leaving = (m for m in account.members(state.scope) if m.standing is Standing.LEAVING and state.changed)
             others |= {scope for tracked in leaving for scope in account.scopes_with(tracked.identity)}
         return frozenset(others)
+
+
+def _needs_a_look(tracked: Tracked, scope: Scope) -> bool:
+    """True for a Service that leaves a scope which is empty by a list alone: then the cloud is asked directly."""
+    return tracked.standing is Standing.LEAVING and scope in tracked.unproven

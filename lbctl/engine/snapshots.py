@@ -74,9 +74,20 @@ class Snapshots:
         if is_newer or is_busy or scope.kind == NO_OBJECTS:
             return False
         fresh = reading.seen.get(scope, Observed(scope, read_at=reading.started))
-        is_changed = fresh != account.look(scope)
+        before = account.look(scope)
+        is_changed = fresh != before
+        self._note_proof(before, fresh)
         account.see(fresh, now=reading.started)
         return is_changed
+
+    def _note_proof(self, before: Observed, fresh: Observed) -> None:
+        """Keep in mind whose objects are missing in a list that no reply of ours has taken away."""
+        if self._account.snapshot_at is None:
+            for tracked in self._account.tracked(fresh.owners()):
+                tracked.unproven.discard(fresh.scope)
+        missing = (seen for key, seen in before.resources.items() if key not in fresh.resources)
+        for tracked in self._account.tracked({owner for seen in missing for owner in seen.resource.owners}):
+            tracked.unproven.add(fresh.scope)
 
     def _rescope(self) -> set[Scope]:
         """Ask again which scopes Services take part in: what was seen may tell whose objects they share."""

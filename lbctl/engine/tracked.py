@@ -76,7 +76,8 @@ class Tracked:
     stays in force while a newer one has `problems`, and `references` are the objects that it names. `applied` holds,
     for each scope, what was last fully carried out; `changing` is why something is being changed until all of it is
     ready; `moves` counts the changes of its endpoints, `edits` those of the objects that it refers to; `published` is
-    what we last wrote into its status.
+    what we last wrote into its status. `unproven` are the scopes of which only a list says that nothing, or less than
+    before, is there; lists lag behind.
     """
 
     identity: Identity
@@ -98,7 +99,7 @@ class Tracked:
     told: dict[Scope, frozenset[Notice]] = field(default_factory=dict)
     told_failure: str = ""
     leaving_confirmed: bool = False
-    looked: bool = False
+    unproven: set[Scope] = field(default_factory=set)
     had_objects: bool = False
     since: float = 0.0
 

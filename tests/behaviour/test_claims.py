@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, ClaimRules
+from lbctl.engine.controller import Task
 from lbctl.errors import Unreachable
 from tests.clouds.memory import MemoryCloud, info
 from tests.world import change, service
@@ -158,6 +159,50 @@ def test_a_classed_services_own_finalizer_goes_with_it(world, cloud):
     assert world.live().metadata.finalizers == (OWN_FINALIZER,)
     world.delete("web")
     assert not world.exists()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one object", "all"])
+def test_a_list_that_lags_before_a_deletion_leaks_nothing(world, cloud, whole):
+    """What only a list says to be gone is looked for before the finalizer goes."""
+    world.apply(service())
+    snapshot = world.driver.snapshot
+
+    def lag(seen_world):
+        if whole:
+            return {}
+        seen = snapshot(seen_world)
+        return {scope: replace(found, resources=_but_balancers(found)) for scope, found in seen.items()}
+
+    world.driver.snapshot = lag
+    world.clock.advance(700)
+    while (work := world.controller.next_work()) is not None:
+        world.do(work)
+        if work.task is Task.SNAPSHOT:
+            break
+    world.driver.snapshot = snapshot
+    world.delete("web")
+    world.settle(60)
+    assert not world.exists()
+    assert [thing.kind for thing in cloud.things.values()] == ["firewall"]
+    assert next(iter(cloud.things.values())).fields["rules"] == {}
+
+
+def _but_balancers(observed):
+    return {key: seen for key, seen in observed.resources.items() if key.kind != "balancer"}
+
+
+def test_a_deletion_after_a_restart_with_a_list_that_lags_leaks_nothing(world, cloud):
+    """Every scope that the Service could have something in is looked at."""
+    world.apply(service())
+    world.kube.listeners = []
+    world.kube.delete("shop/web")
+    world.crash()
+    snapshot, world.driver.snapshot = world.driver.snapshot, lambda _world: {}
+    world.settle(1)
+    world.driver.snapshot = snapshot
+    world.settle(60)
+    assert not world.exists()
+    assert balancers(cloud) == 0
 
 
 @pytest.fixture
