@@ -343,7 +343,7 @@ def endpoint_slice(*addresses: str, name: str = "web") -> EndpointSlice:
 class World:
     """A cluster, a cloud and one running lbctl.
 
-    `connect` makes a driver from a `Setup`; it is called again after each crash, as a new process would. `others` are
+    `connect` makes a driver from a `Setup`; it is called again after each crash, as a new process would. `beside` are
     further accounts beside `main`, by name.
     """
 
@@ -359,10 +359,10 @@ class World:
         cluster: Cluster | None = None,
         seed: int = 1,
         clock: Any = None,
-        others: Mapping[str, DriverInfo] | None = None,
+        beside: Mapping[str, DriverInfo] | None = None,
     ) -> None:
         self.info = info
-        self.others = dict(others or {})
+        self.beside = dict(beside or {})
         self.settings = settings
         self.kube: Backend = kube or MemoryKube()
         self.clock = clock or ManualClock()
@@ -386,7 +386,7 @@ class World:
         setup = Setup(self.cluster, self.clock, self.settings, "lbctl/test", self.random.random, show=self._take_figure)
         self.driver: Driver = self.info.connect(setup)
         self.account = Account("main", self.info, self.driver)
-        beside = {name: Account(name, info, info.connect(setup)) for name, info in self.others.items()}
+        more = {name: Account(name, info, info.connect(setup)) for name, info in self.beside.items()}
         shared = Shared(
             writer=self.kube,
             pod_writer=self.kube,
@@ -400,7 +400,7 @@ class World:
             on_bug=self.bugs.append,
         )
         self.controller = Controller(
-            {"main": self.account, **beside},
+            {"main": self.account, **more},
             rules=self.rules,
             shared=shared,
             source=self.random,

@@ -215,7 +215,7 @@ def other_cloud():
 def both(make_world, cloud, other_cloud):
     """A started lbctl with two accounts."""
     rules = ClaimRules("main", {OTHER_CLASS: "other"})
-    world = make_world(info(cloud), rules=rules, others={"other": info(other_cloud)})
+    world = make_world(info(cloud), rules=rules, beside={"other": info(other_cloud)})
     world.settle()
     return world
 
