@@ -66,13 +66,22 @@ class Announcer:
         for _, tracked in sorted(known.items()):
             try:
                 yield from self._publish_one(state, tracked, world)
-            except KubeGone:
-                tracked.vanished = True
-                state.comeback.not_later_than(self._shared.clock.monotonic())
             except KubeError as error:
-                log.warning("could not publish %s: %s", tracked.identity, error)
-                pause = 0.0 if error.retry is Retry.AT_ONCE else error.after_seconds
-                state.comeback.not_later_than(self._shared.clock.monotonic() + pause)
+                self._publishing_failed(state, tracked, error)
+            else:
+                self._shared.backoff.reset((self._account.name, state.scope, tracked.identity))
+
+    def _publishing_failed(self, state: Pass, tracked: Tracked, error: KubeError) -> None:
+        """Try again later; one that is gone has left, which the watch has still to tell where it was wanted."""
+        log.warning("could not publish %s: %s", tracked.identity, error)
+        if isinstance(error, KubeGone) and tracked.standing is Standing.LEAVING:
+            tracked.vanished = True
+            state.comeback.not_later_than(self._shared.clock.monotonic())
+            return
+        growing = error.retry is not Retry.AFTER
+        key = (self._account.name, state.scope, tracked.identity)
+        pause = self._shared.backoff.failed(key) if growing else error.after_seconds
+        state.comeback.not_later_than(self._shared.clock.monotonic() + pause)
 
     def _publish_one(self, state: Pass, tracked: Tracked, world: World) -> Steps:
         if tracked.standing is Standing.LEAVING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.errors import KubeConflict
+from lbctl.errors import KubeConflict, KubeUnreachable
 from lbctl.model.objects import ClientIPConfig, Condition, Ingress, LoadBalancerStatus, SessionAffinityConfig
 from tests.clouds.memory import PREFIX
 from tests.world import change, service
@@ -73,6 +73,48 @@ def test_a_conflict_on_the_status_is_settled_without_the_cloud(world, cloud):
     assert spent
     assert world.addresses() == ["198.51.100.1"]
     assert cloud.calls.total() == calls
+
+
+def test_a_status_that_cannot_be_written_is_tried_with_growing_pauses(world, cloud):
+    """While the server fails a few writes are made, and soon after it has recovered the address is there."""
+    tries = []
+
+    def fail(what, number):
+        if what == "write-status":
+            tries.append(number)
+            assert len(tries) < 20, "a hot loop"
+            raise KubeUnreachable("the server answered 500", status=500, after_seconds=0.0)
+
+    world.kube.before = fail
+    world.kube.put(service())
+    world.settle(300)
+    assert 3 <= len(tries) <= 8
+    world.kube.before = lambda _what, _number: None
+    world.settle(300)
+    assert world.addresses() == ["198.51.100.1"]
+
+
+def test_a_service_that_is_gone_before_the_watch_tells_is_not_published_in_a_loop(world, cloud):
+    """A few tries until the watch has told, and then its balancer goes."""
+    last = world.kube.put(service())
+    tries = []
+
+    def count(what, number):
+        if what == "write-status":
+            tries.append(number)
+            assert len(tries) < 20, "a hot loop"
+
+    def vanish(what, _number):
+        if what == "create-balancer":
+            world.kube.listeners = []
+            del world.kube.services[last.key]
+
+    world.kube.before, cloud.after = count, vanish
+    world.settle(60)
+    assert 1 <= len(tries) <= 5
+    world.controller.see_service(last, None)
+    world.settle(60)
+    assert [thing for thing in cloud.things.values() if thing.kind == "balancer"] == []
 
 
 def test_conditions_of_others_are_kept(world, cloud):
