@@ -102,7 +102,7 @@ class Announcer:
         elif nothing_left:
             yield from self._finish(state, tracked)
         elif not tracked.vanished and tracked.service.spec.type == "LoadBalancer":
-            yield from self._write(tracked, tracked.service.status.load_balancer.ingress, outcome)
+            yield from self._write(state, tracked, tracked.service.status.load_balancer.ingress, outcome)
 
     def _nothing_left(self, tracked: Tracked) -> bool:
         account = self._account
@@ -144,7 +144,7 @@ class Announcer:
             return
         overall = self._overall(tracked)
         ready = overall.progress is Progress.READY
-        yield from self._write(tracked, ingress, overall, results=status.annotations if ready else None)
+        yield from self._write(state, tracked, ingress, overall, results=status.annotations if ready else None)
         if ready:
             yield from self._marker.shed(tracked)
 
@@ -240,6 +240,7 @@ class Announcer:
 
     def _write(
         self,
+        state: Pass,
         tracked: Tracked,
         ingress: tuple[Ingress, ...],
         outcome: Outcome,
@@ -249,11 +250,16 @@ class Announcer:
         if self._shared.policy.mode is Mode.OBSERVE:
             return
         yield from retry_conflicts(
-            tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, outcome, results)
+            tracked, self._shared.reads, lambda: self._attempt(state, tracked, ingress, outcome, results)
         )
 
     def _attempt(
-        self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome, results: Mapping[str, str] | None
+        self,
+        state: Pass,
+        tracked: Tracked,
+        ingress: tuple[Ingress, ...],
+        outcome: Outcome,
+        results: Mapping[str, str] | None,
     ) -> Steps:
         now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
@@ -261,7 +267,7 @@ class Announcer:
         write = publish.status_write(
             tracked.service, ingress, conditions, families=_families(tracked), annotations=annotations
         )
-        if write is not None and self._may_overwrite(tracked, ingress):
+        if write is not None and self._may_overwrite(state, tracked, ingress):
             yield "write status"
             self._shared.may_write()
             tracked.service = self._shared.writer.write_status(
@@ -269,8 +275,8 @@ class Announcer:
             )
         tracked.published = ingress
 
-    def _may_overwrite(self, tracked: Tracked, ingress: tuple[Ingress, ...]) -> bool:
-        """Overwrite a foreign change three times a minute, then leave it be and name who does it."""
+    def _may_overwrite(self, state: Pass, tracked: Tracked, ingress: tuple[Ingress, ...]) -> bool:
+        """Overwrite a foreign change three times a minute, then name who does it and leave it be for a while."""
         stored = published(tracked.service.status.load_balancer.ingress, families=_families(tracked))
         is_foreign = tracked.published == ingress and stored != ingress
         if not is_foreign:
@@ -279,6 +285,7 @@ class Announcer:
         if publish.may_rewrite(tracked.rewrites, now):
             tracked.rewrites = (*tracked.rewrites[-publish.REWRITES_ALLOWED :], now)
             return True
+        state.comeback.not_later_than(now + publish.REWRITE_PAUSE_SECONDS)
         writer = self._shared.reads.get_ingress_owner(tracked.service) or "somebody"
         message = f"{writer} keeps overwriting the published address; stop it, or give the Service a class"
         self._emit(tracked, Notice(Severity.WARNING, "StatusConflict", message))

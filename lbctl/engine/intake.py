@@ -122,6 +122,8 @@ class Intake:
         intent, problems = _parse(account, service)
         returned = tracked.standing is not Standing.WANTED
         changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
+        if returned:
+            tracked.published, tracked.rewrites = None, ()  # the server itself clears what is no balancer's
         if tracked.service is not service:
             changed = changed or self._needs_repair(tracked, service, decision)
         tracked.service, tracked.finalizer = service, decision.finalizer

@@ -22,6 +22,7 @@ MIXED_PROTOCOLS_REASON = "LoadBalancerMixedProtocolNotSupported"
 MESSAGE_LIMIT = 1024
 REWRITES_ALLOWED = 3
 REWRITE_WINDOW_SECONDS = 60.0
+REWRITE_PAUSE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)

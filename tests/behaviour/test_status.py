@@ -43,6 +43,29 @@ def test_two_writers_of_one_status_do_not_fight_for_ever(world, cloud):
     assert "someone-else" in conflicts[0].message
 
 
+def test_the_address_comes_back_once_the_other_writer_has_stopped(world, cloud):
+    """At the next drift interval."""
+    world.apply(service())
+    for _ in range(5):
+        set_ingress(world, "203.0.113.99")
+        world.settle(2)
+    assert world.addresses() == ["203.0.113.99"]
+    world.settle(700)
+    assert world.addresses() == ["198.51.100.1"]
+
+
+def test_types_flipped_quickly_are_no_foreign_writer(world, cloud):
+    """The server clears the address of what is no balancer for the moment; each time it is written again."""
+    world.apply(service())
+    for _ in range(5):
+        for kind in ("ClusterIP", "LoadBalancer"):
+            live = world.live()
+            world.kube.put(change(live, spec=change(live.spec, type=kind)))
+        world.settle(5)
+    assert world.addresses()
+    assert "StatusConflict" not in world.reasons()
+
+
 @pytest.mark.spec("SC-061")
 def test_what_the_server_stores_in_another_form_is_not_written_again(world, cloud):
     """A stored ipMode that the driver left out is no difference."""
