@@ -17,8 +17,8 @@ from lbctl.engine.claim import Standing
 from lbctl.engine.nodes import NodeTracker
 from lbctl.engine.orphans import OrphanWatch
 from lbctl.engine.references import References
-from lbctl.engine.tracked import Basis, Tracked
-from lbctl.errors import InvalidService, LbctlError
+from lbctl.engine.tracked import Basis, Culprit, Tracked
+from lbctl.errors import LbctlError
 from lbctl.kube.write_lease import NoWriteLease, WriteLease
 from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Pod
@@ -65,7 +65,7 @@ class Account:
         self.in_flight: dict[str, InFlight] = {}
         self.arrived: dict[Scope, list[tuple[Action, LbctlError]]] = defaultdict(list)
         self.bisections: dict[Scope, Bisection] = {}
-        self.culprits: dict[tuple[Scope, Identity], tuple[Intent, InvalidService]] = {}
+        self.culprits: dict[tuple[Scope, Identity], Culprit] = {}
         self.orphan_watch = OrphanWatch()
         self.failures: dict[Scope, dict[str, Failure]] = defaultdict(dict)
         self.plans: dict[Scope, Plan] = {}

@@ -92,7 +92,7 @@ class Announcer:
     # -- going away -------------------------------------------------------------------------------------------------
 
     def _publish_leaving(self, state: Pass, tracked: Tracked) -> Steps:
-        error = state.errors.get(tracked.identity)
+        error = self._error(state, tracked)
         self._tell_failure(tracked, error)
         nothing_left = self._nothing_left(tracked) and error is None
         outcome = publish.outcome_of_error(error) if error else Outcome(Progress.WORKING, "Deleting")
@@ -174,11 +174,11 @@ class Announcer:
         return any(scope not in tracked.outcomes for scope in tracked.scopes)
 
     def _error(self, state: Pass, tracked: Tracked) -> LbctlError | None:
-        if tracked.problems:
+        if tracked.problems and tracked.standing is Standing.WANTED:
             return InvalidService(tracked.problems)
         culprit = self._account.culprits.get((state.scope, tracked.identity))
-        if culprit is not None and culprit[0] == tracked.intent:
-            return culprit[1]
+        if culprit is not None:
+            return culprit.error
         return state.errors.get(tracked.identity)
 
     def _held(self, state: Pass, tracked: Tracked) -> Outcome | None:

@@ -7,15 +7,16 @@ cache before the next action starts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from lbctl.driver import Pending, Refs
 from lbctl.engine.account import Account, Failure, InFlight
 from lbctl.engine.bisection import Bisection
+from lbctl.engine.claim import Standing
 from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world
-from lbctl.engine.tracked import Basis
+from lbctl.engine.tracked import Basis, Culprit
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -117,6 +118,20 @@ class Applier:
         """Have a scope read again before anything is concluded from it."""
         self._see(self._account.look(scope).doubted())
 
+    def retry_culprits(self, state: Pass) -> None:
+        """Let go on what has a new chance, or say when it will have one."""
+        account = self._account
+        for tracked in account.members(state.scope):
+            culprit, basis = account.culprits.get((state.scope, tracked.identity)), account.basis(tracked)
+            if culprit is None:
+                continue
+            if not culprit.is_of(basis, leaving=tracked.standing is Standing.LEAVING):
+                self._pardon(state.scope, tracked.identity)
+            elif culprit.may_retry(basis) and culprit.until <= self._shared.clock.monotonic():
+                del account.culprits[state.scope, tracked.identity]
+            elif culprit.may_retry(basis):
+                state.comeback.not_later_than(culprit.until)
+
     def forgive(self, scope: Scope, plan: Plan) -> None:
         """Forget the failures of actions that are not planned any more."""
         failures = self._account.failures.get(scope)
@@ -167,6 +182,8 @@ class Applier:
             return False
         if self._account.failures.get(state.scope):
             self._forget(state.scope, digest((action,)))
+        for owner in action.owners:
+            self._pardon(state.scope, owner)
         state.changed.update(action.owners)
         self._shared.on_applied(self._account, action)
         if isinstance(reply, Pending):
@@ -255,11 +272,24 @@ class Applier:
 
     def _condemn(self, state: Pass, culprit: Identity, action: Action, error: Rejected) -> None:
         tracked = self._account.services.get(culprit)
-        if tracked is None or tracked.intent is None:
+        if tracked is None:
             self._give_up(state, action, error)
             return
-        self._account.culprits[state.scope, culprit] = (tracked.intent, rejection(error))
-        state.blame([culprit], rejection(error))
+        leaving = tracked.standing is Standing.LEAVING
+        basis = state.bases.get(culprit, self._account.basis(tracked))
+        until = self._shared.clock.monotonic() + self._shared.backoff.failed(self._trial(state.scope, culprit))
+        told = error if leaving else rejection(error)
+        self._account.culprits[state.scope, culprit] = Culprit(basis, leaving, told, until)
+        state.blame([culprit], told)
+        if leaving:
+            state.comeback.not_later_than(until)
+
+    def _pardon(self, scope: Scope, identity: Identity) -> None:
+        self._account.culprits.pop((scope, identity), None)
+        self._shared.backoff.reset(self._trial(scope, identity))
+
+    def _trial(self, scope: Scope, identity: Identity) -> Hashable:
+        return (self._account.name, scope, identity, "rejected")
 
     def _give_up(self, state: Pass, action: Action, error: LbctlError) -> None:
         """End the pass: nobody in particular can mend it, so the action rests for a growing time."""

@@ -105,13 +105,12 @@ def frozen_members(account: Account, scope: Scope, members: Iterable[Tracked]) -
 
 
 def _is_frozen(account: Account, scope: Scope, tracked: Tracked) -> bool:
+    if (scope, tracked.identity) in account.culprits:
+        return True
     if tracked.standing is Standing.LEAVING:
         rank = account.rank(scope)
         return any(account.rank(other) > rank for other in account.scopes_with(tracked.identity))
-    if tracked.intent is None:
-        return True
-    culprit = account.culprits.get((scope, tracked.identity))
-    return culprit is not None and culprit[0] == tracked.intent
+    return tracked.intent is None
 
 
 def _approval(members: tuple[Tracked, ...], approved: frozenset[str]) -> Approval:

@@ -40,6 +40,7 @@ class Reconciler:
         state = Pass(scope)
         yield from self._marker.mark(state)
         if scope.kind != NO_OBJECTS:
+            self._applier.retry_culprits(state)
             self._take_arrived(state)
             yield from self._rounds(state)
             yield from self._release(state)

@@ -68,6 +68,29 @@ class Basis:
     moves: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """Why a Service is frozen in a scope: the cloud rejected what was asked for it on this basis.
+
+    A new wish is a new chance at once. New nodes or endpoints are one from `until` on (monotonic seconds), and for one
+    that is `leaving` time alone is, since nobody can ask for anything else then.
+    """
+
+    basis: Basis
+    leaving: bool
+    error: LbctlError
+    until: float
+
+    def is_of(self, basis: Basis, *, leaving: bool) -> bool:
+        """True while the wish is the one that was rejected."""
+        wish = (self.basis.intent, self.basis.edits, self.leaving)
+        return wish == (basis.intent, basis.edits, leaving)
+
+    def may_retry(self, basis: Basis) -> bool:
+        """True when another try may end otherwise, though the wish is the same."""
+        return self.leaving or basis != self.basis
+
+
 @dataclass(slots=True)
 class Tracked:
     """One Service that concerns us.

@@ -17,10 +17,12 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
+from lbctl.model.objects import CustomObject, ObjectMeta
+from lbctl.naming import default_balancer_name
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Mode, Policy
-from tests.clouds.memory import PREFIX, info
-from tests.world import change, node, service
+from tests.clouds.memory import PREFIX, TIERS, info
+from tests.world import NAMESPACE, change, node, service
 
 
 def fail_once(cloud, at_name, error):
@@ -54,6 +56,95 @@ def test_the_culprit_of_a_rejection_is_tried_again_when_it_changes(world, cloud)
     world.apply(service("other", ports=(81,)))
     assert world.condition().reason == "InvalidService"
     world.annotate("web", {})
+    assert world.condition().status == "True"
+
+
+def test_a_deletion_that_the_cloud_rejects_is_tried_again_with_growing_pauses(world, cloud):
+    """A few calls while it is rejected, and the Service goes once it is not; its neighbours are served meanwhile."""
+    world.apply(service())
+
+    def reject(name, _number):
+        if name == "delete":
+            raise ValueError("not now")
+
+    cloud.before = reject
+    world.delete("web")
+    world.apply(service("other", ports=(81,)))
+    world.settle(300)
+    assert 3 <= cloud.calls["delete"] <= 10
+    assert world.condition().status == "False"
+    assert world.condition("other").status == "True"
+    cloud.before = lambda _name, _number: None
+    world.settle(400)
+    assert not world.exists()
+
+
+def test_many_deletions_of_which_the_cloud_rejects_one_rest_alone(world, cloud):
+    """The culprit is found among those that go in one call, and the others go."""
+    for index in range(8):
+        world.kube.put(service(f"s{index}", ports=(1000 + index,)))
+    world.settle()
+    kept = default_balancer_name(world.live("s3").metadata.uid)
+    check = cloud._check
+
+    def refuse(fields, uses):
+        if "rules" in fields and kept not in fields["rules"]:
+            raise ValueError("that rule has to stay")
+        check(fields, uses)
+
+    cloud._check = refuse
+    cloud.calls.clear()
+    for index in range(8):
+        world.kube.delete(f"shop/s{index}")
+    world.settle(60)
+    assert [index for index in range(8) if world.exists(f"s{index}")] == [3]
+    assert cloud.calls["update"] <= 16
+    cloud._check = check
+    world.settle(300)
+    assert not world.exists("s3")
+
+
+def test_the_culprit_of_a_rejection_is_tried_again_when_what_it_refers_to_changes(world, cloud):
+    """The object with settings was wrong, its author mends that, and nobody touches the Service."""
+    check = cloud._check
+
+    def refuse(fields, uses):
+        if fields.get("bandwidth") == 666:
+            raise ValueError("too much")
+        check(fields, uses)
+
+    cloud._check = refuse
+    wrong, right = (
+        CustomObject(metadata=ObjectMeta(name="gold", namespace=NAMESPACE), spec={"bandwidth": width})
+        for width in (666, 10)
+    )
+    world.controller.see_referred(TIERS, None, wrong)
+    world.apply(service(annotations={PREFIX + "tier": "gold"}))
+    assert world.condition().reason == "InvalidService"
+    world.controller.see_referred(TIERS, wrong, right)
+    world.settle(5)
+    assert world.condition().status == "True"
+
+
+def test_the_culprit_of_a_rejection_is_tried_again_when_the_nodes_change(world, cloud):
+    """The node that the cloud refused is gone, and the balancer follows the nodes again."""
+    check = cloud._check
+
+    def refuse(fields, uses):
+        if "n3" in fields.get("targets", ()):
+            raise ValueError("n3 is in another zone")
+        check(fields, uses)
+
+    cloud._check = refuse
+    world.apply(service())
+    world.see_node(node("n3"))
+    world.settle(60)
+    assert world.condition().reason == "InvalidService"
+    world.see_node(None, "n3")
+    world.see_node(node("n4"))
+    world.settle(60)
+    (balancer,) = (thing for thing in cloud.things.values() if thing.kind == "balancer")
+    assert balancer.fields["targets"] == {"n1", "n2", "n4"}
     assert world.condition().status == "True"
 
 
