@@ -124,8 +124,7 @@ class Intake:
         changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
         if returned:
             tracked.published, tracked.rewrites = None, ()  # the server itself clears what is no balancer's
-        if tracked.service is not service:
-            changed = changed or self._needs_repair(tracked, service, decision)
+        changed = changed or self._needs_repair(account, tracked, service, decision)
         tracked.service, tracked.finalizer = service, decision.finalizer
         tracked.standing, tracked.leaving_confirmed = Standing.WANTED, False
         if not changed:
@@ -139,8 +138,9 @@ class Intake:
 
     def _consider_leaving(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> None:
         is_new = tracked.standing is not Standing.LEAVING or tracked.identity not in account.services
-        unchanged = tracked.service.metadata.annotations == service.metadata.annotations
+        unchanged = tracked.considered == service.metadata.annotations
         tracked.service, tracked.finalizer, tracked.standing = service, decision.finalizer, Standing.LEAVING
+        tracked.considered = service.metadata.annotations
         if tracked.intent is None:
             intent, problems = _parse(account, service)
             tracked.intent = intent if not problems else None
@@ -166,10 +166,9 @@ class Intake:
             _look_where_nothing_is_proven(account, tracked)
         self._touch(account, account.scopes_of(tracked), going=True)
 
-    def _needs_repair(self, tracked: Tracked, service: Service, decision: Claim) -> bool:
-        """True when somebody took our finalizer off or wrote another address."""
-        had_mark = decision.finalizer in tracked.service.metadata.finalizers
-        if had_mark and decision.finalizer not in service.metadata.finalizers:
+    def _needs_repair(self, account: Account, tracked: Tracked, service: Service, decision: Claim) -> bool:
+        """True when our finalizer is not where it has to be, or somebody wrote another address."""
+        if decision.finalizer not in service.metadata.finalizers and account.has_objects(tracked.identity):
             return True
         ingress = service.status.load_balancer.ingress
         return tracked.published is not None and ingress != tracked.service.status.load_balancer.ingress

@@ -7,6 +7,7 @@ one of its scopes and by the watch, field by field.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lbctl.engine.claim import SHARED_FINALIZER, Standing
@@ -95,6 +96,7 @@ class Culprit:
 class Tracked:
     """One Service that concerns us.
 
+    `considered` are the annotations that its leaving was last decided on; `service` may be newer by a write of ours.
     `service` is the newest object, or the last one seen when it has vanished. `intent` is the newest valid wish, which
     stays in force while a newer one has `problems`, and `references` are the objects that it names. `applied` holds,
     for each scope, what was last fully carried out; `changing` is why something is being changed until all of it is
@@ -108,6 +110,7 @@ class Tracked:
     standing: Standing
     finalizer: str = SHARED_FINALIZER
     vanished: bool = False
+    considered: Mapping[str, str] = field(default_factory=dict)
     intent: Intent | None = None
     references: frozenset[Reference] = frozenset()
     problems: tuple[Problem, ...] = ()

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from lbctl.engine.advice import longest_pause
+from lbctl.engine.claim import SHARED_FINALIZER
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -17,7 +18,7 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
-from lbctl.model.objects import CustomObject, ObjectMeta
+from lbctl.model.objects import CustomObject, LoadBalancerStatus, ObjectMeta
 from lbctl.naming import default_balancer_name
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Mode, Policy
@@ -298,6 +299,62 @@ def test_a_stripped_finalizer_is_put_back(world, cloud):
     world.kube.overwrite(change(live, metadata=change(live.metadata, finalizers=())))
     world.settle(5)
     assert world.live().metadata.finalizers != ()
+
+
+def late_watch(world, at_write, overwrite):
+    """Have somebody write just before a write of ours; the watch tells all of it afterwards, when `settle` returns."""
+    told, listeners = [], list(world.kube.listeners)
+
+    def race(what, _number):
+        if what == at_write and world.kube.listeners == listeners:
+            world.kube.listeners = [lambda old, new: told.append((old, new))]
+            overwrite()
+
+    def settle():
+        world.settle(1)
+        assert told
+        world.kube.before, world.kube.listeners = lambda _what, _number: None, listeners
+        for old, new in told:
+            world.controller.see_service(old, new)
+        world.settle(5)
+
+    world.kube.before = race
+    return settle
+
+
+@pytest.mark.spec("SC-012")
+def test_a_finalizer_stripped_just_before_a_write_of_ours_is_put_back(world, cloud):
+    """Our write went on the state without it, so the watch tells of no difference."""
+    world.apply(service())
+
+    def strip():
+        live = world.live()
+        world.kube.overwrite(change(live, metadata=change(live.metadata, finalizers=())))
+
+    settle = late_watch(world, "write-status", strip)
+    live = world.live()
+    world.kube.overwrite(change(live, status=change(live.status, load_balancer=LoadBalancerStatus())))
+    settle()
+    assert world.live().metadata.finalizers == (SHARED_FINALIZER,)
+    assert world.addresses() == ["198.51.100.1"]
+
+
+def test_a_balancer_that_is_to_stay_stays_though_that_was_said_just_before_a_write_of_ours(world, cloud):
+    """The annotation came with the answer to a conflict, and the watch had no more to tell."""
+    world.apply(service())
+    for thing in cloud.things.values():
+        thing.fields["protected"] = True
+
+    def retain():
+        live = world.live()
+        annotations = {"lbctl.io/deletion-policy": "retain"}
+        world.kube.overwrite(change(live, metadata=change(live.metadata, annotations=annotations)))
+
+    settle = late_watch(world, "write-status", retain)
+    world.kube.delete("shop/web")
+    settle()
+    assert not world.exists()
+    assert [thing.kind for thing in cloud.things.values() if thing.kind == "balancer"] == ["balancer"]
 
 
 @pytest.mark.spec("SC-041")
