@@ -16,7 +16,7 @@ from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import Standing
 from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world
-from lbctl.engine.tracked import Basis, Culprit
+from lbctl.engine.tracked import Basis, Cause, Culprit
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -223,8 +223,11 @@ class Applier:
     def _note_causes(self, state: Pass, action: Action) -> None:
         for owner in action.owners:
             tracked = self._account.services.get(owner)
-            if tracked is not None and tracked.changing is None:
-                tracked.changing = tracked.cause(state.scope, state.bases.get(owner, Basis()))
+            if tracked is None:
+                continue
+            cause = tracked.cause(state.scope, state.bases.get(owner, Basis()))
+            if tracked.changing is None or (cause is Cause.WISH and tracked.changing is not Cause.WISH):
+                tracked.changing = cause
                 state.begun.append(tracked)
 
     def _note_waits(self, state: Pass, plan: Plan) -> None:

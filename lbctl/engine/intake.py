@@ -123,6 +123,8 @@ class Intake:
         returned = tracked.standing is not Standing.WANTED
         changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
         if returned:
+            tracked.changing = None
+            tracked.applied.clear()
             tracked.published, tracked.rewrites = None, ()  # the server itself clears what is no balancer's
         changed = changed or self._needs_repair(account, tracked, service, decision)
         tracked.service, tracked.finalizer = service, decision.finalizer

@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER
 from tests.clouds.memory import PREFIX
-from tests.world import service
+from tests.world import node, service
 
 
 @pytest.mark.spec("SC-001", "SC-015")
@@ -97,3 +97,48 @@ def test_a_foreign_service_is_left_alone(world, cloud, foreign):
     assert cloud.writes == 0
     assert world.kube.events == []
     assert world.kube.writes == 0
+
+
+def protect(cloud, *, on):
+    """Let the cloud refuse every change, or none."""
+
+    def refuse(_name, _number):
+        raise RuntimeError("protected")
+
+    cloud.before = refuse if on else lambda _name, _number: None
+
+
+def test_a_service_that_comes_back_before_its_balancer_went_is_not_told_deleted(world, cloud):
+    """Whoever reads its Events learns that it is served."""
+    world.apply(service())
+    protect(cloud, on=True)
+    world.edit("web", type="ClusterIP")
+    protect(cloud, on=False)
+    world.edit("web", type="LoadBalancer")
+    world.settle(600)
+    assert world.addresses()
+    assert "DeletedLoadBalancer" not in world.reasons()
+
+
+def test_a_service_that_comes_back_when_half_is_gone_is_told_ensured(world, cloud):
+    """What was removed is made again, and its Events say so."""
+    world.apply(service())
+    next(t for t in cloud.things.values() if t.kind == "balancer").fields["protected"] = True
+    world.edit("web", type="ClusterIP")
+    told = len(world.reasons())
+    world.edit("web", type="LoadBalancer")
+    world.settle(600)
+    assert world.reasons()[told:] == ["EnsuringLoadBalancer", "EnsuredLoadBalancer"]
+
+
+def test_a_wish_made_while_an_update_of_hosts_fails_is_told_as_a_wish(world, cloud):
+    """Its author is waiting to hear of it."""
+    world.apply(service())
+    protect(cloud, on=True)
+    world.see_node(node("n3"))
+    world.settle(20)
+    protect(cloud, on=False)
+    told = len(world.reasons())
+    world.annotate("web", {PREFIX + "timeout": "99"})
+    world.settle(700)
+    assert world.reasons()[told:] == ["EnsuringLoadBalancer", "EnsuredLoadBalancer"]
