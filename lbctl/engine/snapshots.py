@@ -20,6 +20,9 @@ from lbctl.engine.tracked import Tracked
 from lbctl.model.objects import Service
 from lbctl.model.resource import Observed, Scope
 
+LOST_AFTER_SECONDS = 1800.0
+"""Longer than any cloud takes for one operation; what is still being made then is waited for by its state."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -55,6 +58,7 @@ class Snapshots:
         """The scopes that have to be worked on: those that changed, and after the first reading all."""
         account = self._account
         is_first = account.snapshot_at is None
+        lost = self._drop_lost()
         dirty = {scope for scope in account.all_scopes() | frozenset(reading.seen) if self._refresh(scope, reading)}
         account.snapshot_at = reading.started
         account.last_snapshot_error = None
@@ -62,9 +66,18 @@ class Snapshots:
             for service in self._intake:
                 self._intake.consider(service)
             dirty = set(account.all_scopes())
-        dirty |= self._rescope()
+        dirty |= self._rescope() | lost
         account.orphan_watch.look(account.strangers(), now=reading.started)
         return frozenset(dirty)
+
+    def _drop_lost(self) -> set[Scope]:
+        """The scopes of operations that the cloud has told nothing of for so long that they are looked at anew."""
+        account, now = self._account, self._shared.clock.monotonic()
+        lost = {name: f for name, f in list(account.in_flight.items()) if now - f.since > LOST_AFTER_SECONDS}
+        for name, flight in lost.items():
+            account.in_flight.pop(name, None)
+            account.see(account.look(flight.scope).doubted(), now=now)
+        return {flight.scope for flight in lost.values()}
 
     def _refresh(self, scope: Scope, reading: Reading) -> bool:
         """True when the scope is not as it was believed to be; what was written since, or is in flight, is newer."""

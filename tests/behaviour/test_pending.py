@@ -97,3 +97,25 @@ def test_deletion_waits_for_what_is_being_made(world, slow):
     world.settle(30)
     assert not world.exists()
     assert [t for t in slow.things.values() if t.kind == "balancer"] == []
+
+
+def test_an_operation_of_which_the_cloud_tells_nothing_is_given_up(world, slow):
+    """The balancer was removed by hand while it was made: within the hour the cloud is read anew and all is made."""
+    world.kube.put(service())
+    world.settle(10)
+    slow.things.clear()
+    slow.slow = False
+    world.settle(3600)
+    assert slow.calls["create-balancer"] == 2
+    assert world.condition().status == "True"
+
+
+def test_an_operation_that_takes_very_long_is_not_done_twice(world, slow):
+    """It is read anew, seen to be under way still, and waited for."""
+    world.kube.put(service())
+    world.settle(7200)
+    assert slow.calls["create-balancer"] == 1
+    slow.finish()
+    world.settle(700)
+    assert slow.calls["create-balancer"] == 1
+    assert world.condition().status == "True"
