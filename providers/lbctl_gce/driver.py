@@ -15,7 +15,8 @@ from lbctl.plan.actions import Action, Plan
 from lbctl_gce.apply import Writer
 from lbctl_gce.check import Checks
 from lbctl_gce.claims import NameClaims
-from lbctl_gce.client import Client, Endpoint, load_credentials
+from lbctl_gce.client import Client, Endpoint
+from lbctl_gce.credentials import Credentials, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
@@ -31,7 +32,7 @@ from lbctl_gce.parse import is_leaving, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
 from lbctl_gce.results import results_of
-from lbctl_gce.settings import GceSettings, read_config
+from lbctl_gce.settings import PUBLIC_HOST, Config, GceSettings, read_config
 from lbctl_gce.shared import model_cluster, undetermined
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,7 @@ class GceDriver:
         self._clock = setup.clock
         self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(_ingress_uid(setup)))
         endpoint = Endpoint(config.project, config.network_project, config.region, config.host, config.scheme)
-        credentials = load_credentials(settings.credentials_file)
-        self._client = Client(endpoint, credentials, setup.user_agent, setup.clock, setup.record)
+        self._client = Client(endpoint, _credentials(config), setup.user_agent, setup.clock, setup.record)
         self._manual = ManualRules(config.network_project, config.is_shared_network)
         self._writer = Writer(self._client, self._place, self._manual)
         self._existing: dict[str, Mode] = {}
@@ -204,6 +204,10 @@ class GceDriver:
             else:
                 found[scope] = replace(observed, resources={**observed.resources, key: seen})
         return found
+
+
+def _credentials(config: Config) -> Credentials:
+    return load_credentials(config.settings.credentials_file, confined=config.host != PUBLIC_HOST)
 
 
 def _ingress_uid(setup: Setup) -> str:
