@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from lbctl.clock import Clock
 from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
@@ -16,7 +17,7 @@ from lbctl_gce.apply import Writer
 from lbctl_gce.check import Checks
 from lbctl_gce.claims import NameClaims
 from lbctl_gce.client import Client, Endpoint
-from lbctl_gce.credentials import Credentials, load_credentials
+from lbctl_gce.credentials import Credentials, Granted, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
@@ -43,14 +44,17 @@ class GceDriver:
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
-        config = read_config(settings, InstanceMetadata())
+        metadata = InstanceMetadata()
+        config = read_config(settings, metadata)
         for key in (*config.unknown_keys, *config.idle_keys):
             log.warning("gce.conf: %s", key)
         self.info = info
         self._clock = setup.clock
         self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(_ingress_uid(setup)))
         endpoint = Endpoint(config.project, config.network_project, config.region, config.host, config.scheme)
-        self._client = Client(endpoint, _credentials(config), setup.user_agent, setup.clock, setup.record)
+        self._client = Client(
+            endpoint, _credentials(config, metadata, setup.clock), setup.user_agent, setup.clock, setup.record
+        )
         self._manual = ManualRules(config.network_project, config.is_shared_network)
         self._writer = Writer(self._client, self._place, self._manual)
         self._existing: dict[str, Mode] = {}
@@ -206,7 +210,9 @@ class GceDriver:
         return found
 
 
-def _credentials(config: Config) -> Credentials:
+def _credentials(config: Config, metadata: InstanceMetadata, clock: Clock) -> Credentials:
+    if config.token_server:
+        return Granted(config.token_server, metadata.token, clock.monotonic)
     return load_credentials(config.settings.credentials_file, confined=config.host != PUBLIC_HOST)
 
 

@@ -49,6 +49,7 @@ class ComputeServer:
         self.compute = Compute(now)
         self.bugs: list[BaseException] = []
         self.hands_out_tokens = True
+        self.tokens = {TOKEN}
         self._server = Listener(("127.0.0.1", 0), self._handler())
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.address}"
@@ -107,7 +108,7 @@ class ComputeServer:
             return 400, {"error": "invalid_grant", "error_description": "The token of the Pod is not trusted."}
         if path == "/token":
             return 200, TOKEN_REPLY
-        if bearer != f"Bearer {TOKEN}":
+        if bearer.removeprefix("Bearer ") not in self.tokens:
             return 401, Refusal(401, "authError", "Invalid Credentials").body()
         return None
 
