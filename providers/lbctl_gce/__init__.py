@@ -63,6 +63,7 @@ DRIVER = DriverInfo(
         "NodesWithoutTag",
         "UnsupportedConfiguration",
         "XPN",
+        "ZoneWithoutGroup",
     ),
     permissions=build_roles,
     controller_leases=(

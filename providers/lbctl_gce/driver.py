@@ -14,6 +14,7 @@ from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
 from lbctl.model.status import Status, published
 from lbctl.plan.actions import Action, Plan
 from lbctl_gce.apply import Writer
+from lbctl_gce.backends import group_zones
 from lbctl_gce.check import Checks
 from lbctl_gce.claims import NameClaims
 from lbctl_gce.client import Client, Endpoint
@@ -22,7 +23,7 @@ from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
 from lbctl_gce.health import Pulse
-from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
+from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, GROUP, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.metadata import InstanceMetadata
 from lbctl_gce.model import model_balancer
@@ -60,10 +61,13 @@ class GceDriver:
         self._existing: dict[str, Mode] = {}
         self._claims = NameClaims(self._place)
         self._strays: frozenset[str] = frozenset()
+        self._zones: frozenset[str] = frozenset()
         self._book = FactBook(
             addresses=lambda: self._items("addresses.list"),
             instances=lambda: self._items("instances.aggregatedList"),
             subnets=lambda: self._items("subnetworks.list"),
+            groups=lambda: self._items("instanceGroups.aggregatedList"),
+            group=self._place.legacy.group,
             now=setup.clock.monotonic,
         )
 
@@ -89,6 +93,9 @@ class GceDriver:
         """Reserved addresses, subnets and tags, as far as the scope's Services need them; usually no call."""
         if not self._place.config.node_tags and world.intents:
             self._book.with_tags(machine.name for machine in world.nodes.project(machines_of))
+        if not self._place.config.fills_groups:
+            self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
+            self._book.with_groups(self._zones)
         for intent in world.intents.values():
             requested = [intent.requested_address] if intent.requested_address else []
             self._book.with_addresses(wanted=requested, names=option(intent, "addresses")[:2])
@@ -161,7 +168,7 @@ class GceDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._client, self._place, self._strays).run()
+        return Checks(self._client, self._place, self._strays, self._zones).run()
 
     def close(self) -> None:
         """Let go of connections."""
@@ -170,7 +177,9 @@ class GceDriver:
     def _take(self, reading: Reading, world: World) -> Mapping[Scope, Observed]:
         self._claims.keep(world.services)
         self._strays = world.nodes.project(undetermined)
+        self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
         self._book.take_addresses(reading.bodies[ADDRESS])
+        self._book.take_groups(reading.bodies[GROUP])
         self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
             body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))

@@ -32,7 +32,7 @@ def model_balancer(scope: Scope, world: World, facts: Facts, place: Place) -> De
             rejected[identity] = problems
         else:
             resources.extend(balancer.resources())
-            notices[identity] = tuple(balancer.access.notices())
+            notices[identity] = tuple(balancer.notices())
     return Desired.of(scope, resources, rejected=rejected, notices=notices)
 
 
@@ -46,6 +46,11 @@ class Balancer:
     def access(self) -> Access:
         """Who may come."""
         return Access(self.wish)
+
+    @property
+    def backends(self) -> Backends:
+        """What is behind."""
+        return Backends(self.wish)
 
     @property
     def frontends(self) -> dict[str, tuple[Frontend, ...]]:
@@ -66,9 +71,14 @@ class Balancer:
                 text = f"its object {name} would have the same name as that of {other}"
                 yield Problem("metadata.name", text, "give one of the two Services another name")
 
+    def notices(self) -> Iterator[Notice]:
+        """What the author should know although it is served."""
+        yield from self.access.notices()
+        yield from self.backends.notices()
+
     def resources(self) -> Iterator[Resource]:
         """Everything, in no particular order."""
-        backend, needs = yield from Backends(self.wish).resources()
+        backend, needs = yield from self.backends.resources()
         for frontends in self.frontends.values():
             yield from (frontend.resource(backend, needs) for frontend in frontends)
             yield from self.access.resources(frontends)

@@ -66,7 +66,7 @@ def read_cloud(client: Client, place: Place, *, read_at: float, only: Scope | No
     """
     bodies = {kind: tuple(client.items(method)) for kind, method in LISTS.items()}
     members: dict[str, frozenset[str]] = {}
-    for body in bodies[GROUP] if only in (None, CLUSTER) else ():
+    for body in bodies[GROUP] if place.config.fills_groups and only in (None, CLUSTER) else ():
         if body["name"] == place.legacy.group and _in_region(body, place):
             listed = client.items("instanceGroups.listInstances", {"zone": _zone(body), "instance_group": body["name"]})
             members[tail(body["selfLink"])] = frozenset(entry["instance"].rpartition("/")[2] for entry in listed)
@@ -154,7 +154,7 @@ class Finder:
         if kind == BACKEND:
             return name.startswith(legacy.shared_backends)
         return name in {
-            GROUP: (legacy.group,),
+            GROUP: (legacy.group,) if self.place.config.fills_groups else (),
             CHECK: (l4.shared_check, legacy.shared_check),
             HTTP_CHECK: (legacy.shared_check,),
             FIREWALL: (

@@ -13,7 +13,7 @@ from typing import Any
 
 from lbctl.model.objects import Service
 from lbctl_gce.modes import FINALIZERS, Mode, choose_mode
-from lbctl_gce.settings import GceSettings, default_modes, named_projects
+from lbctl_gce.settings import GceSettings, default_modes, fills_groups, named_projects
 
 READER = frozenset[Mode]()
 """Nobody's in particular: what a snapshot and `lbctl doctor` read, whatever there is."""
@@ -25,6 +25,8 @@ REGIONAL_CHECKS = BACKENDS - INTERNAL
 GROUPS = frozenset(mode for mode in Mode if mode.uses_groups)
 ENDPOINTS = frozenset(mode for mode in Mode if mode.uses_endpoints)
 LIFE = "create delete get"
+FILLING = frozenset(f"compute.instanceGroups.{verb}" for verb in ("create", "delete", "get", "update"))
+"""What it takes to make instance groups and say who is in them, beyond linking them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,11 @@ def build_roles(settings: GceSettings, services: Iterable[Service] | None) -> Ma
     """
     modes = ALL if services is None else _modes(settings, services)
     project, network_project = named_projects(settings)
+    mine = names(modes, network=False, fills_groups=fills_groups(settings))
     if network_project in ("", project):
-        return role("lbctl", [*names(modes, network=False), *names(modes, network=True)])
+        return role("lbctl", [*mine, *names(modes, network=True)])
     return {
-        f"project {project}": role("lbctl", names(modes, network=False)),
+        f"project {project}": role("lbctl", mine),
         f"project {network_project}": role("lbctl in the network's project", names(modes, network=True)),
     }
 
@@ -110,10 +113,10 @@ def role(title: str, permissions: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def names(modes: frozenset[Mode], *, network: bool) -> list[str]:
+def names(modes: frozenset[Mode], *, network: bool, fills_groups: bool = True) -> list[str]:
     """Permissions for these kinds, in the cluster's project or in the network's."""
     wanted = (p for p in PERMISSIONS if p.network is network and (not p.modes or not p.modes.isdisjoint(modes)))
-    return sorted({permission.name for permission in wanted})
+    return sorted({permission.name for permission in wanted} - (frozenset() if fills_groups else FILLING))
 
 
 def _modes(settings: GceSettings, services: Iterable[Service]) -> frozenset[Mode]:

@@ -48,7 +48,8 @@ KNOWN_KEYS = frozenset(
 NO_SERVER = ("", "nil")
 """Values of token-url by which the default credentials are used."""
 ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
-USED_FEATURES = frozenset({"ILBSubsets"})
+SUBSETS, SKIP_GROUPS = "ILBSubsets", "SkipIGsManagement"
+USED_FEATURES = frozenset({SUBSETS, SKIP_GROUPS})
 
 
 class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,7 +93,10 @@ class TokenServer:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What holds after file and settings are joined; `network` and `subnetwork` are paths without their project."""
+    """What holds after file and settings are joined; `network` and `subnetwork` are paths without their project.
+
+    `fills_groups` False leaves instance groups and who is in them to somebody else: they are linked only.
+    """
 
     project: str
     network_project: str
@@ -105,6 +109,7 @@ class Config:
     defaults: Defaults
     settings: GceSettings
     token_server: TokenServer | None = None
+    fills_groups: bool = True
     unknown_keys: tuple[str, ...] = ()
     idle_keys: tuple[str, ...] = ()
 
@@ -146,6 +151,7 @@ def read_config(settings: GceSettings, metadata: InstanceMetadata | None = None)
         defaults=_defaults(settings, file),
         settings=settings,
         token_server=_token_server(settings, file),
+        fills_groups=_fills_groups(file),
         unknown_keys=_unknown_keys(file),
         idle_keys=tuple(_idle_keys(settings, file)),
     )
@@ -169,6 +175,11 @@ def named_projects(settings: GceSettings) -> tuple[str, str]:
 def default_modes(settings: GceSettings) -> Defaults:
     """What a new Service gets that says nothing."""
     return _defaults(settings, _file(settings))
+
+
+def fills_groups(settings: GceSettings) -> bool:
+    """False when somebody else fills the cluster's instance groups."""
+    return _fills_groups(_file(settings))
 
 
 def read_gce_conf(path: str) -> dict[str, tuple[str, ...]]:
@@ -256,11 +267,15 @@ def _region_of(zone: str) -> str:
 
 
 def _defaults(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> Defaults:
-    subsetting = settings.subsetting or "ILBSubsets" in file.get("alpha-features", ())
+    subsetting = settings.subsetting or SUBSETS in file.get("alpha-features", ())
     return Defaults(
         Mode.EXTERNAL_GROUPS if settings.backend_service_default else Mode.TARGET_POOL,
         Mode.INTERNAL_ENDPOINTS if subsetting else Mode.INTERNAL_GROUPS,
     )
+
+
+def _fills_groups(file: dict[str, tuple[str, ...]]) -> bool:
+    return SKIP_GROUPS not in file.get("alpha-features", ())
 
 
 def _first(file: dict[str, tuple[str, ...]], key: str) -> str:

@@ -48,6 +48,7 @@ DRIVERS = {
     "UnsupportedConfiguration": "An annotation has no effect together with the rest of the Service.",
     "UnsupportedFeature": "A field has no effect in this mode; the message names what to use.",
     "XPN": "The network is another project's: the message is the command that its administrator has to run.",
+    "ZoneWithoutGroup": "Somebody else fills instance groups, and has made none in a zone that has nodes.",
 }
 CONDITION = (
     ("True", "Ready", "The balancer serves and the address is published."),
