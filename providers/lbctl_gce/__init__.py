@@ -27,8 +27,9 @@ def connect(setup: Setup) -> Driver:
 
 
 def finalizers(intent: Intent) -> tuple[str, ...]:
-    """Upstream's own finalizer of the mode, from which it reads the mode again."""
-    return (FINALIZERS[mode_of(intent)],)
+    """Upstream's own finalizer of the mode, from which it reads the mode again; endpoint groups alone have none."""
+    mode = mode_of(intent)
+    return (FINALIZERS[mode],) if mode in FINALIZERS else ()
 
 
 def identity(node: Node) -> object:

@@ -25,6 +25,7 @@ SHARE = f"{CLOUD}load-balancer-backend-share"
 ALPHA_SHARE = f"alpha.{SHARE}"
 COLLECTION = f"{GKE}ip-collection-v6"
 LOGGING = f"{GKE}l4lb-config"
+FRONT = f"{GKE}custom-forwarding-rule"
 MIGRATE = f"{OUR_PREFIX}gce-target-pool"
 LEGACY, L4 = "cloud-provider-gcp", "ingress-gce"
 INTERNAL = ("ilb-ig", "ilb-neg")
@@ -171,6 +172,16 @@ ANNOTATIONS = AnnotationTable(
             "service as it is.",
             default="",
             modes=L4_MODES,
+            source=L4,
+        ),
+        Annotation(
+            FRONT,
+            "front",
+            ANY,
+            "Names the forwarding rules that somebody else has put before endpoint groups that stand alone. lbctl does "
+            "not read it, and publishes no address.",
+            default="",
+            modes=("neg-only",),
             source=L4,
         ),
         Annotation(

@@ -233,10 +233,7 @@ class Backends:
 
     def endpoint_groups(self) -> Iterator[Resource]:
         """A group for each zone with nodes, and the endpoints chosen for it."""
-        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
-        machines = [machine for machine in self.wish.machines if not (machine.draining and self.wish.mode.is_internal)]
-        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.wish.intent)
-        for zone, endpoints in chosen.items():
+        for zone, endpoints in self._endpoints().items():
             group = Key(ENDPOINT_GROUP, f"{zone}/{self.wish.labels.backend}")
             fields = {
                 "network": self.wish.place.config.network,
@@ -248,6 +245,20 @@ class Backends:
             yield Resource(
                 key, self.wish.labels.backend, {"endpoints": endpoints}, self.wish.owners, frozenset({group})
             )
+
+    def _endpoints(self) -> Mapping[str, Hashable]:
+        """Endpoints by zone; as they are while there is no node at all: a look-up has failed, not the cluster.
+
+        A group before which somebody else has put a balancer stays in a zone without nodes, because it may be in use.
+        """
+        present = (seen for seen in self.wish.seen.of_kind(ENDPOINTS) if self.wish.has(seen))
+        now = {seen.key.id.partition("/")[0]: seen.resource.fields["endpoints"] for seen in present}
+        if not self.wish.machines:
+            return now
+        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
+        machines = [machine for machine in self.wish.machines if not (machine.draining and self.wish.mode.is_internal)]
+        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.wish.intent)
+        return chosen if self.wish.mode.has_balancer else {**dict.fromkeys(now, frozenset()), **chosen}
 
     def current_endpoints(self) -> frozenset[str]:
         """Instances that are endpoints now."""

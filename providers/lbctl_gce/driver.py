@@ -30,10 +30,10 @@ from lbctl_gce.model import model_balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.names import INGRESS_UID, L4Names, LegacyNames, balancer_name, cluster_id
 from lbctl_gce.observe import Reading, observe_all, read_cloud
-from lbctl_gce.parse import is_leaving, option, parse_service
+from lbctl_gce.parse import is_leaving, mode_of, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
-from lbctl_gce.results import results_of
+from lbctl_gce.results import results_of, status_of_endpoints
 from lbctl_gce.settings import PUBLIC_HOST, Config, GceSettings, read_config
 from lbctl_gce.shared import model_cluster, undetermined
 
@@ -86,12 +86,13 @@ class GceDriver:
         return intent
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:  # noqa: ARG002 - the contract's signature
-        """The Service's own scope, and the cluster's."""
-        return balancer_scope(intent.identity), CLUSTER
+        """The Service's own scope, and the cluster's, of which endpoint groups alone need nothing."""
+        own = balancer_scope(intent.identity)
+        return (own, CLUSTER) if mode_of(intent).has_balancer else (own,)
 
     def facts(self, scope: Scope, world: World) -> Facts:  # noqa: ARG002 - the Services alone tell
         """Reserved addresses, subnets and tags, as far as the scope's Services need them; usually no call."""
-        if not self._place.config.node_tags and world.intents:
+        if not self._place.config.node_tags and any(mode_of(intent).has_balancer for intent in world.intents.values()):
             self._book.with_tags(machine.name for machine in world.nodes.project(machines_of))
         if not self._place.config.fills_groups:
             self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
@@ -146,7 +147,9 @@ class GceDriver:
         intent = world.intents.get(identity)
         observed = world.observed.get(balancer_scope(identity))
         if intent is None or observed is None:
-            return Status(waiting_for="the forwarding rule does not exist yet")
+            return Status(waiting_for="nothing exists yet")
+        if not mode_of(intent).has_balancer:
+            return status_of_endpoints(world.services[identity], observed)
         rules = [seen for seen in observed.of_kind(RULE) if seen.ours and identity in seen.resource.owners]
         addresses = sorted({seen.outputs["address"].partition("/")[0] for seen in rules})
         ingress = published(tuple(Ingress(ip=address) for address in addresses), families=intent.families)

@@ -59,6 +59,8 @@ class Balancer:
 
     def problems(self) -> Iterator[Problem]:
         """What facts and limits say against the wish."""
+        if not self.wish.mode.has_balancer:
+            return
         for frontends in self.frontends.values():
             yield from frontends[0].problems()
         yield from self._collisions()
@@ -73,11 +75,16 @@ class Balancer:
 
     def notices(self) -> Iterator[Notice]:
         """What the author should know although it is served."""
+        if not self.wish.mode.has_balancer:
+            return
         yield from self.access.notices()
         yield from self.backends.notices()
 
     def resources(self) -> Iterator[Resource]:
         """Everything, in no particular order."""
+        if not self.wish.mode.has_balancer:
+            yield from self.backends.endpoint_groups()
+            return
         backend, needs = yield from self.backends.resources()
         for frontends in self.frontends.values():
             yield from (frontend.resource(backend, needs) for frontend in frontends)

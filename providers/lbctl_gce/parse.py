@@ -51,6 +51,8 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     if problems and not is_leaving(service):
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
+    if not choice.mode.has_balancer:
+        notices += tuple(_left_to_others(intent))
     return replace(intent, notices=notices)
 
 
@@ -110,6 +112,8 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("AnnotationIgnored", f"{keys.ADDRESSES} names more than two addresses; {left} is not used")
     if options["weighted"] == "pods-per-node" and not local:
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
+    if options["front"] and not mode.has_balancer:
+        yield _warning("AnnotationIgnored", f"{keys.FRONT} is not read; no address is published")
     if options["logging"]:
         yield _warning("AnnotationIgnored", f"{keys.LOGGING} is not read; logging of the balancer stays as it is")
     for annotation in keys.ANNOTATIONS:
@@ -119,6 +123,14 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
     if options["backends"] == "enabled" and mode is Mode.TARGET_POOL:
         text = f"{keys.BACKENDS} has no effect on a balancer that has a target pool"
         yield _warning("CanNotMigrateTargetPoolToRBS", text)
+
+
+def _left_to_others(intent: Intent) -> Iterator[Notice]:
+    """Wishes about a balancer of a Service that gets endpoint groups alone."""
+    asked = {"loadBalancerSourceRanges": intent.source_ranges, "loadBalancerIP": intent.requested_address}
+    for field in (field for field, value in asked.items() if value):
+        text = f"{field} has no effect: the class asks for endpoint groups without a balancer"
+        yield _warning("UnsupportedConfiguration", text)
 
 
 def _warning(reason: str, text: str) -> Notice:

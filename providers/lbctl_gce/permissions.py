@@ -18,8 +18,9 @@ from lbctl_gce.settings import GceSettings, default_modes, fills_groups, named_p
 READER = frozenset[Mode]()
 """Nobody's in particular: what a snapshot and `lbctl doctor` read, whatever there is."""
 ALL = frozenset(Mode)
+BALANCERS = frozenset(mode for mode in Mode if mode.has_balancer)
 POOLS = frozenset({Mode.TARGET_POOL})
-BACKENDS = ALL - POOLS
+BACKENDS = BALANCERS - POOLS
 INTERNAL = frozenset(mode for mode in Mode if mode.is_internal)
 REGIONAL_CHECKS = BACKENDS - INTERNAL
 GROUPS = frozenset(mode for mode in Mode if mode.uses_groups)
@@ -58,10 +59,10 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_of("instances", "list"),
     *_of("projects", "get"),
     *_of("regions", "get"),
-    *_of("forwardingRules", LIFE, ALL),
+    *_of("forwardingRules", LIFE, BALANCERS),
     # Global access of internal balancers is all that is changed on a forwarding rule.
     *_of("forwardingRules", "update", INTERNAL),
-    *_of("addresses", f"{LIFE} use", ALL - INTERNAL),
+    *_of("addresses", f"{LIFE} use", BALANCERS - INTERNAL),
     *_of("addresses", "createInternal deleteInternal get useInternal", INTERNAL),
     *_of("targetPools", f"{LIFE} addHealthCheck addInstance removeHealthCheck removeInstance use", POOLS),
     *_of("httpHealthChecks", f"{LIFE} update useReadOnly", POOLS),
@@ -73,17 +74,17 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_of("instances", "use", ALL),
     *_of("publicDelegatedPrefixes", "use", REGIONAL_CHECKS),
     *_of("globalOperations", "get list", ALL),
-    *_of("regionOperations", "get", ALL),
+    *_of("regionOperations", "get", BALANCERS),
     *_of("zoneOperations", "get", GROUPS | ENDPOINTS),
     *_of("projects", "get", network=True),
     *_of("firewalls", "list", network=True),
     *_of("subnetworks", "list", network=True),
-    *_of("firewalls", f"{LIFE} update", ALL, network=True),
-    *_of("networks", "updatePolicy", ALL, network=True),
+    *_of("firewalls", f"{LIFE} update", BALANCERS, network=True),
+    *_of("networks", "updatePolicy", BALANCERS, network=True),
     *_of("networks", "use", INTERNAL | ENDPOINTS, network=True),
     *_of("subnetworks", "use", INTERNAL | ENDPOINTS, network=True),
     *_of("subnetworks", "useExternalIp", REGIONAL_CHECKS, network=True),
-    *_of("globalOperations", "get list", ALL, network=True),
+    *_of("globalOperations", "get list", BALANCERS, network=True),
 )
 
 

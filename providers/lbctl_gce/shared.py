@@ -142,7 +142,7 @@ class Shared:
         """Shared checks that are wanted or referred to, each with its firewall rule."""
         references = self.references()
         intents = [intent for intent in self.world.intents.values() if not intent.local]
-        for mode in Mode:
+        for mode in filter(lambda mode: mode.has_balancer, Mode):
             check = shared_check(mode, self.place)
             wanted = [intent for intent in intents if mode_of(intent) is mode]
             if not wanted and link_of(check.key, self.place.config.region) not in references:
