@@ -72,6 +72,7 @@ def events_page() -> str:
         table(("status", "reason", "meaning"), ((status, code_or_text(why), what) for status, why, what in CONDITION)),
         f"A mix of protocols that the cloud cannot serve also sets the API's own condition `{PORTS_CONDITION}`, with "
         f"the reason `{MIXED_PROTOCOLS_REASON}`.",
+        *_upstreams(),
         "## Events of every Service",
         table(("type", "reason", "when"), _core()),
         "## Events of failures",
@@ -81,6 +82,14 @@ def events_page() -> str:
         "## Events of drivers",
         table(("reason", "drivers", "meaning"), _drivers()),
     )
+
+
+def _upstreams() -> Iterator[str]:
+    """Conditions of upstream's that drivers tell beside ours."""
+    found = {name: find_provider(name).result_conditions for name in sorted(known_providers())}
+    told = [f"`{kind}` ({name})" for name, kinds in found.items() for kind in sorted(kinds)]
+    if told:
+        yield f"Upstream's own conditions of parts of a balancer are told beside it: {', '.join(told)}."
 
 
 def code_or_text(text: str) -> str:
