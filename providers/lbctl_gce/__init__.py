@@ -9,6 +9,7 @@ from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Node
 from lbctl_gce.annotations import ANNOTATIONS
+from lbctl_gce.flowlogs import CONDITION, CONFIGS, references
 from lbctl_gce.kinds import ADDRESS, BALANCER, CLUSTER, RULE
 from lbctl_gce.machines import is_machine, machine_of
 from lbctl_gce.modes import CLASSES, FINALIZERS
@@ -59,6 +60,8 @@ DRIVER = DriverInfo(
     own_finalizers=frozenset(FINALIZERS.values()),
     event_reasons=(
         "ConflictingConfiguration",
+        "L4LBConfigInvalidMode",
+        "L4LBConfigNotFound",
         "CanNotMigrateTargetPoolToRBS",
         "LimitedByDriver",
         "NodesWithoutTag",
@@ -78,6 +81,9 @@ DRIVER = DriverInfo(
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
     result_annotations=RESULT_ANNOTATIONS,
+    result_conditions=frozenset({CONDITION}),
+    refers_to=(CONFIGS,),
+    references=references,
     documents=documents,
     config_faults=config_faults,
 )

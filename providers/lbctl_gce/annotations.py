@@ -168,8 +168,8 @@ ANNOTATIONS = AnnotationTable(
             LOGGING,
             "logging",
             ANY,
-            "Names an object with settings of logging. lbctl does not read it and leaves the logging of the backend "
-            "service as it is.",
+            "Names an L4LBConfig object in the Service's namespace; the backend service takes its settings of logging; "
+            "without one, logging stays as it is.",
             default="",
             modes=L4_MODES,
             source=L4,

@@ -25,6 +25,7 @@ from lbctl_gce.checks import (
     shared_check,
 )
 from lbctl_gce.facts import Facts
+from lbctl_gce.flowlogs import UNMANAGED
 from lbctl_gce.kinds import BACKEND, ENDPOINT_GROUP, ENDPOINTS, GROUP, POOL, POOL_MEMBERS, link_of, shared_ref
 from lbctl_gce.machines import Machine, by_zone, in_subnet
 from lbctl_gce.modes import STRONG_AFFINITY_MODES, Mode
@@ -73,6 +74,7 @@ def backend_fields(
         "strong_seconds": 0,
         "same_zone": None,
         "description": "",
+        **UNMANAGED,
     }
 
 
@@ -110,7 +112,8 @@ class Backends:
         return [zone for zone in zones if zone not in self.wish.facts.groups]
 
     def notices(self) -> Iterator[Notice]:
-        """Nodes that get no traffic."""
+        """Nodes that get no traffic, and settings of logging that cannot be followed."""
+        yield from () if self.wish.mode.is_legacy else self.wish.flowlogs.notices
         bare = self.bare_zones()
         if bare:
             text = f"nodes in {', '.join(bare)} get no traffic: fill an instance group there whose name begins with"
@@ -216,6 +219,7 @@ class Backends:
             "strong_seconds": strong or 0,
             "same_zone": option(self.wish.intent, "same_zone") if self.wish.mode is Mode.INTERNAL_ENDPOINTS else None,
             "description": self.wish.labels.description,
+            **(UNMANAGED if self.wish.mode.is_legacy else self.wish.flowlogs.fields),
         }
 
     def _locality(self) -> str:

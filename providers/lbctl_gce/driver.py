@@ -11,7 +11,7 @@ from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Se
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
-from lbctl.model.status import Status, published
+from lbctl.model.status import Status, Verdict, published
 from lbctl.plan.actions import Action, Plan
 from lbctl_gce.apply import Writer
 from lbctl_gce.backends import group_zones
@@ -22,6 +22,7 @@ from lbctl_gce.credentials import Credentials, Granted, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
+from lbctl_gce.flowlogs import choose_flowlogs
 from lbctl_gce.health import Pulse
 from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, GROUP, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
@@ -159,7 +160,13 @@ class GceDriver:
         shared = world.observed.get(CLUSTER) or Observed(CLUSTER)
         present = world.services[identity].metadata.annotations
         results = results_of(intent, self._place, observed, shared, present)
-        return Status(ingress, waiting, tuple(manual), results)
+        conditions = () if mode_of(intent).is_legacy else self._conditions(identity, world)
+        return Status(ingress, waiting, tuple(manual), results, conditions)
+
+    @staticmethod
+    def _conditions(identity: Identity, world: World) -> tuple[Verdict, ...]:
+        verdict = choose_flowlogs(world.services[identity], world.referred).verdict
+        return (verdict,) if verdict is not None else ()
 
     def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
         """What Google's checks find: one call for each group of a backend service and each instance of a pool."""

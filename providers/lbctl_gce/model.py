@@ -12,6 +12,7 @@ from lbctl.model.status import Notice
 from lbctl_gce.access import Access
 from lbctl_gce.backends import Backends
 from lbctl_gce.facts import Facts
+from lbctl_gce.flowlogs import choose_flowlogs
 from lbctl_gce.frontends import Frontend, frontends_of
 from lbctl_gce.machines import machines_of
 from lbctl_gce.place import Place
@@ -26,7 +27,8 @@ def model_balancer(scope: Scope, world: World, facts: Facts, place: Place) -> De
     seen = world.observed.get(scope) or Observed(scope)
     machines = world.nodes.project(machines_of)
     for identity, intent in sorted(world.intents.items()):
-        balancer = Balancer(Wish(intent, place, facts, seen, machines))
+        flowlogs = choose_flowlogs(world.services[identity], world.referred)
+        balancer = Balancer(Wish(intent, place, facts, seen, machines, flowlogs))
         problems = tuple(balancer.problems())
         if problems:
             rejected[identity] = problems

@@ -31,8 +31,8 @@ CAPABILITIES = Capabilities(
 )
 STRONG_AFFINITY_SECONDS = range(60, 57601)
 MOST_ADDRESSES = 2
-TOLD_APART = frozenset({"logging", "target_pool"})
-"""Annotations of some kinds that have a notice of their own, or have had their effect once it is over."""
+TOLD_APART = frozenset({"target_pool"})
+"""Annotations of some kinds that have had their effect once it is over."""
 SAME_ZONE = frozenset({"PreferSameZone", "PreferClose"})
 
 
@@ -114,8 +114,6 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
     if options["front"] and not mode.has_balancer:
         yield _warning("AnnotationIgnored", f"{keys.FRONT} is not read; no address is published")
-    if options["logging"]:
-        yield _warning("AnnotationIgnored", f"{keys.LOGGING} is not read; logging of the balancer stays as it is")
     for annotation in keys.ANNOTATIONS:
         asks = options[annotation.name] not in (annotation.default, "false")
         if asks and annotation.modes and mode not in annotation.modes and annotation.name not in TOLD_APART:

@@ -175,17 +175,6 @@ def test_the_newer_key_of_the_subnet_wins_where_it_is_known(build: Build, subset
         assert only(world, "forwardingRules")["subnetwork"].endswith("/other")
 
 
-def test_settings_of_logging_are_left_as_they_are(world: Google) -> None:
-    """The annotation is answered with a warning, and what is set by hand survives every change."""
-    world.apply(service(annotations={f"{GKE}l4lb-config": "verbose"}))
-    assert "AnnotationIgnored" in world.reasons()
-    path = next(path for path, body in world.compute.store.of("backendServices") if "shop-web" in body["name"])
-    world.compute.store.objects[path]["logConfig"] = {"enable": True, "sampleRate": 0.5}
-    assert world.plans() == []
-    world.edit("web", session_affinity="ClientIP")
-    assert world.compute.store.objects[path]["logConfig"] == {"enable": True, "sampleRate": 0.5}
-
-
 @pytest.mark.parametrize("value", ["True", "yes", "1", "enabled"])
 def test_global_access_needs_the_exact_word(world: Google, value: str) -> None:
     """Anything but `true` means no, as upstream has it."""

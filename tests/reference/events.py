@@ -43,6 +43,8 @@ DRIVERS = {
     "LoadBalancerSourceRangesIgnored": "Source ranges without effect: of another family, or not known to the provider.",
     "NodeInOtherBalancer": "Nodes serve another load balancer already and are left alone.",
     "NodeSkipped": "A node is no target; the message says why.",
+    "L4LBConfigInvalidMode": "The L4LBConfig object that a Service names cannot be followed; logging stays as it is.",
+    "L4LBConfigNotFound": "There is no such L4LBConfig object as a Service names; logging stays as it is.",
     "NodesWithoutTag": "No network tag reaches some instances, so no firewall rule does.",
     "SecurityGroupUnclear": "A node's security group cannot be told from its tags.",
     "UnsupportedConfiguration": "An annotation has no effect together with the rest of the Service.",
