@@ -29,6 +29,8 @@ CAPABILITIES = Capabilities(
     shared_address=True,
     requested_address=True,
 )
+NETWORK, OWN_NETWORK = "networking.gke.io/network", "default"
+"""The key in a selector that names one of several networks of the cluster, and the name of the nodes' own."""
 STRONG_AFFINITY_SECONDS = range(60, 57601)
 MOST_ADDRESSES = 2
 TOLD_APART = frozenset({"target_pool"})
@@ -46,7 +48,8 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     options = {**values.by_name, "mode": choice.mode, "same_zone": same_zone}
     families = intent.families[:1] if choice.mode.is_legacy else intent.families
     intent = replace(intent, options=options, families=families)
-    problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
+    problems += [*_network_problems(service), *_mode_problems(intent, choice.mode)]
+    problems += _option_problems(intent, options, choice.mode)
     # What a Service that goes away asks for no longer matters, but its scopes do: the API takes its node ports first.
     if problems and not is_leaving(service):
         raise InvalidService(problems)
@@ -77,6 +80,19 @@ def mode_of(intent: Intent) -> Mode:
 def option(intent: Intent, name: str) -> Any:  # noqa: ANN401 - each annotation has its own type
     """Value of an annotation, or its default."""
     return (intent.options or {})[name]
+
+
+def _network_problems(service: Service) -> Iterator[Problem]:
+    """A Service for pods in another network than the cluster's, by which it would be served in the wrong one.
+
+    Upstream finds network and subnet in `Network` and `GKENetworkParamSet` objects (ingress-gce, pkg/network).
+    """
+    network = service.spec.selector.get(NETWORK, "")
+    if network not in ("", OWN_NETWORK):
+        text = f"balancers in another network ({network}) than the nodes' own are not made"
+        yield Problem(
+            f"spec.selector[{NETWORK}]", text, "leave such a Service to ingress-gce, or take the selector out"
+        )
 
 
 def _mode_problems(intent: Intent, mode: Mode) -> Iterator[Problem]:

@@ -217,3 +217,28 @@ def test_standard_tier_is_of_new_balancers_at_once(world: Google) -> None:
     world.apply(service(annotations={f"{CLOUD}network-tier": "Standard"}))
     assert only(world, "forwardingRules")["networkTier"] == "STANDARD"
     assert world.plans() == []
+
+
+@pytest.mark.parametrize("kind", ["external", "external-legacy", "internal", "internal-legacy"])
+def test_a_service_for_pods_of_another_network_is_refused_and_left_alone(world: Google, kind: str) -> None:
+    """It is never served in the wrong network; a balancer that it has already stays as it is, until it is deleted."""
+    classed = {"load_balancer_class": f"networking.gke.io/l4-regional-{kind}"}
+    before = world.state()
+    world.apply(service("new", selector={"networking.gke.io/network": "dmz"}, **classed))
+    assert world.condition("new").reason == "InvalidService"
+    assert "spec.selector[networking.gke.io/network]" in world.condition("new").message
+    assert "another network (dmz)" in world.condition("new").message
+    assert world.state() == before
+    world.delete("new")
+    assert not world.exists("new")
+    world.apply(service(selector={"networking.gke.io/network": "default"}, **classed))
+    assert world.condition().status == "True"
+    served, address = world.state(), world.addresses()
+    world.edit("web", selector={"networking.gke.io/network": "dmz"})
+    assert world.condition().reason == "InvalidService"
+    world.crash()
+    world.settle(700)
+    assert (world.state(), world.addresses()) == (served, address)
+    world.delete("web")
+    world.settle(700)
+    assert world.state() == before
