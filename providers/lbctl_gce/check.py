@@ -165,7 +165,7 @@ class Checks:
             return
         name = self.place.legacy.group
         try:
-            found = read_groups(self.client.items("instanceGroups.aggregatedList"), name)
+            found = read_groups(self.client.items("instanceGroups.aggregatedList"), self.place.legacy.is_group)
         except ApiError:
             return  # told above already
         for zone in sorted(self.zones):

@@ -68,7 +68,7 @@ class GceDriver:
             instances=lambda: self._items("instances.aggregatedList"),
             subnets=lambda: self._items("subnetworks.list"),
             groups=lambda: self._items("instanceGroups.aggregatedList"),
-            group=self._place.legacy.group,
+            is_group=self._place.legacy.is_group,
             now=setup.clock.monotonic,
         )
 

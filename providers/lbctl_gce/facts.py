@@ -74,11 +74,11 @@ def read_subnets(bodies: Iterable[Json]) -> Mapping[str, str]:
     return {body["name"]: tail(body["selfLink"]) for body in bodies}
 
 
-def read_groups(bodies: Iterable[Json], prefix: str) -> Mapping[str, frozenset[str]]:
-    """Paths, by zone, of the instance groups whose names begin so."""
+def read_groups(bodies: Iterable[Json], is_group: Callable[[str], bool]) -> Mapping[str, frozenset[str]]:
+    """Paths, by zone, of the instance groups of which a name says that they are the cluster's."""
     found: dict[str, frozenset[str]] = {}
     for body in bodies:
-        if body["name"].startswith(prefix):
+        if is_group(body["name"]):
             path = tail(body["selfLink"])
             zone = path.split("/")[1]
             found[zone] = found.get(zone, frozenset()) | {path}
@@ -88,7 +88,7 @@ def read_groups(bodies: Iterable[Json], prefix: str) -> Mapping[str, frozenset[s
 class FactBook:
     """The facts of one account; `addresses`, `instances`, `subnets` and `groups` read lists, `now` is monotonic.
 
-    `group` is what the names of the cluster's instance groups begin with.
+    `is_group` tells by its name whether an instance group is the cluster's.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class FactBook:
         instances: Callable[[], Iterable[Json]],
         subnets: Callable[[], Iterable[Json]],
         groups: Callable[[], Iterable[Json]],
-        group: str,
+        is_group: Callable[[str], bool],
         now: Callable[[], float],
     ) -> None:
         self._addresses = addresses
         self._instances = instances
         self._subnets = subnets
         self._groups = groups
-        self._group = group
+        self._is_group = is_group
         self._now = now
         self._read_at: dict[str, float] = {}
         self.facts = Facts()
@@ -117,7 +117,7 @@ class FactBook:
 
     def take_groups(self, bodies: Iterable[Json]) -> None:
         """Keep a list that was read for another purpose."""
-        self.facts = replace(self.facts, groups=read_groups(bodies, self._group))
+        self.facts = replace(self.facts, groups=read_groups(bodies, self._is_group))
         self._read_at["groups"] = self._now()
 
     def with_addresses(self, *, wanted: Iterable[str], names: Iterable[str]) -> Facts:

@@ -219,8 +219,8 @@ class Finder:
     def _is_own_group(self, name: str) -> bool:
         if name.startswith(f"k8s2-{self.place.l4.cluster}-"):
             return True
-        group = self.place.legacy.group
-        return name == group if self.place.config.fills_groups else name.startswith(group)
+        legacy = self.place.legacy
+        return name == legacy.group if self.place.config.fills_groups else legacy.is_group(name)
 
     def _needs(self, kind: str, body: Json) -> frozenset[Key]:
         """What the object points at, which may go only after it."""

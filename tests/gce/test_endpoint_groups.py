@@ -79,9 +79,11 @@ def test_members_follow_the_nodes_and_a_group_that_may_be_in_use_stays(world: Go
     assert world.plans() == []
 
 
-def test_without_any_node_members_stay(world: Google) -> None:
+@pytest.mark.parametrize("kind", [CLASS, "networking.gke.io/l4-regional-internal"], ids=["alone", "internal"])
+def test_without_any_node_members_stay(build: Build, kind: str) -> None:
     """A look-up has failed, not the cluster."""
-    world.apply(alone())
+    world = build()
+    world.apply(service(load_balancer_class=kind))
     for name in ("n1", "n2"):
         world.see_node(None, name)
     world.settle(700)

@@ -111,6 +111,17 @@ def test_a_zone_without_a_group_is_told_and_the_others_are_served(world: Google)
     assert linked(world) == {f"{REGION}-{zone}/instanceGroups/{OURS}" for zone in "bc"}
 
 
+def test_in_a_cluster_without_an_id_only_the_group_of_that_very_name_is_linked(build: Build, tmp_path: Path) -> None:
+    """Names of other clusters' groups begin so too."""
+    file = tmp_path / "gce.conf"
+    file.write_text("[global]\nalpha-features = SkipIGsManagement\n")
+    world = build(config_file=str(file), ingress_uid="")
+    fill(world, "b", MINE)
+    fill(world, "b", "k8s-ig", "n1")
+    world.apply(service())
+    assert linked(world) == {f"{REGION}-b/instanceGroups/k8s-ig"}
+
+
 def test_the_doctor_names_the_groups_and_asks_for_no_right_to_fill_them(world: Google) -> None:
     """Zone by zone."""
     fill(world, "b", OURS, "n1")
