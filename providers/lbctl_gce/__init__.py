@@ -8,8 +8,8 @@ from __future__ import annotations
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Node
+from lbctl_gce import flowlogs, fronts
 from lbctl_gce.annotations import ANNOTATIONS
-from lbctl_gce.flowlogs import CONDITION, CONFIGS, references
 from lbctl_gce.kinds import ADDRESS, BALANCER, CLUSTER, RULE
 from lbctl_gce.machines import is_machine, machine_of
 from lbctl_gce.modes import CLASSES, FINALIZERS
@@ -63,7 +63,9 @@ DRIVER = DriverInfo(
         "L4LBConfigInvalidMode",
         "L4LBConfigNotFound",
         "CanNotMigrateTargetPoolToRBS",
+        "ForwardingRuleUnusable",
         "LimitedByDriver",
+        "NoForwardingRuleRef",
         "NodesWithoutTag",
         "UnsupportedConfiguration",
         "XPN",
@@ -81,9 +83,9 @@ DRIVER = DriverInfo(
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
     result_annotations=RESULT_ANNOTATIONS,
-    result_conditions=frozenset({CONDITION}),
-    refers_to=(CONFIGS,),
-    references=references,
+    result_conditions=frozenset({flowlogs.CONDITION, fronts.CONDITION}),
+    refers_to=(flowlogs.CONFIGS,),
+    references=flowlogs.references,
     documents=documents,
     config_faults=config_faults,
 )

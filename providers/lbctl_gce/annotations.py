@@ -178,8 +178,8 @@ ANNOTATIONS = AnnotationTable(
             FRONT,
             "front",
             ANY,
-            "Names the forwarding rules that somebody else has put before endpoint groups that stand alone. lbctl does "
-            "not read it, and publishes no address.",
+            "Names up to ten forwarding rules, or gives their URLs, that somebody else has put before endpoint groups "
+            "which stand alone; their addresses are published.",
             default="",
             modes=("neg-only",),
             source=L4,

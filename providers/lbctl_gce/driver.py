@@ -23,14 +23,15 @@ from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
 from lbctl_gce.flowlogs import choose_flowlogs
+from lbctl_gce.fronts import choose_fronts, named_fronts, read_fronts
 from lbctl_gce.health import Pulse
-from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, GROUP, RULE, balancer_scope
+from lbctl_gce.kinds import ADDRESS, BACKEND, CLUSTER, FIREWALL, GROUP, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.metadata import InstanceMetadata
 from lbctl_gce.model import model_balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.names import INGRESS_UID, L4Names, LegacyNames, balancer_name, cluster_id
-from lbctl_gce.observe import Reading, observe_all, read_cloud
+from lbctl_gce.observe import LISTS, Reading, observe_all, read_cloud
 from lbctl_gce.parse import is_leaving, mode_of, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
@@ -68,6 +69,7 @@ class GceDriver:
             instances=lambda: self._items("instances.aggregatedList"),
             subnets=lambda: self._items("subnetworks.list"),
             groups=lambda: self._items("instanceGroups.aggregatedList"),
+            fronts=lambda: read_fronts(self._items(LISTS[RULE]), self._items(LISTS[BACKEND])),
             is_group=self._place.legacy.is_group,
             now=setup.clock.monotonic,
         )
@@ -101,6 +103,8 @@ class GceDriver:
         for intent in world.intents.values():
             requested = [intent.requested_address] if intent.requested_address else []
             self._book.with_addresses(wanted=requested, names=option(intent, "addresses")[:2])
+            if not mode_of(intent).has_balancer:
+                self._book.with_fronts(named_fronts(intent, self._place.config.region))
             subnet = option(intent, "subnet") or option(intent, "internal_subnet")
             if subnet:
                 self._book.with_subnet(subnet)
@@ -150,7 +154,8 @@ class GceDriver:
         if intent is None or observed is None:
             return Status(waiting_for="nothing exists yet")
         if not mode_of(intent).has_balancer:
-            return status_of_endpoints(world.services[identity], observed)
+            fronts = choose_fronts(intent, self._place.config.region, observed, self._book.facts.fronts)
+            return status_of_endpoints(world.services[identity], observed, fronts)
         rules = [seen for seen in observed.of_kind(RULE) if seen.ours and identity in seen.resource.owners]
         addresses = sorted({seen.outputs["address"].partition("/")[0] for seen in rules})
         ingress = published(tuple(Ingress(ip=address) for address in addresses), families=intent.families)
@@ -190,6 +195,7 @@ class GceDriver:
         self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
         self._book.take_addresses(reading.bodies[ADDRESS])
         self._book.take_groups(reading.bodies[GROUP])
+        self._book.take_fronts(read_fronts(reading.bodies[RULE], reading.bodies[BACKEND]))
         self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
             body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))

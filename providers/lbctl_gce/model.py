@@ -14,6 +14,7 @@ from lbctl_gce.backends import Backends
 from lbctl_gce.facts import Facts
 from lbctl_gce.flowlogs import choose_flowlogs
 from lbctl_gce.frontends import Frontend, frontends_of
+from lbctl_gce.fronts import choose_fronts
 from lbctl_gce.machines import machines_of
 from lbctl_gce.place import Place
 from lbctl_gce.wish import Wish
@@ -78,6 +79,8 @@ class Balancer:
     def notices(self) -> Iterator[Notice]:
         """What the author should know although it is served."""
         if not self.wish.mode.has_balancer:
+            region = self.wish.place.config.region
+            yield from choose_fronts(self.wish.intent, region, self.wish.seen, self.wish.facts.fronts).notices
             return
         yield from self.access.notices()
         yield from self.backends.notices()

@@ -128,8 +128,6 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("AnnotationIgnored", f"{keys.ADDRESSES} names more than two addresses; {left} is not used")
     if options["weighted"] == "pods-per-node" and not local:
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
-    if options["front"] and not mode.has_balancer:
-        yield _warning("AnnotationIgnored", f"{keys.FRONT} is not read; no address is published")
     for annotation in keys.ANNOTATIONS:
         asks = options[annotation.name] not in (annotation.default, "false")
         if asks and annotation.modes and mode not in annotation.modes and annotation.name not in TOLD_APART:

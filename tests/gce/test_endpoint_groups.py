@@ -120,16 +120,15 @@ def test_as_many_nodes_join_as_behind_an_external_balancer(build: Build, policy:
 
 
 def test_what_only_a_balancer_could_do_is_told(world: Google) -> None:
-    """Source ranges, an address, and the annotation of the forwarding rules in front."""
+    """Source ranges, and annotations of balancers."""
     wanted = alone(
         load_balancer_source_ranges=("10.0.0.0/8",),
-        annotations={"networking.gke.io/custom-forwarding-rule": "front", "cloud.google.com/network-tier": "Standard"},
+        annotations={"cloud.google.com/network-tier": "Standard"},
     )
     world.apply(wanted)
     assert world.condition().status == "True"
     messages = {notice.message for _, notice in world.kube.events}
     assert "loadBalancerSourceRanges has no effect: the class asks for endpoint groups without a balancer" in messages
-    assert "networking.gke.io/custom-forwarding-rule is not read; no address is published" in messages
     assert "cloud.google.com/network-tier has no effect on a balancer of kind neg-only" in messages
 
 
@@ -158,6 +157,82 @@ def test_a_group_that_upstream_made_is_taken_over_as_it_is(world: Google) -> Non
     world.crash()
     world.settle(60)
     assert (world.plans(), world.state()) == ([], before)
+
+
+FRONT = "networking.gke.io/custom-forwarding-rule"
+
+
+def put_in_front(world: Google, name: str, **rule) -> None:
+    """Somebody makes a balancer before the groups; without a backend service of its own it has the bystander's."""
+    rules, backends = f"{REGIONAL}/forwardingRules", f"{REGIONAL}/backendServices"
+    links = [f"{ROOT}{path}" for path, b in world.compute.store.of("networkEndpointGroups") if b["name"] != BYSTANDER]
+    check = {"healthChecks": [f"{ROOT}{REGIONAL}/healthChecks/{BYSTANDER}"]}
+    backend = {"protocol": "TCP", "loadBalancingScheme": "EXTERNAL", "backends": [{"group": link} for link in links]}
+    world.compute.store.put(f"{backends}/{name}", {**backend, **check})
+    body = {"IPProtocol": "TCP", "loadBalancingScheme": "EXTERNAL", "portRange": "80-80"}
+    world.compute.store.put(f"{rules}/{name}", {**body, "backendService": f"{ROOT}{backends}/{name}", **rule})
+
+
+def verdict(world: Google) -> tuple[str, str]:
+    """Status and reason of upstream's condition."""
+    (found,) = [c for c in world.live().status.conditions if c.type == "ExternalIPProgrammed"]
+    return found.status, found.reason
+
+
+def test_addresses_of_the_rules_in_front_are_published(world: Google) -> None:
+    """By name or URL, for as long as they lead to the Service's groups; nothing of theirs is touched."""
+    world.apply(alone())
+    assert (verdict(world), world.addresses()) == (("False", "NoForwardingRuleRef"), [])
+    put_in_front(world, "one", IPAddress="203.0.113.7")
+    put_in_front(world, "two", IPAddress="2001:db8::/96", IPProtocol="L3_DEFAULT")
+    before = world.state()
+    url = f"https://www.googleapis.com/compute/v1/{REGIONAL}/forwardingRules/two"
+    world.clock.advance(60)
+    world.annotate("web", {FRONT: f"one, {url}"})
+    assert (verdict(world), world.addresses()) == (("True", "IPProgrammed"), ["203.0.113.7", "2001:db8::"])
+    assert world.state() == before
+    world.compute.store.drop(f"{REGIONAL}/forwardingRules/one")
+    world.settle(1300)
+    assert world.addresses() == ["2001:db8::"]
+    told = [notice.message for _, notice in world.kube.events if notice.reason == "ForwardingRuleUnusable"]
+    assert told == [f"regions/{REGION}/forwardingRules/one: there is no such forwarding rule in the balancers' region"]
+    for name in ("one", "two"):
+        world.compute.store.drop(f"{REGIONAL}/backendServices/{name}")
+    world.edit("web", type="ClusterIP")
+    assert (world.addresses(), world.live().status.conditions) == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason", "told"),
+    [
+        ({"loadBalancingScheme": "INTERNAL"}, "UnsupportedLBType", "is INTERNAL, and only rules that are EXTERNAL"),
+        ({"IPProtocol": "ESP"}, "InvalidForwardingRule", "is for ESP, and only rules for L3_DEFAULT or TCP or UDP"),
+        ({"backendService": f"{ROOT}{REGIONAL}/backendServices/{BYSTANDER}"}, "InvalidForwardingRule", "none of the"),
+        ({"backendService": f"{ROOT}{REGIONAL}/backendServices/gone"}, "InvalidForwardingRule", "none of the"),
+    ],
+)
+def test_a_rule_that_does_not_lead_to_the_groups_gives_no_address(
+    world: Google, rule: dict, reason: str, told: str
+) -> None:
+    """An Event says why; the groups are kept all the same."""
+    world.apply(alone())
+    put_in_front(world, "front", IPAddress="203.0.113.7", **rule)
+    world.clock.advance(60)
+    world.annotate("web", {FRONT: "front"})
+    assert (verdict(world), world.addresses()) == (("False", reason), [])
+    assert any(told in n.message for _, n in world.kube.events if n.reason == "ForwardingRuleUnusable")
+    assert members(world) == {f"{REGION}-b": {"n1", "n2"}}
+
+
+def test_ten_rules_count_and_the_others_are_named(world: Google) -> None:
+    """The first by name, each time."""
+    world.apply(alone())
+    for number in range(11):
+        put_in_front(world, f"f{number:02d}", IPAddress=f"203.0.113.{number + 1}")
+    world.clock.advance(60)
+    world.annotate("web", {FRONT: ",".join(f"f{number:02d}" for number in reversed(range(11)))})
+    assert sorted(world.addresses()) == sorted(f"203.0.113.{number}" for number in range(1, 11))
+    assert any("forwardingRules/f10: more than 10" in notice.message for _, notice in world.kube.events)
 
 
 def test_calls_are_counted(world: Google) -> None:
