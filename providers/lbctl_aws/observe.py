@@ -17,6 +17,7 @@ from lbctl.driver import Figure, World
 from lbctl.model.resource import Identity, Key, Observed, Scope, Seen
 from lbctl_aws import names, seen_classic, seen_network
 from lbctl_aws.attributes import declared
+from lbctl_aws.backends import places
 from lbctl_aws.client import AwsClient
 from lbctl_aws.model_nodes import NodeFacts
 from lbctl_aws.options import options_of
@@ -70,7 +71,8 @@ class _Look:
         intent = self.world.intents.get(owner)
         if intent is None:
             return False
-        entries = declared(intent) | set(options_of(intent).remembered)
+        now = declared(intent, places(intent, self.world.referred))
+        entries = now | set(options_of(intent).remembered)
         return any(entry.startswith(place) for entry in entries)
 
 

@@ -56,7 +56,7 @@ def without(state, *kinds):
 class TestPlan:
     """`lbctl plan`."""
 
-    @pytest.mark.parametrize("topology", ["ccm-existing", "lbc-existing"])
+    @pytest.mark.parametrize("topology", ["ccm-existing", "lbc-existing", "lbc-weighted"])
     def test_for_what_upstream_left_whole_it_has_no_action(self, aws, desk, topology):
         """Exit code 0, no action in the document for any scope, and no write in the cloud."""
         at = desk(topology)
