@@ -93,16 +93,13 @@ def _from_group(world: World, balancer: Seen, identity: Identity, cluster: str) 
 
 
 def _port_rules(groups: Iterable[GroupWish], settings: AwsSettings, source: str) -> Iterator[Rule]:
+    """Traffic and health checks from the shared group; checks are always TCP (LBC: target group binding's ports)."""
     if not source:
         return
-    if settings.disable_restricted_sg_rules:
-        yield Rule("tcp", *PORTS, source)
-        return
     for group in groups:
-        yield from _traffic_rules(group, (source,))
-        check = group_check(group.intent, settings)
-        if check.port != TRAFFIC_PORT:
-            yield Rule("tcp", int(check.port), int(check.port), source)
+        probed = {("tcp", port) for port in _health_ports(group, settings)}
+        for protocol, port in sorted({*_traffic(group), *probed}):
+            yield Rule(protocol, *(PORTS if settings.disable_restricted_sg_rules else _range(port)), source)
 
 
 def _traffic(group: GroupWish) -> Iterator[tuple[str, int]]:
@@ -134,7 +131,7 @@ def _from_clients(
     for group in groups:
         sole = None if settings.shared_probe and not group.intent.local else owner
         for port in sorted(p for p in _health_ports(group, settings) if ("tcp", p) not in open_to_all):
-            yield from (Wish(Rule("tcp", port, port, source), health, sole) for source in sorted(subnets))
+            yield from (Wish(Rule("tcp", *_range(port), source), health, sole) for source in sorted(subnets))
     if not is_of_lbc(balancer):
         for source in sorted(frozenset().union(*clients.values())):
             yield Wish(mtu_rule(source), names.MTU_RULE, None)
@@ -142,8 +139,11 @@ def _from_clients(
 
 def _traffic_rules(group: GroupWish, sources: Iterable[str]) -> Iterator[Rule]:
     for protocol, port in sorted(set(_traffic(group))):
-        low, high = (port, port) if port else PORTS
-        yield from (Rule(protocol, low, high, source) for source in sorted(sources))
+        yield from (Rule(protocol, *_range(port), source) for source in sorted(sources))
+
+
+def _range(port: int) -> tuple[int, int]:
+    return (port, port) if port else PORTS
 
 
 def _keeps_address(group: GroupWish) -> bool:
@@ -169,7 +169,7 @@ def _health_ports(group: GroupWish, settings: AwsSettings) -> frozenset[int]:
     port = group_check(group.intent, settings).port
     if port != TRAFFIC_PORT:
         return frozenset({int(port)})
-    return frozenset(number for _, number in _traffic(group) if number)
+    return frozenset(number for _, number in _traffic(group))
 
 
 def merged(wishes: Iterable[Wish], description: str) -> Iterator[Wish]:

@@ -4,6 +4,7 @@ import pytest
 
 from lbctl_aws.annotations import AWS
 from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, service
+from tests.world import change
 
 CLASSIC_GROUP = "k8s-elb-"
 
@@ -231,6 +232,31 @@ def test_a_group_that_lets_our_balancers_in_by_its_owners_will_stays_open(aws, d
     cluster.crash()
     cluster.settle(900)
     assert rules(cluster.groups()["theirs"]) == (set() if described else {("tcp", 80, 80, backend)})
+
+
+@pytest.mark.parametrize("settings", [{}, {"disable_restricted_sg_rules": True}], ids=["ports", "everything"])
+@pytest.mark.parametrize("mode", [EXTERNAL, PODS], ids=["instance", "ip"])
+def test_a_udp_port_lets_its_health_check_in(aws, mode, settings):
+    """AWS probes targets of UDP by TCP on the port of their traffic: both protocols are open from the shared group."""
+    cluster = Cluster.begin(aws, **settings)
+    cluster.apply(service(ports=(53,), protocols={53: "UDP"}, annotations=mode))
+    (shared,) = (one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic-"))
+    port = 31053 if mode is EXTERNAL else 53
+    low, high = (0, 65535) if settings else (port, port)
+    open_now = {rule for rule in rules(cluster.groups()["demo-nodes"]) if rule[3] == shared}
+    assert open_now == {("udp", low, high, shared), ("tcp", low, high, shared)}
+    assert not cluster.plans()
+
+
+def test_a_named_udp_port_lets_its_health_check_in_without_groups(aws):
+    """Pods may each have another number behind the name: checks from the balancer's subnets reach all of them."""
+    cluster = Cluster.begin(aws)
+    wanted = service(ports=(53,), protocols={53: "UDP"}, annotations={**PODS, AWS + "disable-nlb-sg": "true"})
+    cluster.kube.listeners.pop()  # its pods do not matter here
+    cluster.apply(change(wanted, spec=change(wanted.spec, ports=(change(wanted.spec.ports[0], target_port="dns"),))))
+    opened = rules(cluster.groups()["demo-nodes"])
+    assert ("udp", 0, 65535, "0.0.0.0/0") in opened
+    assert {one[:3] for one in opened if one[3].startswith("10.0.") and one[0] == "tcp"} == {("tcp", 0, 65535)}
 
 
 @pytest.mark.parametrize("has_ingress", [False, True])
