@@ -27,6 +27,7 @@ from lbctl_aws.place import (
     NODE_SCOPE,
     RULE,
     SOLE,
+    USED,
 )
 from lbctl_aws.settings import AwsSettings
 from lbctl_aws.targets import InstanceIds
@@ -103,13 +104,15 @@ def _kept(world: World, observed: Observed) -> Iterator[Resource]:
     """Shared rules stay while a balancer serves whose Service is not in this plan, or whose wish is not known whole.
 
     Such a Service is frozen (invalid, or not yet marked as ours), or leaving, or names others that are not there; what
-    a frozen one alone owns the engine keeps, but nobody owns a shared rule.
+    a frozen one alone owns the engine keeps, but nobody owns a shared rule. One from a group that balancers of others
+    carry, too, may be what lets theirs in.
     """
     unclear = _unclear(world)
     all_take_part = _all_take_part(world)
     for seen in observed.of_kind(RULE):
         owners = seen.resource.owners
-        if seen.ours and (not unclear.isdisjoint(owners) if owners else not all_take_part):
+        needed = not unclear.isdisjoint(owners) if owners else not all_take_part or USED in seen.outputs
+        if seen.ours and needed:
             yield seen.resource
 
 

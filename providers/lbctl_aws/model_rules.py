@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lbctl.driver import World
 from lbctl.model.intent import Intent
@@ -40,6 +40,12 @@ class Wish:
 
 def rule_wishes(world: World, network: Network, settings: AwsSettings, cluster: str) -> Iterator[Wish]:
     """Every rule that the living balancers of these Services need, the same for each group of nodes or pods."""
+    for wish in _wishes(world, network, settings, cluster):
+        is_lbc = wish.description == names.SHARED_RULE
+        yield replace(wish, description=names.shared_rule(cluster)) if is_lbc else wish
+
+
+def _wishes(world: World, network: Network, settings: AwsSettings, cluster: str) -> Iterator[Wish]:
     shared: list[Rule] = []
     backend = _backend_id(world, settings, cluster)
     for identity, intent in sorted(world.intents.items()):
