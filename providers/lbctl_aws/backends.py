@@ -41,6 +41,12 @@ class GroupWish:
     place: str
     base: str = ""
 
+    @property
+    def family(self) -> str:
+        """`IPv6` where the targets are pods with such addresses; instances are reached over IPv4."""
+        is_pods = options_of(self.intent).target_type == "ip"
+        return "IPv6" if is_pods and self.intent.families[:1] == ("IPv6",) else "IPv4"
+
 
 @dataclass(frozen=True, slots=True)
 class Backends:

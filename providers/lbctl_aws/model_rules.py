@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lbctl.driver import World
 from lbctl.model.intent import Intent
-from lbctl.model.ranges import served_ranges
+from lbctl.model.ranges import ALLOW_ALL, family_of, served_ranges
 from lbctl.model.resource import Identity, Key, Observed, Seen
 from lbctl_aws import names
 from lbctl_aws.attributes import PRESERVE_IP, group_attributes, group_default
@@ -25,7 +25,6 @@ from lbctl_aws.options import options_of
 from lbctl_aws.place import BACKEND_SCOPE, BALANCERS, CLASSIC, GROUP, balancer_scope, is_of_lbc
 from lbctl_aws.settings import AwsSettings
 
-EVERYBODY = "0.0.0.0/0"
 PORTS = (0, 65535)
 
 
@@ -124,23 +123,39 @@ def _from_clients(
     """Rules for a balancer without groups: clients keep their address, health checks come from its subnets."""
     owner = intent.identity
     name = balancer.key.id
-    subnets = _subnet_cidrs(balancer, network)
-    ranges = _client_ranges(intent, balancer, network)
-    clients = {group.place: ranges if _keeps_address(group) else subnets for group in groups}
+    clients = {group.place: _clients(group, intent, balancer, network) for group in groups}
     client, health = (
         (names.SHARED_RULE,) * 2 if is_of_lbc(balancer) else (names.CLIENT_RULE + name, names.HEALTH_RULE + name)
     )
     for group in groups:
         for rule in _traffic_rules(group, clients[group.place]):
             yield Wish(rule, client, owner)
-    open_to_all = {port for group in groups if EVERYBODY in clients[group.place] for port in _traffic(group)}
+    open_to_all = {
+        (group.family, *port)
+        for group in groups
+        if ALLOW_ALL[group.family] in clients[group.place]
+        for port in _traffic(group)
+    }
     for group in groups:
         sole = None if settings.shared_probe and not group.intent.local else owner
-        for port in sorted(p for p in _health_ports(group, settings) if ("tcp", p) not in open_to_all):
-            yield from (Wish(Rule("tcp", *_range(port), source), health, sole) for source in sorted(subnets))
+        subnets = sorted(_subnet_cidrs(balancer, network, group.family))
+        for port in sorted(p for p in _health_ports(group, settings) if (group.family, "tcp", p) not in open_to_all):
+            yield from (Wish(Rule("tcp", *_range(port), source), health, sole) for source in subnets)
     if not is_of_lbc(balancer):
         for source in sorted(frozenset().union(*clients.values())):
             yield Wish(mtu_rule(source), names.MTU_RULE, None)
+
+
+def _clients(group: GroupWish, intent: Intent, balancer: Seen, network: Network) -> frozenset[str]:
+    """Where a group's traffic comes from.
+
+    IPv4 clients of IPv6 targets come from the balancer itself: their addresses cannot be kept.
+    """
+    subnets = _subnet_cidrs(balancer, network, group.family)
+    if not _keeps_address(group):
+        return subnets
+    kept = _client_ranges(intent, balancer, network, group.family)
+    return kept | subnets if group.family == "IPv6" else kept
 
 
 def _traffic_rules(group: GroupWish, sources: Iterable[str]) -> Iterator[Rule]:
@@ -158,17 +173,20 @@ def _keeps_address(group: GroupWish) -> bool:
     return group_attributes(options, group.port).get(PRESERVE_IP, default) == "true"
 
 
-def _client_ranges(intent: Intent, balancer: Seen, network: Network) -> frozenset[str]:
+def _client_ranges(intent: Intent, balancer: Seen, network: Network, family: str) -> frozenset[str]:
     lbc_internal = is_of_lbc(balancer) and balancer.resource.fields.get("scheme") == INTERNAL
     if lbc_internal and not intent.source_ranges:
-        return frozenset(cidr for cidr in network.cidrs if ":" not in cidr)
-    return served_ranges(intent.source_ranges, ("IPv4",))[0]
+        return frozenset(cidr for cidr in network.cidrs if family_of(cidr) == family)
+    return served_ranges(intent.source_ranges, (family,))[0]
 
 
-def _subnet_cidrs(balancer: Seen, network: Network) -> frozenset[str]:
+def _subnet_cidrs(balancer: Seen, network: Network, family: str) -> frozenset[str]:
     subnets = balancer.resource.fields.get("subnets")
     ids = subnets if isinstance(subnets, frozenset) else frozenset()
-    return frozenset(subnet.cidr for subnet in network.subnets if subnet.id in ids)
+    used = [subnet for subnet in network.subnets if subnet.id in ids]
+    if family == "IPv6":
+        return frozenset(cidr for subnet in used for cidr in subnet.ipv6_cidrs)
+    return frozenset(subnet.cidr for subnet in used)
 
 
 def _health_ports(group: GroupWish, settings: AwsSettings) -> frozenset[int]:

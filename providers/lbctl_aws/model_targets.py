@@ -26,12 +26,11 @@ def target_group(place: Place, balancer: Key, wish: GroupWish) -> Resource:
     """One target group with its health check, attributes and targets; the Service with the balancer owns it."""
     check = group_check(wish.intent, place.settings)
     port = _port(place, wish)
-    is_pods = place.options.target_type == "ip"
     fields: dict[str, Hashable] = {
         "protocol": wish.protocol,
         "port": port,
         "target_type": place.options.target_type,
-        "family": "ipv6" if is_pods and wish.intent.families[:1] == ("IPv6",) else "ipv4",
+        "family": wish.family.lower(),
         "vpc": place.facts.network.vpc_id,
     }
     base = _name(place, wish, check, port)

@@ -3,7 +3,7 @@
 import pytest
 
 from lbctl_aws.annotations import AWS
-from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, ready_pods, service
 from tests.world import change
 
 CLASSIC_GROUP = "k8s-elb-"
@@ -271,6 +271,25 @@ def test_all_groups_are_looked_at_only_while_clients_are_let_in_to_pods(aws):
         reads[name] = cluster.read_calls().count("ec2.DescribeSecurityGroups")
         assert all(call.params.get("Filters") for call in aws.calls.reads if call.operation == "DescribeSecurityGroups")
     assert reads["pods"] == reads["bare pods"] == reads["instances"] + 1
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_ipv6_pods_behind_a_balancer_without_groups_are_reached_over_ipv6(aws, protocol):
+    """From the balancer's IPv6 ranges, from which checks and IPv4 clients come too, and from clients that are kept."""
+    cluster = Cluster.begin(aws, "dualstack")
+    marks = {**PODS, AWS + "disable-nlb-sg": "true", AWS + "ip-address-type": "dualstack"}
+    wanted = service(ip_families=("IPv6",), annotations=marks, protocols={80: protocol})
+    cluster.kube.listeners.pop()
+    cluster.apply(wanted)
+    cluster.see_slice(change(ready_pods(wanted, ("2001:db8::10",)), address_type="IPv6"))
+    ids = [zone["SubnetId"] for zone in cluster.balancers()[0]["AvailabilityZones"]]
+    subnets = aws.backstage("ec2").describe_subnets(SubnetIds=ids)["Subnets"]
+    ranges = {one["Ipv6CidrBlock"] for subnet in subnets for one in subnet["Ipv6CidrBlockAssociationSet"]}
+    checks = {("tcp", 80, 80, source) for source in ranges}
+    traffic = {("udp", 80, 80, source) for source in (*ranges, "::/0")} if protocol == "UDP" else checks
+    opened = {rule for rule in rules(cluster.groups()["demo-nodes"]) if rule[1] == 80}
+    assert opened == checks | traffic
+    assert not cluster.plans()
 
 
 @pytest.mark.parametrize("has_ingress", [False, True])
