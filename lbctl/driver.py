@@ -155,6 +155,18 @@ class Finding:
     hint: str = ""
 
 
+Look = Callable[[], Iterator[Finding]]
+
+
+def look_at_all(looks: Iterable[tuple[str, Look]]) -> Iterator[Finding]:
+    """The findings of every look, which are given with their subjects; what cannot be looked at is a failed one."""
+    for subject, look in looks:
+        try:
+            yield from look()
+        except CloudError as error:
+            yield Finding(Level.FAILED, subject, error.message, error.hint)
+
+
 class Driver(Protocol):
     """One account of one cloud. Methods marked pure take values and return values; the others do the I/O they name."""
 
