@@ -69,6 +69,12 @@ weighted_groups = Switch(
     aws="ValidationError outside of 0 to 999; TargetGroupNotFound",
 )
 
+group_family = Switch(
+    "group-family",
+    moto="a listener of a balancer with IPv4 only may forward to a group of IPv6 targets",
+    aws="InvalidConfigurationRequest",
+)
+
 
 def forwarded_groups(actions: list[Json]) -> list[str]:
     """The ARNs of the target groups that actions forward to, in either way of naming them."""
@@ -169,6 +175,16 @@ def _check_association(call: Call, cloud: Cloud) -> None:
         if used and listener.load_balancer_arn != wanted["LoadBalancerArn"]:
             message = f"The following target groups cannot be associated with more than one load balancer: {min(used)}"
             raise RefusedError("TargetGroupAssociationLimit", message)
+
+
+@group_family.before("elbv2", "CreateListener", "ModifyListener")
+def _check_family(call: Call, cloud: Cloud) -> None:
+    wanted = _merged(call, cloud)
+    balancer = cloud.balancer(wanted["LoadBalancerArn"])
+    groups = [cloud.target_group(arn) for arn in forwarded_groups(wanted["DefaultActions"])]
+    is_ipv6 = any(group is not None and group.ip_address_type == "ipv6" for group in groups)
+    if is_ipv6 and balancer is not None and balancer.ip_address_type != "dualstack":
+        raise RefusedError("InvalidConfigurationRequest", "IPv6 target groups need a dualstack load balancer")
 
 
 @weighted_groups.before("elbv2", "CreateListener", "ModifyListener")

@@ -43,9 +43,13 @@ class GroupWish:
 
     @property
     def family(self) -> str:
-        """`IPv6` where the targets are pods with such addresses; instances are reached over IPv4."""
-        is_pods = options_of(self.intent).target_type == "ip"
-        return "IPv6" if is_pods and self.intent.families[:1] == ("IPv6",) else "IPv4"
+        """The family of the targets: IPv6 where the Service and the balancer have it (LBC: address type of groups).
+
+        Instances are reached over IPv4 as long as the Service has it, too: few have an IPv6 address that AWS takes.
+        """
+        options, families = options_of(self.intent), self.intent.families
+        wanted = "IPv6" in families if options.target_type == "ip" else families == ("IPv6",)
+        return "IPv6" if wanted and options.is_dual else "IPv4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +179,10 @@ class _Search:
         ]
         if wish.place in {one.place for one in taken}:
             yield f"names {service.key}:{wish.port} twice, or the Service itself", "add up the weights"
+        if wish.intent.families == ("IPv6",) and not options.is_dual:
+            hint = f"set {key_of('ip_address_type')} to dualstack"
+            yield f"Service {service.key} has IPv6 addresses, and the balancer serves IPv4 only", hint
         if options.target_type == "ip":
-            if wish.intent.families == ("IPv6",) and not options.is_dual:
-                yield f"Service {service.key} has IPv6 addresses, and the balancer serves IPv4 only", "use dualstack"
             return
         hint = f"make it NodePort or LoadBalancer, or set {key_of('nlb_target_type')} to ip"
         if service.spec.type not in WITH_NODE_PORTS:
@@ -221,7 +226,7 @@ def _as_served(service: Service, base: Intent) -> Intent:
         base,
         identity=identity_of(service),
         ports=read_ports(service),
-        families=("IPv6",) if "IPv6" in service.spec.ip_families else ("IPv4",),
+        families=service.spec.ip_families or ("IPv4",),
         local=local,
         health_port=service.spec.health_check_node_port if local else 0,
     )

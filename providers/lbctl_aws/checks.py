@@ -114,6 +114,12 @@ def _addresses(_: Intent, options: Options, __: AwsSettings) -> Found:
         yield _on("ipv6_addresses", "needs ip-address-type dualstack")
 
 
+def _families(intent: Intent, options: Options, _: AwsSettings) -> Found:
+    if intent.families == ("IPv6",) and not options.is_dual:
+        hint = f"set {key_of('ip_address_type')} to dualstack"
+        yield Problem("spec.ipFamilies", "IPv6 targets need a balancer with both families", hint)
+
+
 def _source_nat(_: Intent, options: Options, __: AwsSettings) -> Found:
     on = options.enable_prefix_for_ipv6_source_nat == "on"
     if on and not options.is_dual:
@@ -231,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
     _certificates,
     _quic,
     _addresses,
+    _families,
     _source_nat,
     _access_logs,
     _balancer_attributes,

@@ -34,7 +34,7 @@ def target_group(place: Place, balancer: Key, wish: GroupWish) -> Resource:
         "vpc": place.facts.network.vpc_id,
     }
     base = _name(place, wish, check, port)
-    name = _living(place, balancer, wish, fields, base) or choose_group_name(place, base, balancer.id)
+    name = _living(place, balancer, wish, fields, base) or choose_group_name(place, base, balancer.id, fields)
     fields.update(health_fields(check))
     fields["tags"] = place.tags(_tags(place, wish))
     fields.update(_targets(place, wish, Key(TARGETS, name), port))
@@ -126,7 +126,7 @@ def _targets(place: Place, wish: GroupWish, group: Key, port: int) -> dict[str, 
     if is_instance:
         wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
     else:
-        into = PodGroup(group.id, port, place.facts.network)
+        into = PodGroup(group.id, port, place.facts.network, wish.family)
         wanted = frozenset().union(*(pod_targets(place.world, wish.intent, one, into) for one in wish.ports))
     if not place.options.multi_cluster_target_group:
         return {"targets": wanted}

@@ -87,11 +87,12 @@ def instance_targets(world: World, options: Options, *, limit: int) -> frozenset
 
 @dataclass(frozen=True, slots=True)
 class PodGroup:
-    """The target group that pods go into: its name and port, and the VPC that it is in."""
+    """The target group that pods go into: its name, port and family, and the VPC that it is in."""
 
     name: str
     port: int
     network: Network
+    family: str = "IPv4"
 
 
 def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> frozenset[str]:
@@ -101,8 +102,7 @@ def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> fr
     When there is none, pods on nodes of unknown state (LBC, backend/endpoint_resolver.go). LBC lets no pod wait on a
     node that is not ready; here AWS judges that, too, since the state of nodes is not followed.
     """
-    family = "IPv6" if intent.families[:1] == ("IPv6",) else "IPv4"
-    slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == family]
+    slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == group.family]
     unknown = frozenset(node.metadata.name for node in world.nodes if condition(node, "Ready") == "Unknown")
 
     def serves(endpoint: Endpoint) -> bool:

@@ -385,6 +385,14 @@ def test_ipv6_ranges_need_a_dualstack_balancer():
     )
 
 
+@pytest.mark.parametrize("mode", ["nlb-instance", "nlb-ip"])
+def test_an_ipv6_service_needs_a_dualstack_balancer(mode):
+    """IPv6 alone is refused on a balancer that serves IPv4 only, before AWS does; one with IPv4 as well is served."""
+    assert any("spec.ipFamilies" in p for p in problems(MODES[mode], ip_families=("IPv6",)))
+    assert intent(annotated(mode, ip_address_type="dualstack"), ip_families=("IPv6",))
+    assert intent(MODES[mode], ip_families=("IPv4", "IPv6"))
+
+
 def test_the_source_range_annotation_is_read():
     """The annotation counts where the field is empty."""
     read = intent({PREFIX + "load-balancer-source-ranges": "10.0.0.0/8, 192.168.0.0/16"})
