@@ -6,13 +6,12 @@ import datetime as dt
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from lbctl.cli.documents import WorkedOn
     from lbctl.driver import Finding, Health
-    from lbctl.engine.account import Account
     from lbctl.engine.summary import Summary
-    from lbctl.engine.tracked import Tracked
 
 SERVICE_COLUMNS = ("NAMESPACE", "NAME", "STATE", "ADDRESS", "PORTS", "PROVIDER", "REASON")
 
@@ -24,42 +23,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
-def service_table(chosen: Iterable[tuple[Account, Tracked]]) -> str:
-    """One line a Service."""
-    documents = [service_document(account, tracked) for account, tracked in chosen]
+def service_table(services: Iterable[WorkedOn]) -> str:
+    """One line a Service after a round of work."""
     rows = [
         (
-            doc["namespace"],
-            doc["name"],
-            doc["state"],
-            ",".join(doc["addresses"]),
-            ",".join(doc["ports"]),
-            doc["provider"],
-            doc["message"] or (doc["reason"] if doc["reason"] != "Ready" else ""),
+            one.namespace,
+            one.name,
+            one.state.value,
+            ",".join(one.addresses),
+            ",".join(one.ports),
+            one.provider,
+            one.message or (one.reason if one.reason != "Ready" else ""),
         )
-        for doc in documents
+        for one in services
     ]
     return table(SERVICE_COLUMNS, rows)
-
-
-def service_document(account: Account, tracked: Tracked) -> dict[str, Any]:
-    """One Service after a round of work, as plain data."""
-    from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - loaded by the command, not by its help
-    from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
-
-    outcome = outcome_of(account, tracked)
-    ingress = () if outcome.progress is Progress.GONE else tracked.service.status.load_balancer.ingress
-    return {
-        "namespace": tracked.identity.namespace,
-        "name": tracked.identity.name,
-        "provider": account.info.name,
-        "account": account.name,
-        "state": outcome.progress.value,
-        "reason": outcome.reason,
-        "message": outcome.message,
-        "addresses": [entry.ip or entry.hostname or "" for entry in ingress],
-        "ports": [f"{port.port}/{port.protocol}" for port in tracked.service.spec.ports],
-    }
 
 
 def wants_colour() -> bool:
@@ -99,22 +77,6 @@ def summary_table(
     )
 
 
-def summary_document(summary: Summary, health: Mapping[str, Health] | None = None) -> dict[str, Any]:
-    """One Service as plain data; with `health` its targets, null where nothing tells."""
-    told = health.get(summary.key) if health is not None else None
-    targets = {"healthy": told.healthy, "total": told.total} if told is not None else None
-    return ({"targets": targets} if health is not None else {}) | {
-        "namespace": summary.namespace,
-        "name": summary.name,
-        "state": summary.state.value,
-        "addresses": list(summary.addresses),
-        "ports": list(summary.ports),
-        "reason": summary.reason,
-        "message": summary.message,
-        "since": summary.since,
-    }
-
-
 def age(since: str, *, now: dt.datetime) -> str:
     """How long ago an API timestamp is, as kubectl says it; empty when there is none."""
     if not since:
@@ -135,16 +97,6 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
         yield f"  {LEVEL_SIGNS[finding.level]} {finding.subject}: {finding.message}"
         if finding.hint:
             yield f"      do this: {finding.hint}"
-
-
-def finding_document(finding: Finding) -> dict[str, str]:
-    """A finding as plain data."""
-    return {
-        "level": finding.level.value,
-        "subject": finding.subject,
-        "message": finding.message,
-        "hint": finding.hint,
-    }
 
 
 class Silence:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-FORMS = ("table", "wide", "json", "yaml", "name")
-VERSION = 1
+if TYPE_CHECKING:
+    from lbctl.cli.documents import Answer
 
 
 def answer(
     form: str,
-    document: Mapping[str, Any],
+    document: Answer,
     *,
     text: Callable[[], str],
     wide: Callable[[], str] | None = None,
@@ -29,9 +29,13 @@ def answer(
         click.echo(wide() if form == "wide" and wide is not None else text())
 
 
-def rendered(form: str, document: Mapping[str, Any]) -> str:
+def rendered(form: str, document: Answer) -> str:
     """The document, with its version first."""
-    versioned = {"version": VERSION, **document}
+    import msgspec  # noqa: PLC0415 - only for what is no help
+
+    from lbctl.cli.documents import VERSION  # noqa: PLC0415 - as above
+
+    versioned: dict[str, Any] = {"version": VERSION, **msgspec.to_builtins(document)}
     if form == "json":
         return json.dumps(versioned, indent=2)
     import yaml  # noqa: PLC0415 - only for this form

@@ -31,11 +31,12 @@ def command(loaded: Loaded, digests: tuple[str, ...], timeout: float, output: st
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.cli.approval import carry_out  # noqa: PLC0415 - as above
     from lbctl.cli.desk import desk  # noqa: PLC0415 - as above
-    from lbctl.text import service_document, service_table  # noqa: PLC0415 - as above
+    from lbctl.cli.documents import Round, WorkedOn  # noqa: PLC0415 - as above
+    from lbctl.text import service_table  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as at:
         at.read_clouds()
         done = carry_out(at, digests, seconds=timeout)
-        documents = [service_document(account, tracked) for account, tracked in done.services]
-        answer(output, {"services": documents}, text=lambda: service_table(done.services))
+        services = [WorkedOn.of(account, tracked) for account, tracked in done.services]
+    answer(output, Round(services), text=lambda: service_table(services))
     return Exit.OK if done.in_time else Exit.NOT_READY

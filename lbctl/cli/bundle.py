@@ -14,18 +14,18 @@ import msgspec
 
 from lbctl import __version__
 from lbctl.cli.desk import Desk
+from lbctl.cli.documents import Explanation, Plan
 from lbctl.engine.explain import Facts
 from lbctl.errors import InvalidSettings
 from lbctl.obs.log import without_secrets
-from lbctl.plan.render import plan_document
 from lbctl.settings import Loaded
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def write_bundle(file: Path, at: Desk, loaded: Loaded, facts: Facts, findings: dict[str, Any]) -> None:
+def write_bundle(file: Path, at: Desk, loaded: Loaded, facts: Facts, explanation: Explanation) -> None:
     """Write the bundle; `InvalidSettings` when the file cannot be written."""
-    text = without_secrets(json.dumps(_content(at, loaded, facts, findings), indent=2, default=str))
+    text = without_secrets(json.dumps(_content(at, loaded, facts, explanation), indent=2, default=str))
     try:
         file.touch(mode=0o600)
         file.write_text(text + "\n", encoding="utf-8")
@@ -34,7 +34,7 @@ def write_bundle(file: Path, at: Desk, loaded: Loaded, facts: Facts, findings: d
         raise InvalidSettings(f"cannot write the bundle {file}: {error.strerror}", hint=hint) from None
 
 
-def _content(at: Desk, loaded: Loaded, facts: Facts, findings: dict[str, Any]) -> dict[str, Any]:
+def _content(at: Desk, loaded: Loaded, facts: Facts, explanation: Explanation) -> dict[str, Any]:
     service = msgspec.to_builtins(facts.service)
     service["metadata"].get("annotations", {}).pop(LAST_APPLIED, None)
     nodes = (account.nodes.current for account in at.assembly.accounts.values())
@@ -43,10 +43,10 @@ def _content(at: Desk, loaded: Loaded, facts: Facts, findings: dict[str, Any]) -
         "lbctl": __version__,
         "python": platform.python_version(),
         "kubernetes": at.assembly.reads.get_version(),
-        "explanation": findings,
+        "explanation": msgspec.to_builtins(explanation),
         "service": service,
         "leader": facts.leader,
-        "plans": [result.document(plan_document) for result in facts.plans],
+        "plans": [msgspec.to_builtins(Plan.of(result)) for result in facts.plans],
         "warnings": [f"{told.reason}: {told.message} ({told.count}x)" for told in facts.warnings],
         "targets": sorted({node.metadata.name for known in nodes for node in known}),
         "settings": {origin.path: {"value": origin.value, "from": origin.source} for origin in loaded.describe()},

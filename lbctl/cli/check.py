@@ -26,6 +26,7 @@ def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
     Asks neither cluster nor cloud. Exit code 0 when all are valid, 3 when one is not.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.documents import Validation  # noqa: PLC0415 - as above
     from lbctl.cli.validation import Verdict, validate  # noqa: PLC0415 - as above
     from lbctl.kube.manifests import read_services  # noqa: PLC0415 - as above
     from lbctl.text import table  # noqa: PLC0415 - as above
@@ -34,7 +35,7 @@ def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
     rows = [row for verdict in verdicts for row in verdict.rows()]
     answer(
         output,
-        {"services": [verdict.document() for verdict in verdicts]},
+        Validation([verdict.document() for verdict in verdicts]),
         text=lambda: table(Verdict.COLUMNS, rows) if rows else "No Services in these files.",
     )
     return Exit.OK if all(verdict.is_valid for verdict in verdicts) else Exit.INVALID_INPUT

@@ -30,13 +30,14 @@ def show(loaded: Loaded, output: str) -> int:
     is an error with exit code 4.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.documents import Configuration, Setting  # noqa: PLC0415 - as above
     from lbctl.errors import Exit  # noqa: PLC0415 - as above
     from lbctl.text import table  # noqa: PLC0415 - as above
 
     origins = sorted((*loaded.describe(), *_of_drivers(loaded)), key=lambda origin: origin.path)
     rows = [(origin.path, _cell(origin.value), origin.source) for origin in origins]
-    settings = [{"path": o.path, "value": o.value, "from": o.source} for o in origins]
-    answer(output, {"settings": settings}, text=lambda: table(("SETTING", "VALUE", "FROM"), rows))
+    settings = [Setting(origin.path, origin.value, origin.source) for origin in origins]
+    answer(output, Configuration(settings), text=lambda: table(("SETTING", "VALUE", "FROM"), rows))
     faults = list(_faults(loaded))
     for fault in faults:
         click.echo(fault, err=True)

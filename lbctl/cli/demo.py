@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,9 @@ def command(output: str) -> int:
     Needs no cluster, no cloud and no root; takes about a minute. Every change shows its plan first. Exit code 0 when
     every request was answered and nothing is left, else 1.
     """
-    from lbctl.cli.interrupts import ending_cleanly  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.documents import Demo  # noqa: PLC0415 - as above
+    from lbctl.cli.interrupts import ending_cleanly  # noqa: PLC0415 - as above
     from lbctl.obs.log import Recent  # noqa: PLC0415 - as above
     from lbctl.sandbox.demo.play import play  # noqa: PLC0415 - as above
 
@@ -38,10 +39,8 @@ def command(output: str) -> int:
         report = play(screen)
     if not report.ok:
         click.echo("\n".join(("Last lines of the log:", *recent.lines())), err=True)
-    if output == "json":
-        click.echo(json.dumps(report.document(), indent=2))
-    else:
-        click.echo(f"\n{'Everything went well' if report.ok else 'The demo FAILED'} in {report.seconds:.0f} s.")
+    said = "Everything went well" if report.ok else "The demo FAILED"
+    answer(output, Demo.of(report), text=lambda: f"\n{said} in {report.seconds:.0f} s.")
     return Exit.OK if report.ok else Exit.FAILURE
 
 

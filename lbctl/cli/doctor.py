@@ -28,13 +28,13 @@ def command(loaded: Loaded, output: str) -> int:
     The rights are those of the identity that runs this command. Exit code 0 when nothing failed, warnings too; 2 when
     a check failed, 1 when the API server cannot be asked.
     """
-    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli import documents  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - as above
     from lbctl.cli.consulting import consult  # noqa: PLC0415 - as above
     from lbctl.driver import Level  # noqa: PLC0415 - as above
-    from lbctl.text import finding_document  # noqa: PLC0415 - as above
 
     findings = consult(loaded.settings)
-    document = {"findings": [finding_document(finding) for finding in findings]}
+    document = documents.Diagnosis([documents.Finding.of(finding) for finding in findings])
     answer(output, document, text=lambda: _text(findings))
     return Exit.CHANGES if any(finding.level is Level.FAILED for finding in findings) else Exit.OK
 

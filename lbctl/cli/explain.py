@@ -27,19 +27,20 @@ def command(loaded: Loaded, service: str, bundle: Path | None, output: str) -> i
 
     Exit code 0 when it is ready, 6 when it is not, 3 when there is no such Service.
     """
-    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli import documents  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - as above
     from lbctl.cli.bundle import write_bundle  # noqa: PLC0415 - as above
     from lbctl.cli.desk import desk  # noqa: PLC0415 - as above
     from lbctl.cli.facts import gather  # noqa: PLC0415 - as above
     from lbctl.engine.explain import explain  # noqa: PLC0415 - as above
     from lbctl.engine.summary import State  # noqa: PLC0415 - as above
-    from lbctl.text import finding_document, finding_lines  # noqa: PLC0415 - as above
+    from lbctl.text import finding_lines  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as at:
         facts = gather(at, service)
         findings = explain(facts)
         state = facts.summary.state
-        document = {"service": service, "state": state.value, "findings": [finding_document(f) for f in findings]}
+        document = documents.Explanation(service, state, [documents.Finding.of(finding) for finding in findings])
         if bundle is not None:
             write_bundle(bundle, at, loaded, facts, document)
     answer(output, document, text=lambda: "\n".join((f"{service} is {state}", *finding_lines(findings))))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from lbctl.annotations import DELETION_POLICY
+from lbctl.cli import documents
 from lbctl.cli.approval import LOOK_SECONDS, find_leader
 from lbctl.cli.consent import ask_consent
 from lbctl.cli.desk import Desk, find_service
@@ -54,15 +54,10 @@ class Released:
             yield f"  x it waits for the finalizer {name} of another controller"
             yield "      do this: run that controller until it lets go, or remove the finalizer if it is gone for good"
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> documents.Release:
         """For programs."""
-        return {
-            "service": self.service,
-            "released": self.in_time,
-            "kept": [{"kind": kind, "name": name} for kind, name in self.objects],
-            "finalizers": list(self.finalizers),
-            "blockedBy": list(self.blockers),
-        }
+        kept = [documents.Kept(kind, name) for kind, name in self.objects]
+        return documents.Release(self.service, self.in_time, kept, list(self.finalizers), list(self.blockers))
 
 
 def let_go(at: Desk, key: str, *, forget: bool, yes: bool, seconds: float) -> Released:

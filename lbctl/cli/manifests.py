@@ -21,6 +21,9 @@ def command(provider: str, output: str) -> None:
     """
     import json  # noqa: PLC0415 - loaded by the command, not by its help
 
+    import msgspec  # noqa: PLC0415 - as above
+
+    from lbctl.cli.documents import Manifests  # noqa: PLC0415 - as above
     from lbctl.deploy.objects import build  # noqa: PLC0415 - as above
     from lbctl.deploy.text import documents  # noqa: PLC0415 - as above
     from lbctl.deploy.variants import variant_of  # noqa: PLC0415 - as above
@@ -32,7 +35,7 @@ def command(provider: str, output: str) -> None:
     if output == "yaml":
         click.echo(documents(objects), nl=False)
     elif output == "json":
-        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
+        click.echo(json.dumps(msgspec.to_builtins(Manifests("v1", "List", objects)), indent=2))
     elif output == "name":
         click.echo("\n".join(f"{kind.lower()}/{name}" for kind, _, name in names))
     else:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lbctl.cli.answer import answer
 from lbctl.cli.durations import DURATION
 from lbctl.cli.options import output_option, services_argument, settings_options
 from lbctl.errors import Exit
@@ -28,11 +27,12 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
 
     Exit code 0 when all are ready or wait for somebody, 1 when one failed, 6 when time ran out.
     """
-    from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - loaded by the command, not by its help
-    from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - as above
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
+    from lbctl.cli.documents import Round, WorkedOn  # noqa: PLC0415 - as above
     from lbctl.engine.runner import run_until_idle  # noqa: PLC0415 - as above
     from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
-    from lbctl.text import service_document, service_table  # noqa: PLC0415 - as above
+    from lbctl.text import service_table  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as at:
         at.read_clouds()
@@ -43,11 +43,8 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
             assembly.controller.limit_to(scopes)
         clock = assembly.clock
         in_time = run_until_idle(assembly.controller, clock, deadline=clock.monotonic() + timeout)
-        documents = [service_document(account, tracked) for account, tracked in chosen]
-        answer(output, {"services": documents}, text=lambda: service_table(chosen))
-        failed = {Progress.FAILED, Progress.INVALID}.intersection(
-            outcome_of(account, tracked).progress for account, tracked in chosen
-        )
-    if failed:
+        done = [WorkedOn.of(account, tracked) for account, tracked in chosen]
+    answer(output, Round(done), text=lambda: service_table(done))
+    if any(one.state in (Progress.FAILED, Progress.INVALID) for one in done):
         return Exit.FAILURE
     return Exit.OK if in_time else Exit.NOT_READY

@@ -29,10 +29,12 @@ def command(loaded: Loaded, services: tuple[str, ...], files: tuple[str, ...], o
     import json  # noqa: PLC0415 - loaded by the command, not by its help
 
     from lbctl.cli.answer import answer  # noqa: PLC0415 - as above
+    from lbctl.cli.documents import Permissions  # noqa: PLC0415 - as above
     from lbctl.cli.role import role_of  # noqa: PLC0415 - as above
 
     role = role_of(loaded.settings, names=services, files=files)
     if not role.rights:
         click.echo(f"{role.provider} has no role: it needs no rights of a cloud.", err=True)
-    document = {"provider": role.provider, "services": role.services, "role": role.rights}
-    answer(output, document, text=lambda: json.dumps(role.rights, indent=2))
+    answer(
+        output, Permissions(role.provider, role.services, role.rights), text=lambda: json.dumps(role.rights, indent=2)
+    )

@@ -36,11 +36,12 @@ def command(
 
     Reads only. Exit code 0 when there is nothing to do, 2 when there is, 1 when a Service cannot be planned.
     """
-    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli import documents  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - as above
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
     from lbctl.cli.imagined import imagine_files  # noqa: PLC0415 - as above
     from lbctl.engine.plans import plans_of  # noqa: PLC0415 - as above
-    from lbctl.plan.render import plan_document, plan_lines  # noqa: PLC0415 - as above
+    from lbctl.plan.render import plan_lines  # noqa: PLC0415 - as above
 
     if server_dry_run and not files:
         raise click.UsageError("--server-dry-run needs -f FILE")
@@ -56,7 +57,7 @@ def command(
         results = list(plans_of(assembly, chosen, everything=not asked))
     for note in notes:
         click.echo(note, err=True)
-    document = {"plans": [result.document(plan_document) for result in results]}
+    document = documents.Plans([documents.Plan.of(result) for result in results])
     answer(output, document, text=lambda: _text(line for r in results for line in r.lines(plan_lines)))
     return _exit(results)
 

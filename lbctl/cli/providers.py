@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from lbctl.cli.options import output_option
 
 if TYPE_CHECKING:
+    from lbctl.cli.documents import Provider
     from lbctl.driver import DriverInfo
 
 COLUMNS = ("NAME", "PROTOCOLS", "FAMILIES", "SOURCE-RANGES", "AFFINITY", "SUMMARY")
@@ -23,42 +24,44 @@ WIDE = (*COLUMNS[:-1], "MIXED", "DUAL-STACK", "PROXY-PROTOCOL", "CLASSES", "ANNO
 def command(output: str) -> None:
     """List the installed drivers and what each can do. Loads no SDK."""
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.documents import Providers  # noqa: PLC0415 - as above
     from lbctl.registry import find_provider, known_providers  # noqa: PLC0415 - as above
     from lbctl.text import table  # noqa: PLC0415 - as above
 
-    documents = [_document(find_provider(name)) for name in known_providers()]
+    found = [_document(find_provider(name)) for name in known_providers()]
     answer(
         output,
-        {"providers": documents},
-        text=lambda: table(COLUMNS, [_row(doc, COLUMNS) for doc in documents]),
-        wide=lambda: table(WIDE, [_row(doc, WIDE) for doc in documents]),
-        names=(doc["name"] for doc in documents),
+        Providers(found),
+        text=lambda: table(COLUMNS, [_row(one, COLUMNS) for one in found]),
+        wide=lambda: table(WIDE, [_row(one, WIDE) for one in found]),
+        names=(one.name for one in found),
     )
 
 
-def _document(info: DriverInfo) -> dict[str, Any]:
+def _document(info: DriverInfo) -> Provider:
+    from lbctl.cli.documents import Provider  # noqa: PLC0415 - loaded by the command, not by its help
+
     able = info.capabilities
-    return {
-        "name": info.name,
-        "summary": info.summary,
-        "extra": info.extra,
-        "protocols": sorted(able.protocols),
-        "families": list(able.families),
-        "sourceRanges": able.source_ranges,
-        "affinity": able.affinity.value,
-        "mixed": able.mixed_protocols,
-        "dualStack": able.dual_stack,
-        "proxyProtocol": able.proxy_protocol,
-        "sharedAddress": able.shared_address,
-        "requestedAddress": able.requested_address,
-        "classes": list(info.served_classes),
-        "annotations": sum(1 for _ in info.annotations),
-    }
+    return Provider(
+        name=info.name,
+        summary=info.summary,
+        extra=info.extra,
+        protocols=sorted(able.protocols),
+        families=list(able.families),
+        source_ranges=able.source_ranges,
+        affinity=able.affinity,
+        mixed=able.mixed_protocols,
+        dual_stack=able.dual_stack,
+        proxy_protocol=able.proxy_protocol,
+        shared_address=able.shared_address,
+        requested_address=able.requested_address,
+        classes=list(info.served_classes),
+        annotations=sum(1 for _ in info.annotations),
+    )
 
 
-def _row(document: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, ...]:
-    by_column = {key.replace("-", "").lower(): value for key, value in document.items()}
-    return tuple(_cell(by_column[column.replace("-", "").lower()]) for column in columns)
+def _row(provider: Provider, columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_cell(getattr(provider, column.replace("-", "_").lower())) for column in columns)
 
 
 def _cell(value: object) -> str:

@@ -34,10 +34,11 @@ def command(
 
     Exit code 0 when all are ready, 6 when some are not.
     """
-    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli import documents  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - as above
     from lbctl.cli.overview import Overview  # noqa: PLC0415 - as above
     from lbctl.cli.pulse import read_health  # noqa: PLC0415 - as above
-    from lbctl.text import summary_document, summary_table  # noqa: PLC0415 - as above
+    from lbctl.text import summary_table  # noqa: PLC0415 - as above
 
     overview = Overview(loaded.settings, namespace=namespace or "")
     if watch:
@@ -49,7 +50,7 @@ def command(
     now = overview.now()
     answer(
         output,
-        {"services": [summary_document(summary, health) for summary in summaries]},
+        documents.Status([documents.Published.of(summary, health) for summary in summaries]),
         text=lambda: summary_table(summaries, now=now, health=health),
         wide=lambda: summary_table(summaries, now=now, wide=True, health=health),
         names=(summary.key for summary in summaries),

@@ -7,10 +7,10 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import click
 
+from lbctl.cli import documents
 from lbctl.cli.consent import ask_consent
 from lbctl.cli.desk import desk
 from lbctl.cli.progress import progress
@@ -138,30 +138,26 @@ class Findings:
         """The owners."""
         return (_owner(orphan.owner) for orphan in self.orphans)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> documents.Leftovers:
         """For programs."""
-        cluster = {"name": self.search.cluster.name, "id": self.search.cluster.id, "gone": self.search.gone}
-        return {"cluster": cluster, "orphans": [self._orphan_document(orphan) for orphan in self.orphans]}
+        cluster = self.search.cluster
+        searched = documents.Searched(cluster.name, cluster.id, self.search.gone)
+        return documents.Leftovers(searched, [self._orphan_document(orphan) for orphan in self.orphans])
 
-    def _orphan_document(self, orphan: Orphan) -> dict[str, Any]:
+    def _orphan_document(self, orphan: Orphan) -> documents.Orphan:
         owner = orphan.owner
-        return {
-            "account": orphan.account,
-            "owner": {"namespace": owner.namespace, "name": owner.name, "uid": owner.uid},
-            "state": self._state(orphan),
-            "reason": self.reasons.get((orphan.account, owner), ""),
-            "created": orphan.created.isoformat() if orphan.created else "",
-            "firstSeen": self.first_seen.isoformat(),
-            "objects": [
-                {
-                    "kind": s.key.kind,
-                    "id": s.key.id,
-                    "name": s.resource.name,
-                    "billed": self._billed(orphan, s.key.kind),
-                }
-                for s in orphan.objects
+        return documents.Orphan(
+            account=orphan.account,
+            owner=documents.Owner(owner.namespace, owner.name, owner.uid),
+            state=self._state(orphan),
+            reason=self.reasons.get((orphan.account, owner), ""),
+            created=orphan.created.isoformat() if orphan.created else "",
+            first_seen=self.first_seen.isoformat(),
+            objects=[
+                documents.Left(seen.key.kind, seen.key.id, seen.resource.name, self._billed(orphan, seen.key.kind))
+                for seen in orphan.objects
             ],
-        }
+        )
 
     def _row(self, orphan: Orphan) -> tuple[str, ...]:
         kinds = Counter(seen.key.kind for seen in orphan.objects)

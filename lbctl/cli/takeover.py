@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import click
 
+from lbctl.cli import documents
 from lbctl.cli.approval import find_leader
 from lbctl.cli.consent import ask_consent
 from lbctl.cli.desk import Desk, selected
@@ -122,9 +122,9 @@ class Takeover:
             return self.table()
         return table(WIDE, [row for adoption in self.adoptions for row in self._rows(adoption)])
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> documents.Takeover:
         """For programs."""
-        return {"from": self.upstream, "services": [self._document(adoption) for adoption in self.adoptions]}
+        return documents.Takeover(self.upstream, [self._document(adoption) for adoption in self.adoptions])
 
     def _row(self, adoption: Adoption) -> tuple[str, ...]:
         ingress = adoption.tracked.service.status.load_balancer.ingress
@@ -147,22 +147,21 @@ class Takeover:
         if not adoption.steps:
             yield key, verdict, "", "", "", "", "; ".join(self._reasons(adoption))
 
-    def _document(self, adoption: Adoption) -> dict[str, Any]:
-        steps = adoption.steps
-        return {
-            "service": adoption.tracked.identity.key,
-            "account": adoption.account.name,
-            "verdict": adoption.verdict.value,
-            "written": adoption.tracked.identity.key in self.written,
-            "hazard": _hazard(adoption),
-            "calls": len(adoption.actions),
-            "steps": [
-                {"verb": s.verb.value, "kind": s.key.kind, "id": s.key.id, "fields": [c.field for c in s.changes]}
-                for s in steps
+    def _document(self, adoption: Adoption) -> documents.Adoption:
+        return documents.Adoption(
+            service=adoption.tracked.identity.key,
+            account=adoption.account.name,
+            verdict=adoption.verdict.value,
+            written=adoption.tracked.identity.key in self.written,
+            hazard=_hazard(adoption),
+            calls=len(adoption.actions),
+            steps=[
+                documents.Touch(step.verb, step.key.kind, step.key.id, [change.field for change in step.changes])
+                for step in adoption.steps
             ],
-            "deletes": [{"kind": key.kind, "id": key.id} for _, key in sorted(adoption.touched)],
-            "reasons": list(self._reasons(adoption)),
-        }
+            deletes=[documents.Object(key.kind, key.id) for _, key in sorted(adoption.touched)],
+            reasons=list(self._reasons(adoption)),
+        )
 
     def _verdict(self, adoption: Adoption) -> str:
         return WRITTEN if adoption.tracked.identity.key in self.written else adoption.verdict.value

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from lbctl.cli.documents import Checked, Mistake
 from lbctl.driver import DriverInfo
 from lbctl.engine.assembly import claim_rules
 from lbctl.engine.claim import Standing, claim
@@ -48,16 +49,16 @@ class Verdict:
         if not (self.problems or self.notes):
             yield self.service, self.provider, "valid", ""
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Checked:
         """For programs."""
-        return {
-            "service": self.service,
-            "file": self.where,
-            "provider": self.provider,
-            "valid": self.is_valid,
-            "problems": [{"path": p.path, "message": p.message, "hint": p.hint} for p in self.problems],
-            "notes": list(self.notes),
-        }
+        return Checked(
+            service=self.service,
+            file=self.where,
+            provider=self.provider,
+            valid=self.is_valid,
+            problems=[Mistake.of(problem) for problem in self.problems],
+            notes=list(self.notes),
+        )
 
 
 def validate(document: Document, settings: Settings) -> Verdict:

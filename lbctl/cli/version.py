@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 
 import click
@@ -15,7 +14,8 @@ from lbctl.cli.options import output_option
 @output_option("text", "json")
 def command(output: str) -> None:
     """Print the version of lbctl and of Python."""
-    document = {"lbctl": __version__, "python": platform.python_version()}
-    click.echo(
-        json.dumps(document) if output == "json" else f"lbctl {__version__} (Python {platform.python_version()})"
-    )
+    from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.documents import Version  # noqa: PLC0415 - as above
+
+    found = Version(__version__, platform.python_version())
+    answer(output, found, text=lambda: f"lbctl {found.lbctl} (Python {found.python})")

@@ -14,6 +14,7 @@ from typing import Any
 
 from lbctl.clock import Clock
 from lbctl.driver import Driver, DriverInfo, Finding, Level
+from lbctl.engine.advice import advice
 from lbctl.errors import InvalidSettings, KubeUnreachable, LbctlError
 from lbctl.kube.reads import Cluster
 from lbctl.kube.rights import needed_rights
@@ -176,7 +177,7 @@ class Doctor:
             for finding in driver.check():
                 yield replace(finding, subject=self._subject(account, finding.subject))
         except LbctlError as error:
-            hint = error.hint or f"{error.blame.value} has to act"
+            hint = error.hint or advice(error.reason, "NAMESPACE/NAME")
             yield Finding(Level.FAILED, self._subject(account, "cloud"), error.message, hint)
         finally:
             driver.close()

@@ -1,22 +1,31 @@
 """Why a Service is as it is, as findings that each say what to do. Pure.
 
 `lbctl explain` gathers the facts and shows the findings. They go from the outside in: does it exist, is it ours, does
-somebody work, is the wish valid, what does the cloud say, what waits for whom, does traffic find a target.
+somebody work, is the wish valid, what does the cloud say, what waits for whom, does traffic find a target; then what
+the controller told last, and when it tries again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lbctl.driver import Finding, Health, Level
+from lbctl.engine.advice import LOGS, advice, next_try
 from lbctl.engine.claim import Claim, Standing, marks_of
 from lbctl.engine.plans import Result
 from lbctl.engine.summary import State, Summary, ready_condition_of, summarise
 from lbctl.engine.tracked import Tracked
-from lbctl.errors import InvalidService, LbctlError
+from lbctl.errors import InvalidService, LbctlError, QuotaExceeded
 from lbctl.model.objects import Service
 from lbctl.model.status import Severity
+
+WATCH = "nothing; watch it with: lbctl status --watch"
+CONDITION_HINTS = {
+    "PlanHeld": "undo what asks for it, or approve it as it says",
+    "Deleting": "wait until its objects are gone; to keep them and end the waiting: lbctl release {key}",
+    "NoEligibleNodes": "make a node eligible; lbctl doctor names those that are not, and why",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Facts:
     """Everything that is known of one Service; `leader` is empty when nobody leads, `classes` are those served here.
 
     `cloud_error` is what kept the cloud from being read; then `plans` or `health` are missing. `health` is missing too
-    when the cloud does not tell it.
+    when the cloud does not tell it. `checks` are the driver's own findings, of a Service that is not ready.
     """
 
     service: Service
@@ -46,6 +55,7 @@ class Facts:
     plans: Sequence[Result] = ()
     warnings: Sequence[Told] = ()
     health: Health | None = None
+    checks: Sequence[Finding] = ()
     cloud_error: LbctlError | None = None
 
     @property
@@ -64,10 +74,11 @@ def explain(facts: Facts) -> list[Finding]:
         *_wish(facts),
         *_nodes(facts),
         *_cloud(facts),
-        *_plans(facts.plans, known=problems_of(facts.tracked)),
+        *_plans(facts),
         *_targets(facts),
         *_foreign_finalizers(facts),
         _condition(facts),
+        *_next_try(facts),
         *_events(facts),
     ]
 
@@ -84,7 +95,8 @@ def _foreign(facts: Facts) -> Finding:
 def _leader(facts: Facts) -> Finding:
     if facts.leader:
         return Finding(Level.OK, "controller", f"{facts.leader} leads")
-    return Finding(Level.FAILED, "controller", "no controller holds the lease", "start one: lbctl run")
+    hint = f"start one: lbctl run; or see why its pod does not lead: {LOGS}"
+    return Finding(Level.FAILED, "controller", "no controller holds the lease, so nobody works on it", hint)
 
 
 def _wish(facts: Facts) -> Iterator[Finding]:
@@ -92,7 +104,8 @@ def _wish(facts: Facts) -> Iterator[Finding]:
     if tracked is None:
         return
     for problem in tracked.problems:
-        yield Finding(Level.FAILED, problem.path, problem.message, problem.hint or "correct it in the Service")
+        hint = problem.hint or advice(InvalidService.reason, facts.service.key)
+        yield Finding(Level.FAILED, problem.path, problem.message, hint)
     for notice in tracked.intent.notices if tracked.intent is not None else ():
         level = Level.WARNING if notice.severity is Severity.WARNING else Level.OK
         yield Finding(level, notice.reason, notice.message, "correct or remove it; it stops nothing")
@@ -107,30 +120,43 @@ def _nodes(facts: Facts) -> Iterator[Finding]:
 def _cloud(facts: Facts) -> Iterator[Finding]:
     error = facts.cloud_error
     if error is not None:
-        yield Finding(Level.FAILED, "cloud", error.message, error.hint or f"{error.blame.value} has to act")
+        yield Finding(Level.FAILED, "cloud", error.message, error.hint or advice(error.reason, facts.service.key))
+    full = facts.summary.reason == QuotaExceeded.reason
+    yield from (one for one in facts.checks if one.level is Level.FAILED or (full and one.level is Level.WARNING))
 
 
-def _plans(results: Iterable[Result], *, known: str) -> Iterator[Finding]:
-    for result in results:
-        yield from _plan(result, known=known)
+def _plans(facts: Facts) -> Iterator[Finding]:
+    for result in facts.plans:
+        yield from _problem(result, service=facts.service.key, known=problems_of(facts.tracked))
+        yield from _plan(result, facts)
 
 
-def _plan(result: Result, *, known: str) -> Iterator[Finding]:
+def _problem(result: Result, *, service: str, known: str) -> Iterator[Finding]:
+    if not result.problem or (known and known in result.problem):
+        return
+    hint = advice(result.reason, service) or "correct the Services that it names; the others of the plan go on"
+    yield Finding(Level.FAILED, f"plan {result.scope}", result.problem, hint)
+
+
+def _plan(result: Result, facts: Facts) -> Iterator[Finding]:
     subject = f"plan {result.scope}"
     plan = result.plan
-    if result.problem and not (known and known in result.problem):
-        yield Finding(Level.FAILED, subject, result.problem, "what it has in the cloud stays as it is until then")
     if plan is None:
         return
     for action in plan.held:
         what = "; ".join(f"{step.verb} {step.key}: {step.why}" for step in action.steps)
-        hint = f"let it happen with: lbctl apply --approve {plan.held_digest}"
+        hint = f"undo what asks for it, or let it happen with: lbctl apply --approve {plan.held_digest}"
         yield Finding(Level.FAILED, subject, f"held, because {action.hazard.words}: {what}", hint)
     for wait in plan.waits:
-        yield Finding(Level.WARNING, subject, f"waits: {wait.condition}", "it is looked at again by itself")
+        said = f"waits: {wait.condition}; looked at again every {wait.poll_after:g} s"
+        hint = f"wait; if it lasts longer than {wait.give_up_after / 60:.0f} minutes, look at it in the cloud"
+        yield Finding(Level.WARNING, subject, said, hint)
     if plan.actions:
         calls = ", ".join(action.call for action in plan.actions)
-        yield Finding(Level.WARNING, subject, f"still to do: {calls}", "a running controller does it; see: lbctl plan")
+        key = facts.service.key
+        hint = f"see all of it: lbctl plan {key}; if it stays, the log says why: {LOGS}"
+        hint = hint if facts.leader else f"start a controller, or do it from here: lbctl once {key}"
+        yield Finding(Level.WARNING, subject, f"still to do: {calls}", hint)
     elif not (plan.held or plan.waits or result.problem):
         yield Finding(Level.OK, subject, "the cloud holds what the Service asks for")
 
@@ -178,15 +204,25 @@ def _foreign_finalizers(facts: Facts) -> Iterator[Finding]:
 
 
 def _condition(facts: Facts) -> Finding:
-    summary = facts.summary
+    summary, key = facts.summary, facts.service.key
     condition = ready_condition_of(facts.service)
     said = f"{summary.reason}: {summary.message}" if summary.message else summary.reason
     if summary.state is State.READY:
         return Finding(Level.OK, "condition", f"ready at {', '.join(summary.addresses) or 'no address'}")
     if condition is None:
-        return Finding(Level.WARNING, "condition", said, "wait for the controller's first pass, or see above")
+        hint = f"that takes seconds; if it stays, the log says why: {LOGS}" if facts.leader else "start one: lbctl run"
+        return Finding(Level.WARNING, "condition", said, hint)
+    since = f"(since {summary.since})"
+    if hint := advice(condition.reason, key):
+        return Finding(Level.FAILED, "last error", f"{condition.reason}: {condition.message} {since}", hint)
     level = Level.WARNING if summary.state is State.PENDING else Level.FAILED
-    return Finding(level, "condition", f"{said} (since {summary.since})", "see the findings above")
+    return Finding(level, "condition", f"{said} {since}", CONDITION_HINTS.get(summary.reason, WATCH).format(key=key))
+
+
+def _next_try(facts: Facts) -> Iterator[Finding]:
+    condition = ready_condition_of(facts.service)
+    if condition is not None and facts.leader and (found := next_try(condition.reason, facts.service.key)) is not None:
+        yield found
 
 
 def _events(facts: Facts) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lbctl.engine.account import Account
 from lbctl.engine.assembly import Assembly, read_policy
@@ -18,13 +17,14 @@ from lbctl.plan.actions import Plan
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What planning one scope gave: a plan, or the sentence why there is none."""
+    """What planning one scope gave: a plan, or why there is none; `reason` is that of the error that kept it away."""
 
     account: str
     scope: Scope
     services: tuple[str, ...]
     plan: Plan | None = None
     problem: str = ""
+    reason: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -40,11 +40,6 @@ class Result:
         if self.plan is not None:
             yield from render(self.plan)
         yield ""
-
-    def document(self, render: Callable[[Plan], dict[str, Any]]) -> dict[str, Any]:
-        """For programs."""
-        plan = render(self.plan) if self.plan is not None else {}
-        return {"account": self.account, "services": list(self.services), "problem": self.problem, **plan}
 
 
 def plans_of(assembly: Assembly, chosen: Sequence[tuple[Account, Tracked]], *, everything: bool) -> Iterator[Result]:
@@ -77,6 +72,6 @@ def _plan(assembly: Assembly, account: Account, scope: Scope) -> Result:
             now=assembly.clock.now(),
         )
     except LbctlError as error:
-        return Result(account.name, scope, names, problem=str(error))
+        return Result(account.name, scope, names, problem=str(error), reason=error.reason)
     rejected = "; ".join(f"{i}: {InvalidService(p)}" for i, p in planned.desired.rejected.items())
     return Result(account.name, scope, names, planned.plan, "; ".join(filter(None, (invalid, rejected))))

@@ -1,9 +1,8 @@
-"""A plan as text for people and as a document for programs. Pure, and the same for the same plan, byte for byte."""
+"""A plan as text for people. Pure, and the same for the same plan, byte for byte."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from lbctl.model.resource import Key, Ref
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, change_text, value_text
@@ -25,18 +24,6 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield _totals(plan)
     if plan.held:
         yield f"To let what is held happen: lbctl apply --approve {plan.held_digest}"
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data."""
-    return {
-        "scope": {"kind": plan.scope.kind, "name": plan.scope.name},
-        "digest": plan.digest,
-        "heldDigest": plan.held_digest,
-        "actions": [_action_document(action, held=False) for action in plan.actions]
-        + [_action_document(action, held=True) for action in plan.held],
-        "waits": [{"condition": wait.condition, "pollAfterSeconds": wait.poll_after} for wait in plan.waits],
-    }
 
 
 def label(key: Key, name: str) -> str:
@@ -84,36 +71,3 @@ def _totals(plan: Plan) -> str:
     if plan.held:
         parts.append(f"{len(plan.held)} held.")
     return " ".join(parts)
-
-
-def _action_document(action: Action, *, held: bool) -> dict[str, Any]:
-    return {
-        "call": action.call,
-        "hazard": action.hazard.name.lower(),
-        "held": held,
-        "steps": [_step_document(step) for step in action.steps],
-    }
-
-
-def _step_document(step: Step) -> dict[str, Any]:
-    return {
-        "verb": step.verb.value,
-        "kind": step.key.kind,
-        "id": step.key.id,
-        "name": step.name,
-        "hazard": step.hazard.name.lower(),
-        "why": step.why,
-        "services": sorted(owner.key for owner in step.owners),
-        "changes": [{"field": c.field, "old": _plain(c.old), "new": _plain(c.new)} for c in step.changes],
-    }
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, frozenset):
-        return sorted((_plain(item) for item in value), key=str)
-    if isinstance(value, tuple):
-        named = getattr(value, "_fields", ())
-        return dict(zip(named, map(_plain, value), strict=True)) if named else [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    return str(value)

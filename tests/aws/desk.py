@@ -20,7 +20,7 @@ from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
 from moto_fixtures.world import AwsWorld, Scene
 from tests.aws.cluster import ready_pods
-from tests.cli.console import Said
+from tests.cli.console import Said, command_of
 
 ENDPOINTS = ("ec2", "elb", "elbv2", "iam", "sts")
 CLOUD_SPEED = 60
@@ -61,7 +61,7 @@ class Desk:
         self.said()
         code = run((*arguments, "--config", str(self.config), *AT_ONCE))
         out, err = self.said()
-        return Said(code, out, err)
+        return Said(code, out, err, command_of(arguments))
 
     def put(self, *services: Service) -> None:
         """Have these Services, each with an EndpointSlice of two ready pods."""

@@ -6,7 +6,17 @@ import itertools
 
 import pytest
 
-from lbctl.errors import Conflict, NotAuthenticated, PermissionDenied, Throttled, Unreachable
+from lbctl.engine.advice import longest_pause
+from lbctl.errors import (
+    CloudBug,
+    Conflict,
+    MissingFact,
+    NotAuthenticated,
+    PermissionDenied,
+    QuotaExceeded,
+    Throttled,
+    Unreachable,
+)
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Mode, Policy
 from tests.clouds.memory import PREFIX, info
@@ -345,6 +355,28 @@ def test_a_conflict_that_never_ends_is_told_and_tried_with_growing_pauses(world,
     cloud.before = lambda *_: None
     world.settle(300)
     assert world.condition().status == "True"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [CloudBug, Conflict, MissingFact, PermissionDenied, QuotaExceeded, Unreachable],
+    ids=lambda kind: kind.reason,
+)
+def test_work_that_failed_is_tried_again_within_the_time_that_explain_tells(world, cloud, kind):
+    """For an hour each pause is within the bound that is told, and the longest is near it."""
+    tries = []
+
+    def refuse(name, number):
+        if name == "create-balancer":
+            tries.append(world.clock.monotonic())
+            raise kind("it does not work")
+
+    cloud.before = refuse
+    world.kube.put(service())
+    world.settle(3600)
+    longest = max(later - earlier for earlier, later in itertools.pairwise(tries))
+    assert world.condition().reason == kind.reason
+    assert 0.6 * longest_pause(kind) <= longest <= longest_pause(kind) + 1
 
 
 def test_a_culprit_that_arrives_during_a_search_is_not_blamed_on_others(world, cloud):

@@ -7,6 +7,7 @@ process: its exit code, its streams, what outlives it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -14,11 +15,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from lbctl.cli.interrupts import SIGNALS
 from lbctl.cli.main import run
@@ -27,6 +30,7 @@ from lbctl.obs.log import hide
 SECONDS = 60
 COMMAND = (sys.executable, "-W", "ignore", "-m", "lbctl")
 OURS = ("LBCTL_", "KUBE")
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/reference/output.schema.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,27 @@ class Said:
     code: int
     out: str
     err: str
+    command: str
 
     @property
     def document(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
+        """Standard output as the JSON document of the command, which its published schema describes."""
+        found = json.loads(self.out)
+        described(self.command).validate(found)
+        return found
+
+
+@functools.cache
+def described(command: str) -> Draft202012Validator:
+    """What the published schema says of a command's document; fails when it says nothing."""
+    definition = {"$ref": f"#/$defs/{command}"}
+    assert command in SCHEMA["$defs"], f"no definition of what {command} prints"
+    return Draft202012Validator({"$schema": SCHEMA["$schema"], "$defs": SCHEMA["$defs"], **definition})
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The command that the arguments begin with, as the schema calls it."""
+    return "-".join(arguments[: 2 if arguments[:1] == ("config",) else 1])
 
 
 def lbctl(*arguments: str, given: Mapping[str, str] | None = None, text: str = "") -> Said:
@@ -54,7 +74,7 @@ def lbctl(*arguments: str, given: Mapping[str, str] | None = None, text: str = "
         patch.setattr(sys, "stdin", io.StringIO(text))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(arguments)
-    return Said(code, out.getvalue(), err.getvalue())
+    return Said(code, out.getvalue(), err.getvalue(), command_of(arguments))
 
 
 def process(*arguments: str, given: Mapping[str, str] | None = None, text: str = "") -> Said:
@@ -69,7 +89,7 @@ def process(*arguments: str, given: Mapping[str, str] | None = None, text: str =
         timeout=SECONDS,
         check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Said(done.returncode, done.stdout, done.stderr, command_of(arguments))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lbctl.sandbox.demo.play import count_remains
-from tests.cli.console import COMMAND, lbctl
+from tests.cli.console import COMMAND, described, lbctl
 
 SECONDS = 90
 
@@ -28,6 +28,7 @@ def test_the_demo_answers_every_request_and_leaves_nothing():
     )
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
+    described("demo").validate(report)
     assert report["ok"] is True
     assert report["leftovers"] == 0
     assert {one["name"] for one in report["services"]} == {"shop/web", "shop/orders", "shop/names"}

@@ -20,6 +20,7 @@ import yaml
 from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
 from lbctl.engine.summary import State
+from lbctl.errors import QuotaExceeded
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from lbctl.settings import PolicySettings
@@ -290,9 +291,28 @@ def test_explain_says_why_and_what_to_do(unserved):
     said = unserved.lbctl("explain", "shop/web", "-o", "json")
     failed = {one["subject"]: one for one in said.document["findings"] if one["level"] == "failed"}
     assert said.code == 6
-    assert failed["controller"]["hint"] == "start one: lbctl run"
+    assert failed["controller"]["hint"].startswith("start one: lbctl run")
     assert "fastest" in failed["metadata.annotations[lbctl.io/algorithm]"]["message"]
     assert all(one["hint"] for one in failed.values())
+
+
+def test_explain_tells_quota_last_error_and_next_try(office):
+    """What is full, what came back, what to do about it, and when it is tried again: exit code 6."""
+
+    def refuse(name, number):
+        raise QuotaExceeded("10 of 10 balancers are in use")
+
+    office.cloud.before, office.cloud.most_targets = refuse, 1
+    office.create("web")
+    office.lead("controller-1")
+    office.lbctl("once", "--timeout", "1s")
+    said = office.lbctl("explain", "shop/web", "-o", "json")
+    found = {one["subject"]: one for one in said.document["findings"]}
+    assert said.code == 6
+    assert (found["quota"]["message"], found["quota"]["hint"]) == ("1 targets are allowed", "ask for more")
+    assert found["last error"]["message"].startswith("QuotaExceeded: ")
+    assert "lbctl gc" in found["last error"]["hint"]
+    assert found["next try"]["message"].startswith("within 5 minutes")
 
 
 def test_explain_of_what_is_fine_is_short(served):

@@ -18,7 +18,7 @@ SMALL, ALL = ["balancer/read", "balancer/write"], ["balancer/read", "balancer/wr
 
 def test_without_services_it_is_everything(office):
     """The role alone is printed, as the cloud takes it; -o json adds version, driver and Services."""
-    assert office.lbctl("permissions").document == {"allow": ALL}
+    assert json.loads(office.lbctl("permissions").out) == {"allow": ALL}
     wrapped = office.lbctl("permissions", "-o", "json").document
     assert wrapped == {"version": 1, "provider": "memory", "services": None, "role": {"allow": ALL}}
 
@@ -31,14 +31,14 @@ def test_services_of_a_file_decide(office, tmp_path):
         file.write_text(json.dumps({"kind": "List", "items": services}))
         said = office.lbctl("permissions", "-f", str(file))
         assert said.code == 0
-        assert said.document == {"allow": expected}
+        assert json.loads(said.out) == {"allow": expected}
 
 
 def test_services_of_the_cluster_decide(office):
     """Named Services are read from the API server; one that does not exist is invalid input."""
     office.create("wide")
     office.create("narrow", load_balancer_source_ranges=("10.0.0.0/8",))
-    assert office.lbctl("permissions", "shop/wide").document == {"allow": SMALL}
+    assert json.loads(office.lbctl("permissions", "shop/wide").out) == {"allow": SMALL}
     both = office.lbctl("permissions", "shop/wide", "shop/narrow", "-o", "json").document
     assert both["role"] == {"allow": ALL}
     assert both["services"] == ["shop/narrow", "shop/wide"]
@@ -52,7 +52,7 @@ def test_every_driver_answers_without_a_cluster():
     for provider in known_providers():
         said = lbctl("permissions", "--provider", provider, given={"KUBECONFIG": "/nowhere"})
         assert said.code == 0, (provider, said)
-        assert bool(said.document) or "needs no rights" in said.err
+        assert bool(json.loads(said.out)) or "needs no rights" in said.err
 
 
 def test_one_account_is_needed():

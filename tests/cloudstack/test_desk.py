@@ -290,8 +290,8 @@ def test_the_doctor_fails_for_a_right_that_is_missing(desk):
 def test_the_role_is_what_these_services_need(desk):
     """`permissions` prints the role as `importRole` takes it; for one plain Service it has no policies."""
     desk.create("web")
-    role = desk.lbctl("permissions").document
-    asked = desk.lbctl("permissions", "shop/web").document
+    role = json.loads(desk.lbctl("permissions").out)
+    asked = json.loads(desk.lbctl("permissions", "shop/web").out)
     allowed = {rule["rule"] for rule in asked["rules"] if rule["permission"] == "allow"}
     assert role["rules"][-1] == {"rule": "*", "permission": "deny", "description": "nothing else"}
     assert "createLBStickinessPolicy" not in allowed

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
 import pytest
 
 from lbctl.cli.main import run
+from tests.cli.console import lbctl
 from tests.docs.pages import Block, blocks, every_page
 
 FILE_OF_CLOUD = re.compile(r"/etc/lbctl/cloud/(\S+)")
@@ -36,14 +36,13 @@ def test_settings_in_the_pages_are_accepted(block: Block, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("block", SERVICES, ids=lambda block: block.where)
-def test_services_in_the_pages_are_served_as_they_are(block: Block, tmp_path, capsys):
+def test_services_in_the_pages_are_served_as_they_are(block: Block, tmp_path):
     """`lbctl check` finds every Service in the documentation valid and has nothing to remark."""
     file = tmp_path / "services.yaml"
     file.write_text(block.text)
-    code = run(["check", "-f", str(file), "--provider", block.mark.split()[-1], "-o", "json"])
-    said = capsys.readouterr()
-    assert code == 0, said.out + said.err
-    assert not [note for one in json.loads(said.out)["services"] for note in one["notes"]]
+    said = lbctl("check", "-f", str(file), "--provider", block.mark.split()[-1], "-o", "json")
+    assert said.code == 0, said
+    assert not [note for one in said.document["services"] for note in one["notes"]]
 
 
 def test_every_yaml_block_is_checked():

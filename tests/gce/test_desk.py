@@ -22,7 +22,7 @@ from lbctl.model.objects import Service
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
 from lbctl_gce.modes import FINALIZERS, Mode
-from tests.cli.console import Said
+from tests.cli.console import Said, command_of
 from tests.clouds.gce.compute import Compute
 from tests.clouds.gce.credentials import write_federation
 from tests.clouds.gce.permissions import granted
@@ -51,7 +51,7 @@ class Desk:
         self.said()
         code = run(arguments)
         out, err = self.said()
-        return Said(code, out, err)
+        return Said(code, out, err, command_of(arguments))
 
     def create(self, name: str, **spec: Any) -> None:
         """Create a Service of the namespace `shop`."""

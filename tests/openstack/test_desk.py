@@ -21,7 +21,7 @@ from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
-from tests.cli.console import Said
+from tests.cli.console import Said, command_of
 from tests.clouds.openstack.cloud import Cloud
 from tests.openstack.scene import cloud_conf, cloud_node
 from tests.openstack.upstream import made_by_upstream
@@ -49,7 +49,7 @@ class Desk:
         self.said()
         code = run([*arguments, "--config", str(self.folder / "settings.yaml")])
         out, err = self.said()
-        return Said(code, out, err)
+        return Said(code, out, err, command_of(arguments))
 
     def create(self, name: str, **options: Any) -> None:
         """Create a Service of the namespace `shop`."""

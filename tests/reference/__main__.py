@@ -11,6 +11,7 @@ from tests.reference.commands import commands_page
 from tests.reference.errors import errors_page, exits_page
 from tests.reference.events import events_page
 from tests.reference.metrics import metrics_page
+from tests.reference.output import output_schema
 from tests.reference.permissions import permissions_page
 from tests.reference.settings import settings_page
 
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "exit-codes.md": exits_page,
     "metrics.md": metrics_page,
+    "output.schema.json": output_schema,
     "permissions.md": permissions_page,
     "settings.md": settings_page,
 }

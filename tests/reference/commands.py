@@ -23,7 +23,9 @@ def commands_page() -> str:
     return page(
         "Commands",
         "Every command is also reachable as `kubectl lb …`. Answers go to standard output, progress and logs to "
-        "standard error. `-o json` and `-o yaml` carry a `version`. Exit codes: [exit codes](exit-codes.md).",
+        "standard error. `-o json` and `-o yaml` carry a `version`, and all of their fields are in "
+        "[`output.schema.json`](output.schema.json), a JSON Schema with a definition for each command. "
+        "Exit codes: [exit codes](exit-codes.md).",
         "## Options from which settings are loaded",
         "Commands below that say so take these. What they set, and every other source: [settings](settings.md).",
         _options(parameter for parameter in shared.params if parameter.name in SHARED),

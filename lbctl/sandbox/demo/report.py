@@ -1,12 +1,9 @@
-"""What came of the demo, as values and as one JSON document. Pure."""
+"""What came of the demo. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-VERSION = 1
 
 
 @dataclass(slots=True)
@@ -66,28 +63,3 @@ class Report:
     def service(self, name: str) -> ServiceReport:
         """The report of one Service, new if need be."""
         return self.services.setdefault(name, ServiceReport(name))
-
-    def document(self) -> dict[str, Any]:
-        """The report for programs."""
-        return {
-            "version": VERSION,
-            "services": [
-                {
-                    "name": one.name,
-                    "address": one.address,
-                    "ports": list(one.ports),
-                    "requests": one.requests,
-                    "answered": one.answered,
-                    "targets_seen": sorted(one.targets),
-                }
-                for one in self.services.values()
-            ],
-            "steps": [
-                {"name": step.name, "ok": step.ok, "seconds": round(step.seconds, 2)}
-                | ({"problem": step.problem} if step.problem else {})
-                for step in self.steps
-            ],
-            "leftovers": self.leftovers,
-            "seconds": round(self.seconds, 2),
-            "ok": self.ok,
-        }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from lbctl.driver import Health, Level
+from lbctl.driver import Finding, Health, Level
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER, Claim, ClaimRules, Standing, claim
 from lbctl.engine.explain import Facts, Told, explain
 from lbctl.engine.plans import Result
 from lbctl.engine.publish import READY_CONDITION
 from lbctl.engine.summary import State, summarise
 from lbctl.engine.tracked import Tracked
-from lbctl.errors import NotAuthenticated
+from lbctl.errors import LbctlError, NotAuthenticated
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Condition, ServiceStatus
 from lbctl.model.problem import Problem
@@ -47,8 +49,10 @@ def test_nothing_is_wrong_with_what_is_in_order():
 
 
 def test_a_missing_leader_is_a_finding():
-    """Nobody leads: start a controller."""
-    assert failed(leader="")["controller"].hint == "start one: lbctl run"
+    """Nobody leads: start a controller, or see why the one that should does not; and nothing is told of a next try."""
+    given = conditioned("False", "QuotaExceeded", "10 of 10 balancers")
+    assert failed(leader="")["controller"].hint.startswith("start one: lbctl run")
+    assert "next try" not in [one.subject for one in explain(facts(service=given, leader=""))]
 
 
 def test_every_problem_of_the_wish_is_a_finding_of_its_own():
@@ -67,6 +71,77 @@ def test_a_held_plan_says_how_to_let_it_run():
     finding = failed(plans=[Result("main", SCOPE, ("shop/web",), plan)])["plan balancer/web"]
     assert "THE ADDRESS CHANGES" in finding.message
     assert finding.hint.endswith(f"--approve {plan.held_digest}")
+
+
+def all_errors(kind=LbctlError):
+    return [kind, *(one for derived in kind.__subclasses__() for one in all_errors(derived))]
+
+
+@pytest.mark.parametrize("reason", sorted({one.reason for one in all_errors() if one.__module__ == "lbctl.errors"}))
+def test_every_error_has_its_advice_and_its_next_try(reason):
+    """The last error, what to do about it, when it is tried again, and how to have it tried earlier."""
+    given = conditioned("False", reason, "this came back")
+    found = {one.subject: one for one in explain(facts(service=given))}
+    assert "this came back" in found["last error"].message
+    assert "has to act" not in found["last error"].hint
+    assert "{" not in found["last error"].hint
+    assert found["next try"].hint
+    assert re.match(
+        r"within \d+ (seconds|minutes): |as soon as the Service |when the controller", found["next try"].message
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "when", "how"),
+    [
+        ("QuotaExceeded", "within 5 minutes: it is tried that often", "rollout restart"),
+        ("MissingFact", "within 60 seconds: it is tried that often", "rollout restart"),
+        ("Unreachable", "within 6 minutes: the pauses grow to that, from 5 seconds on", "rollout restart"),
+        ("InvalidService", "as soon as the Service changes", "kubectl -n shop edit service web"),
+        ("InvalidSettings", "when the controller starts again", "rollout restart"),
+    ],
+)
+def test_the_next_try_is_told_by_the_rule_of_the_error(reason, when, how):
+    """A fixed time, growing pauses, a change of the Service, a new start: each with how to have it sooner."""
+    (found,) = [one for one in explain(facts(service=conditioned("False", reason))) if one.subject == "next try"]
+    assert found.message == when
+    assert how in found.hint
+
+
+@pytest.mark.parametrize(("status", "reason"), [("True", "Ready"), ("False", "PlanHeld"), ("False", "Updating")])
+def test_what_did_not_fail_has_no_last_error_and_no_next_try(status, reason):
+    """What is ready, held or worked on is not tried again."""
+    subjects = {one.subject for one in explain(facts(service=conditioned(status, reason)))}
+    assert not subjects & {"last error", "next try"}
+
+
+def test_a_deletion_that_fails_tells_its_error():
+    """A Service that cannot go away says why, not only that it is being deleted."""
+    meta = change(service().metadata, deletion_timestamp="2026-01-01T00:00:00Z")
+    leaving = change(conditioned("False", "PermissionDenied", "may not delete"), metadata=meta)
+    found = failed(service=leaving, claim=Claim(Standing.LEAVING, "main", SHARED_FINALIZER, 4, "it is being deleted"))
+    assert "may not delete" in found["last error"].message
+    assert "lbctl permissions" in found["last error"].hint
+
+
+@pytest.mark.parametrize(("reason", "levels"), [("QuotaExceeded", {"warning", "failed"}), ("Unreachable", {"failed"})])
+def test_quotas_and_rights_are_told_as_the_driver_finds_them(reason, levels):
+    """What failed is always told; what is nearly full only where a quota was what failed."""
+    checks = (
+        Finding(Level.OK, "quota addresses", "1 of 9"),
+        Finding(Level.WARNING, "quota balancers", "9 of 10", "raise it in time"),
+        Finding(Level.FAILED, "quota rules", "5 of 5", "raise it"),
+    )
+    found = explain(facts(service=conditioned("False", reason), checks=checks))
+    assert {one.level for one in found if one.subject.startswith("quota")} == levels
+
+
+def test_a_plan_that_cannot_be_made_says_what_to_do():
+    """By the kind of the error; for other Services of the scope that they are to be corrected."""
+    denied = Result("main", SCOPE, ("shop/web",), problem="may not read", reason="PermissionDenied")
+    other = Result("main", SCOPE, ("shop/web", "shop/other"), problem="shop/other: spec.a: is wrong")
+    assert "lbctl permissions" in failed(plans=[denied])["plan balancer/web"].hint
+    assert "correct the Services" in failed(plans=[other])["plan balancer/web"].hint
 
 
 def test_a_cloud_that_cannot_be_read_and_missing_nodes_are_findings():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lbctl.cli.documents import actions_of
 from lbctl.driver import Refs
 from lbctl.engine.collecting import Living, find_orphans
 from lbctl.errors import OwnedByOther
@@ -14,7 +15,7 @@ from lbctl.model.objects import NodeAddress
 from lbctl.model.resource import Desired, Key, Observed, State
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Policy, allow
-from lbctl.plan.render import plan_document, plan_lines
+from lbctl.plan.render import plan_lines
 from lbctl_openstack import DRIVER, bodies, names
 from lbctl_openstack.apply import _in_flight
 from lbctl_openstack.groups import GroupReading
@@ -202,8 +203,8 @@ def test_a_plan_reads_well():
     text = "\n".join(plan_lines(plan))
     assert "members {n1 at 10.0.0.1:30080 in subnet sub checked at port 32000}" in text
     assert "timeouts client data 50000 ms, member connect 5000 ms" in text
-    steps = [step for action in plan_document(plan)["actions"] for step in action["steps"]]
-    (members,) = [step["changes"][0]["new"] for step in steps if step["kind"] == "members"]
+    steps = [step for action in actions_of(plan) for step in action.steps]
+    (members,) = [step.changes[0].new for step in steps if step.kind == "members"]
     assert members == [
         {"name": "n1", "address": "10.0.0.1", "port": 30080, "monitor_port": 32000, "subnet": "sub", "weight": 1}
     ]

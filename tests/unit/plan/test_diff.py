@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbctl.cli.documents import actions_of
 from lbctl.errors import OwnedByOther
 from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource, Scope, Seen, State
 from lbctl.plan.actions import Action, Hazard, Verb, Wait, digest
 from lbctl.plan.diff import diff
 from lbctl.plan.order import build_plan
 from lbctl.plan.policy import Mode, Policy, allow
-from lbctl.plan.render import plan_document, plan_lines
+from lbctl.plan.render import plan_lines
 from lbctl.plan.rules import FieldRule, KindRule, Rules, same_any_case
 
 SCOPE = Scope("balancer", "a1")
@@ -201,7 +202,7 @@ def test_what_needs_a_held_action_is_held_with_it():
     assert plan.actions == ()
     assert {s.key for action in plan.held for s in action.steps} == {BALANCER, listener}
     assert plan.held_digest in "\n".join(plan_lines(plan))
-    assert all(entry["held"] for entry in plan_document(plan)["actions"])
+    assert all(action.held for action in actions_of(plan))
 
 
 def test_a_leaving_service_approves_the_loss_of_its_own_address():
