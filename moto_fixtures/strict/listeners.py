@@ -71,7 +71,7 @@ weighted_groups = Switch(
 
 group_family = Switch(
     "group-family",
-    moto="a listener of a balancer with IPv4 only may forward to a group of IPv6 targets",
+    moto="a balancer with IPv4 only may have listeners that forward to groups of IPv6 targets, or become one",
     aws="InvalidConfigurationRequest",
 )
 
@@ -181,9 +181,21 @@ def _check_association(call: Call, cloud: Cloud) -> None:
 def _check_family(call: Call, cloud: Cloud) -> None:
     wanted = _merged(call, cloud)
     balancer = cloud.balancer(wanted["LoadBalancerArn"])
-    groups = [cloud.target_group(arn) for arn in forwarded_groups(wanted["DefaultActions"])]
-    is_ipv6 = any(group is not None and group.ip_address_type == "ipv6" for group in groups)
-    if is_ipv6 and balancer is not None and balancer.ip_address_type != "dualstack":
+    if balancer is not None and balancer.ip_address_type != "dualstack":
+        _refuse_ipv6(cloud, wanted["DefaultActions"])
+
+
+@group_family.before("elbv2", "SetIpAddressType", "SetSubnets")
+def _check_family_left(call: Call, cloud: Cloud) -> None:
+    if call.params.get("IpAddressType") == "ipv4":
+        for listener in cloud.listeners():
+            if listener.load_balancer_arn == call.params["LoadBalancerArn"]:
+                _refuse_ipv6(cloud, [action.data for action in listener.default_actions])
+
+
+def _refuse_ipv6(cloud: Cloud, actions: list[Json]) -> None:
+    groups = [cloud.target_group(arn) for arn in forwarded_groups(actions)]
+    if any(group is not None and group.ip_address_type == "ipv6" for group in groups):
         raise RefusedError("InvalidConfigurationRequest", "IPv6 target groups need a dualstack load balancer")
 
 

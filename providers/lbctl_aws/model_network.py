@@ -202,8 +202,15 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, forward: Weighted
             **attributes.as_fields(attributes.listener_attributes(options, wish), resets),
         },
         owners=place.owners,
-        needs=frozenset({balancer, *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
+        needs=frozenset({*_before(place, balancer), *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
     )
+
+
+def _before(place: Place, balancer: Key) -> tuple[Key, ...]:
+    """A listener waits for its balancer, but not for one that loses a family: IPv6 targets have to be left first."""
+    live = place.observed.get(balancer)
+    loses = live is not None and live.resource.fields.get("family") == "dualstack" and not place.options.is_dual
+    return () if loses else (balancer,)
 
 
 def _normalised(forward: Weighted) -> Weighted:

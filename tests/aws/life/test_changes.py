@@ -7,7 +7,7 @@ import pytest
 from lbctl.annotations import APPROVE
 from lbctl_aws.annotations import AWS, REMEMBERED
 from lbctl_aws.names import with_generation
-from tests.aws.cluster import CLASSIC, EXTERNAL, MODES, NLB, PODS, Cluster, ready_pods, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, MODES, NLB, POD_ADDRESSES, PODS, Cluster, ready_pods, service
 from tests.world import change
 
 
@@ -463,7 +463,7 @@ def test_pods_with_both_families_are_reached_over_ipv6_where_the_balancer_has_it
 
 
 def test_another_family_takes_another_target_group(aws):
-    """It is made and filled before the balancer gets its second family, and the listener moves after that."""
+    """It is made and filled before the balancer gets its second family, and the listener moves after that; and back."""
     cluster = Cluster.begin(aws, "dualstack")
     subnets = {AWS + "subnets": f"{cluster.scene['public-a']},{cluster.scene['public-b']}"}
     dual = {AWS + "ip-address-type": "dualstack"}
@@ -485,6 +485,11 @@ def test_another_family_takes_another_target_group(aws):
     (after,) = cluster.target_groups()
     assert after == with_generation(before, 2)
     assert cluster.targets(after) == {("2001:db8::10", 80)}
+    assert quiet(cluster)
+    cluster.annotate("web", {**PODS, **subnets})
+    cluster.settle(900)
+    assert set(cluster.target_groups()) == {before}
+    assert cluster.targets(before) == {(address, 80) for address in POD_ADDRESSES}
     assert quiet(cluster)
 
 
