@@ -42,8 +42,8 @@ def search(world):
     return Search(world.controller.accounts, world.cluster, world.clock, world.policy, world.kube.list_services)
 
 
-def gone(search):
-    findings = Findings.of(search, older_than=ANY_AGE)
+def gone(search, older_than=ANY_AGE):
+    findings = Findings.of(search, older_than=older_than)
     findings.remove(apart=600.0, yes=True, timeout=600.0)
     return {orphan.owner.name: findings._state(orphan) for orphan in findings.orphans}
 
@@ -80,7 +80,7 @@ def test_what_is_young_is_left_alone(search, world, cloud, minutes, state):
     made = world.clock.now() - dt.timedelta(minutes=minutes)
     for thing in cloud.things.values():
         thing.created = made.isoformat()
-    assert gone(search) == {"lost": state}
+    assert gone(search, older_than=3600.0) == {"lost": state}
     assert bool([t for t in cloud.things.values() if "lost" in t.tags["owner"]]) is (state == "young")
 
 
