@@ -24,7 +24,7 @@ from lbctl.errors import QuotaExceeded
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from lbctl.settings import PolicySettings
-from tests.cli.console import COMMAND, lbctl, process
+from tests.cli.console import COMMAND, STRICT, lbctl, process
 
 WEB = {
     "apiVersion": "v1",
@@ -294,6 +294,26 @@ def test_explain_says_why_and_what_to_do(unserved):
     assert failed["controller"]["hint"].startswith("start one: lbctl run")
     assert "fastest" in failed["metadata.annotations[lbctl.io/algorithm]"]["message"]
     assert all(one["hint"] for one in failed.values())
+
+
+@pytest.mark.slow
+def test_no_command_leaves_anything_open(unserved):
+    """Each command as a process of its own closes its connections and files: Python has nothing to warn of."""
+    for line in (
+        "once",
+        "plan -o json",
+        "status --targets",
+        "status --watch --timeout 1s",
+        "explain shop/web",
+        "doctor",
+        "adopt",
+        "permissions shop/web",
+        "release shop/web --yes",
+        "gc --delete --yes --apart 0s --older-than 0s",
+    ):
+        said = process(*line.split(), given=unserved.given, command=STRICT)
+        assert (line, said.code in (0, 2, 6)) == (line, True), said
+        assert "Warning" not in said.err, (line, said.err)
 
 
 def test_explain_tells_quota_last_error_and_next_try(office):
