@@ -59,7 +59,8 @@ from lbctl.errors import CloudError, NotReady
 from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
-from lbctl.model.objects import EndpointSlice, Node, Pod, Service
+from lbctl.model.objects import CustomObject, EndpointSlice, Node, Pod, Service
+from lbctl.model.reference import Reference
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Ref, Scope, nothing
 from lbctl.model.status import Status
 from lbctl.plan.actions import Action, Plan
@@ -73,13 +74,19 @@ class Cluster:
     id: str = ""
 
 
+Referred = Service | CustomObject
+"""What a `Reference` may lead to."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything that a pure stage may look at; a read-only view of what this process knows, never of the cloud.
 
     `intents` holds the Services that take part in the scope at hand and are not going away; `services` are their
     objects. `slices` are filled only for drivers that watch EndpointSlices, and `pods` only for those that watch Pods:
-    by uid, those that carry a readiness gate of the driver's. `observed` spans all scopes.
+    by uid, those that carry a readiness gate of the driver's. `referred` are the objects that the Services refer to;
+    one that is missing does not exist, may not be read or is not known yet. `slices` holds those of referred Services
+    too. `observed` spans all scopes.
     """
 
     cluster: Cluster
@@ -89,6 +96,7 @@ class World:
     services: Mapping[Identity, Service] = field(default_factory=nothing, hash=False)
     slices: Mapping[Identity, tuple[EndpointSlice, ...]] = field(default_factory=nothing, hash=False)
     pods: Mapping[str, Pod] = field(default_factory=nothing, hash=False)
+    referred: Mapping[Reference, Referred] = field(default_factory=nothing, hash=False)
     observed: Mapping[Scope, Observed] = field(default_factory=nothing, hash=False)
 
 
@@ -145,6 +153,18 @@ class Finding:
     subject: str
     message: str
     hint: str = ""
+
+
+Look = Callable[[], Iterator[Finding]]
+
+
+def look_at_all(looks: Iterable[tuple[str, Look]]) -> Iterator[Finding]:
+    """The findings of every look, which are given with their subjects; what cannot be looked at is a failed one."""
+    for subject, look in looks:
+        try:
+            yield from look()
+        except CloudError as error:
+            yield Finding(Level.FAILED, subject, error.message, error.hint)
 
 
 class Driver(Protocol):
@@ -309,6 +329,11 @@ class DriverInfo:
     the former mode is left. `min_node_sync_seconds` is the least time between two target updates of one scope for
     joining nodes.
 
+    `references` tells, from the annotations of a Service, which further objects it is to be served by; pure, loads no
+    SDK, never raises: what is wrong with the annotations is for `parse` to say. `refers_to` are the resources that it
+    may name, as in `Reference`. They are watched only while some Service refers to anything. When one of them changes,
+    or the EndpointSlices of a Service among them, the scopes of those that refer to it are planned anew.
+
     `permissions` makes the smallest role, in the cloud's own form, from the decoded settings and the Services to be
     served, or from None for everything that the driver can do; pure, loads no SDK. `CLUSTER_PLACEHOLDER` in it stands
     for the cluster's name. `controller_leases` are the Leases (`namespace/name`) by which other controllers of this
@@ -338,6 +363,8 @@ class DriverInfo:
     extra: str = ""
     classes: tuple[str, ...] = ()
     watches: frozenset[str] = frozenset()
+    refers_to: tuple[str, ...] = ()
+    references: Callable[[Service], frozenset[Reference]] = lambda _service: frozenset()
     ready_node: Callable[[Node], bool] = lambda _node: True
     node_identity: Callable[[Node], object] = lambda node: node.spec.provider_id
     finalizers: Callable[[Intent], tuple[str, ...]] = lambda _intent: ()

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-# Folders whose tests share servers that only one worker is to start.
-TOGETHER = ("tests/openstack/", "tests/e2e/")
+# Folders whose tests share servers that only one worker is to start; the first that fits counts.
+TOGETHER = ("tests/openstack/faults/", "tests/openstack/", "tests/e2e/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

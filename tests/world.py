@@ -28,7 +28,11 @@ from lbctl.errors import KubeConflict, KubeGone, LostLease
 from lbctl.kube.patches import Clearing
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import (
+    SERVICE_NAME_LABEL,
     Condition,
+    CustomObject,
+    Endpoint,
+    EndpointSlice,
     Ingress,
     LoadBalancerStatus,
     Node,
@@ -43,6 +47,7 @@ from lbctl.model.objects import (
     ServiceSpec,
     ServiceStatus,
 )
+from lbctl.model.reference import Reference
 from lbctl.model.resource import Identity, Observed
 from lbctl.model.status import Notice
 from lbctl.plan.actions import Plan
@@ -73,6 +78,7 @@ class Backend(ABC):
         self.listeners: list[Callable[[Service | None, Service | None], None]] = []
         self.pods: dict[str, Pod] = {}
         self.pod_listeners: list[Callable[[Pod | None, Pod | None], None]] = []
+        self.customs: dict[Reference, CustomObject] = {}
         self.condition_writes = 0
         self.writing = ""
         self._pod_versions = itertools.count(1)
@@ -148,6 +154,9 @@ class Backend(ABC):
 
     def list_nodes(self) -> list[Node]:
         return list(self.nodes.values())
+
+    def get_custom(self, reference: Reference) -> CustomObject | None:
+        return self.customs.get(reference)
 
     def emit(self, service: Service, notice: Notice) -> None:
         self.events.append((service.key, notice))
@@ -325,6 +334,12 @@ def node(name: str, *, ready: bool = True, labels: dict[str, str] | None = None,
     )
 
 
+def endpoint_slice(*addresses: str, name: str = "web") -> EndpointSlice:
+    """The one EndpointSlice of a Service, with ready endpoints."""
+    meta = ObjectMeta(name=f"{name}-1", namespace=NAMESPACE, labels={SERVICE_NAME_LABEL: name})
+    return EndpointSlice(metadata=meta, endpoints=tuple(Endpoint(addresses=(address,)) for address in addresses))
+
+
 class World:
     """A cluster, a cloud and one running lbctl.
 
@@ -355,6 +370,7 @@ class World:
         self.leading = True
         self.bugs: list[BaseException] = []
         self.figures: dict[tuple[Figure, str], float] = {}
+        self.slices: dict[str, EndpointSlice] = {}
         for name in nodes:
             self.kube.nodes[name] = node(name)
         self.start()
@@ -391,6 +407,8 @@ class World:
         self.kube.pod_listeners = [self.controller.see_pod]
         for pod in self.kube.pods.values():
             self.controller.see_pod(None, pod)
+        for known in self.slices.values():
+            self.controller.see_slice(None, known)
         self.controller.start(self.kube.list_services(), self.kube.list_nodes())
 
     def crash(self) -> None:
@@ -471,6 +489,12 @@ class World:
         if new is not None:
             self.kube.nodes[key] = new
         self.controller.see_node(old, new)
+
+    def see_slice(self, new: EndpointSlice) -> None:
+        """Let the endpoints of a Service change, and lbctl work."""
+        old, self.slices[new.key] = self.slices.get(new.key), new
+        self.controller.see_slice(old, new)
+        self.settle()
 
     def plans(self) -> list[Plan]:
         """What would be done now, planned against a fresh snapshot; empty when all is as it should be."""

@@ -16,6 +16,7 @@ from lbctl.deploy.rights import (
     NAME,
     Object,
     base_rights,
+    custom_kind_rights,
     document_rights,
     lease_rights,
     watch_rights,
@@ -31,7 +32,7 @@ from lbctl.deploy.workload import (
     network_policy,
     parts_of,
 )
-from lbctl.kube.rights import WATCHED, Right
+from lbctl.kube.rights import READ, WATCHED, Right
 from lbctl.kube.target import LEASES, Target
 
 ALERTS_FILE = "files/alerts.yaml"
@@ -41,6 +42,7 @@ RELEASE_NAMESPACE = "{{ .Release.Namespace | toJson }}"
 # Within a list, where the dot is one of its items.
 ROOT_NAMESPACE = "{{ $.Release.Namespace | toJson }}"
 ITEM = {"namespace": "{{ .namespace | toJson }}", "name": "{{ .name | toJson }}"}
+CUSTOM_KIND = Right(READ, Target(resource="{{ .resource | toJson }}", group="{{ .group | toJson }}"))
 LEASE = Right((), Target(resource=LEASES.resource, group=LEASES.group, **ITEM))
 DOCUMENT = Right(("get",), Target(resource="{{ .resource | toJson }}", **ITEM))
 
@@ -90,6 +92,9 @@ def values(variant: Variant) -> Object:
         "replicas": parts.replicas,
         "cloudSecret": parts.secret,
         "watches": list(variant.watches),
+        "customKinds": [
+            {"group": right.target.group, "resource": right.target.resource} for right in variant.custom_kinds
+        ],
         "leases": [
             {"namespace": right.target.namespace, "name": right.target.name, "verbs": list(right.verbs)}
             for right in variant.leases
@@ -143,6 +148,9 @@ def _templates() -> dict[str, str]:
             watched: _if(f'has "{watched}" .Values.watches', _template(watch_rights(RELEASE_NAMESPACE, watched)))
             for watched in WATCHED
         },
+        "custom-kinds": _each(
+            "customKinds", _named('"lbctl-%s" .resource', custom_kind_rights(ROOT_NAMESPACE, [CUSTOM_KIND]))
+        ),
         "leases": _each("leases", _named('"lbctl-lease-%s" .name', _lease_rights())),
         "documents": _each(
             "documents", _named('"lbctl-%s-%s" .resource .name', document_rights(ROOT_NAMESPACE, [DOCUMENT]))
@@ -251,6 +259,11 @@ SCHEMA: Object = {
             "type": "array",
             "items": {"type": "string", "enum": sorted(WATCHED)},
             "description": "What the driver reads beside Services and Nodes.",
+        },
+        customKinds={
+            "type": "array",
+            "items": _closed(group=_NAME, resource=_NAME),
+            "description": "Custom kinds that Services may refer to.",
         },
         leases={"type": "array", "items": _LEASE, "description": "Leases of other controllers to look at or take."},
         documents={

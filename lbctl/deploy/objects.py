@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from lbctl.deploy.rights import Object, base_rights, document_rights, lease_rights, watch_rights
+from lbctl.deploy.rights import (
+    Object,
+    base_rights,
+    custom_kind_rights,
+    document_rights,
+    lease_rights,
+    watch_rights,
+)
 from lbctl.deploy.variants import NAMESPACE, Variant
 from lbctl.deploy.workload import (
     config_map,
@@ -29,8 +36,9 @@ def shared_objects() -> list[Object]:
 def own_objects(variant: Variant) -> list[Object]:
     """What an overlay adds: its settings, and the rights that only its driver needs."""
     watches = [one for watched in variant.watches for one in watch_rights(NAMESPACE, watched)]
+    kinds = custom_kind_rights(NAMESPACE, variant.custom_kinds)
     leases, documents = lease_rights(NAMESPACE, variant.leases), document_rights(NAMESPACE, variant.documents)
-    return [config_map(parts_of(variant)), *watches, *leases, *documents]
+    return [config_map(parts_of(variant)), *watches, *kinds, *leases, *documents]
 
 
 def changed_objects(variant: Variant) -> list[Object]:

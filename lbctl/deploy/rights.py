@@ -31,6 +31,11 @@ def watch_rights(namespace: str, watched: str) -> list[Object]:
     return _cluster_wide(f"lbctl-{watched}", namespace, WATCHED[watched])
 
 
+def custom_kind_rights(namespace: str, kinds: Iterable[Right]) -> list[Object]:
+    """What a driver reads of custom kinds that Services refer to, a ClusterRole for each."""
+    return [one for right in kinds for one in _cluster_wide(f"lbctl-{right.target.resource}", namespace, [right])]
+
+
 def lease_rights(namespace: str, leases: Iterable[Right]) -> list[Object]:
     """What a driver reads or takes of the Leases of others, a Role for each."""
     return [one for lease in leases for one in _within(f"lbctl-lease-{lease.target.name}", namespace, [lease])]

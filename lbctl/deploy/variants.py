@@ -12,7 +12,7 @@ from typing import Any
 
 from lbctl import __version__
 from lbctl.driver import DriverInfo
-from lbctl.kube.rights import Right, document, other_leases
+from lbctl.kube.rights import Right, custom_kinds, document, other_leases
 from lbctl.settings import LeaseSettings, decode
 
 NAMESPACE = "kube-system"
@@ -59,12 +59,14 @@ PLACES: Mapping[str, Place] = {
 class Variant:
     """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own.
 
-    `watches` are those of the driver, `leases` and `documents` what it may do with single objects of others.
+    `watches` are those of the driver, `custom_kinds` what Services may refer to, `leases` and `documents` what it may
+    do with single objects of others.
     """
 
     provider: str
     place: Place
     watches: tuple[str, ...] = ()
+    custom_kinds: tuple[Right, ...] = ()
     leases: tuple[Right, ...] = ()
     documents: tuple[Right, ...] = ()
 
@@ -111,7 +113,7 @@ def variant_of(info: DriverInfo) -> Variant:
     place = PLACES.get(info.name, Place())
     settings = decode(place.settings, info.settings, where=f"settings of {info.name}")
     documents = tuple(map(document, info.documents(settings)))
-    return Variant(info.name, place, tuple(sorted(info.watches)), leases, documents)
+    return Variant(info.name, place, tuple(sorted(info.watches)), custom_kinds(info), leases, documents)
 
 
 def _tcp(port: int) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from lbctl.engine.bisection import Bisection
 from lbctl.engine.claim import Standing
 from lbctl.engine.nodes import NodeTracker
 from lbctl.engine.orphans import OrphanWatch
-from lbctl.engine.tracked import Tracked
+from lbctl.engine.references import References
+from lbctl.engine.tracked import Basis, Tracked
 from lbctl.errors import InvalidService, LbctlError
 from lbctl.kube.write_lease import NoWriteLease, WriteLease
-from lbctl.model.intent import Intent
+from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Pod
 from lbctl.model.resource import Identity, Observed, Outputs, Scope
 from lbctl.plan.actions import Action, Plan
@@ -76,6 +77,7 @@ class Account:
         self.last_snapshot_error: LbctlError | None = None
         self.slices: dict[str, dict[str, EndpointSlice]] = defaultdict(dict)
         self.pods: dict[str, Pod] = {}
+        self.references = References(info.refers_to)
         self._lock = threading.RLock()
         self._members: dict[Scope, set[Identity]] = defaultdict(set)
         self._owners: dict[Identity, set[Scope]] = defaultdict(set)
@@ -90,12 +92,14 @@ class Account:
             for scope in scopes:
                 self._members[scope].add(tracked.identity)
             tracked.scopes = scopes
+            self.references.note(tracked.identity, tracked.references)
             return frozenset(before.symmetric_difference(scopes))
 
     def forget(self, identity: Identity) -> None:
         """Drop a Service that is gone together with everything that it had."""
         with self._lock:
             tracked = self.services.pop(identity, None)
+            self.references.note(identity, frozenset())
             for scope in tracked.scopes if tracked else ():
                 self.culprits.pop((scope, identity), None)
                 self._members[scope].discard(identity)
@@ -124,6 +128,14 @@ class Account:
             return known
         return Observed(scope, read_at=self.snapshot_at or 0.0, complete=self.snapshot_at is not None)
 
+    def basis(self, tracked: Tracked) -> Basis:
+        """What a plan for the Service would be made from now."""
+        return Basis(tracked.intent, tracked.edits, self.nodes.current.generation, tracked.moves)
+
+    def tracked(self, identities: Iterable[Identity]) -> tuple[Tracked, ...]:
+        """Those of these Services that are known, in a stable order."""
+        return tuple(self.services[identity] for identity in sorted(identities) if identity in self.services)
+
     def scopes_with(self, identity: Identity) -> frozenset[Scope]:
         """Scopes in which objects of this Service were seen."""
         with self._lock:
@@ -140,7 +152,7 @@ class Account:
             observed = self.observed.get(scope)
             if observed is not None:
                 identities |= observed.owners()
-            return tuple(self.services[identity] for identity in sorted(identities) if identity in self.services)
+            return self.tracked(identities)
 
     def scopes_of(self, tracked: Tracked) -> frozenset[Scope]:
         """Every scope that concerns a Service: those it asks for and those in which it has something."""
@@ -187,10 +199,15 @@ class Account:
                 yield from ((scope, identity) for scope in sorted(scopes))
 
     def slices_of(self, members: Iterable[Tracked]) -> dict[Identity, tuple[EndpointSlice, ...]]:
-        """The EndpointSlices of Services, by name of the slice; empty unless the driver watches them."""
+        """The EndpointSlices of Services and of those that they refer to, by name of the slice.
+
+        Empty unless the driver watches them.
+        """
         if "endpointslices" not in self.info.watches:
             return {}
-        by_name = ((member.identity, self.slices.get(member.identity.key, {})) for member in members)
+        own = [member.identity for member in members]
+        listed = (*own, *map(identity_of, self.references.services_of(own)))
+        by_name = ((identity, self.slices.get(identity.key, {})) for identity in listed)
         return {identity: tuple(slices[name] for name in sorted(slices)) for identity, slices in by_name}
 
     @property
@@ -199,12 +216,12 @@ class Account:
         return cast("JudgesGates", self.driver) if "pods" in self.info.watches else None
 
     def served_by(self, pod: Pod) -> tuple[Tracked, ...]:
-        """The Services whose EndpointSlices list this Pod."""
+        """The Services whose EndpointSlices, or those of a Service that they refer to, list this Pod."""
         near = (t for t in list(self.services.values()) if t.identity.namespace == pod.metadata.namespace)
         return tuple(tracked for tracked in near if self._lists(tracked, pod.metadata.uid))
 
     def _lists(self, tracked: Tracked, uid: str) -> bool:
-        slices = list(self.slices.get(tracked.identity.key, {}).values())
+        slices = (one for listed in self.slices_of([tracked]).values() for one in listed)
         endpoints = (endpoint for one in slices for endpoint in one.endpoints or ())
         return any(endpoint.target_ref is not None and endpoint.target_ref.uid == uid for endpoint in endpoints)
 

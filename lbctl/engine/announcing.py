@@ -156,9 +156,9 @@ class Announcer:
             return held
         if self._is_unfinished(state, tracked) or status.waiting_for:
             return Outcome(Progress.WORKING, "Updating" if status.ingress else "Provisioning", status.waiting_for)
-        nodes = self._account.nodes.current
-        tracked.applied[state.scope] = (tracked.intent, nodes.generation)
-        if len(nodes) == 0 and state.scope.kind in self._account.info.node_kinds:
+        if tracked.identity in state.bases:
+            tracked.applied[state.scope] = state.bases[tracked.identity]
+        if len(self._account.nodes.current) == 0 and state.scope.kind in self._account.info.node_kinds:
             return Outcome(Progress.WORKING, "NoEligibleNodes", "no node is eligible as a target")
         return READY
 

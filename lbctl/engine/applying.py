@@ -15,6 +15,7 @@ from lbctl.engine.account import Account, Failure, InFlight
 from lbctl.engine.bisection import Bisection
 from lbctl.engine.passes import Pass, Shared, Steps
 from lbctl.engine.planning import Planned, build_world
+from lbctl.engine.tracked import Basis
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -203,11 +204,10 @@ class Applier:
             self._see(self._account.look(state.scope).with_outputs(early))
 
     def _note_causes(self, state: Pass, action: Action) -> None:
-        generation = self._account.nodes.current.generation
         for owner in action.owners:
             tracked = self._account.services.get(owner)
             if tracked is not None and tracked.changing is None:
-                tracked.changing = tracked.cause(state.scope, generation)
+                tracked.changing = tracked.cause(state.scope, state.bases.get(owner, Basis()))
                 state.begun.append(tracked)
 
     def _note_waits(self, state: Pass, plan: Plan) -> None:

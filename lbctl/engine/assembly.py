@@ -28,6 +28,7 @@ from lbctl.kube.rest import Rest
 from lbctl.kube.write_lease import WriteLease
 from lbctl.kube.writes import PodWriter, ServiceWriter
 from lbctl.model.objects import Pod, Service
+from lbctl.model.reference import SERVICES, Reference
 from lbctl.plan.actions import Action, Hazard
 from lbctl.plan.policy import Mode, Policy
 from lbctl.registry import connect, find_provider
@@ -69,9 +70,34 @@ class Assembly:
         judges = [account.gates for account in self.accounts.values() if account.gates is not None]
         return any(judge.may_gate(service) for service in (services if judges else ()) for judge in judges)
 
+    def references_of(self, services: Iterable[Service]) -> frozenset[Reference]:
+        """What these Services refer to, as the drivers of all accounts read their annotations."""
+        infos = [account.info for account in self.accounts.values() if account.info.refers_to]
+        listed = services if infos else ()
+        return frozenset(reference for service in listed for info in infos for reference in info.references(service))
+
+    def read_referred(self, services: Iterable[Service]) -> None:
+        """Load the objects of custom kinds that these Services refer to; one GET each.
+
+        The Services that they refer to are told to the controller with all others.
+        """
+        for reference in sorted(self.references_of(services)):
+            if reference.resource != SERVICES:
+                self._read_referred(reference)
+
+    def _read_referred(self, reference: Reference) -> None:
+        try:
+            found = self.reads.get_custom(reference)
+        except KubeDenied as error:
+            log.warning("%s is taken as missing: %s", reference, error)
+            return
+        if found is not None:
+            self.controller.see_referred(reference.resource, None, found)
+
     def start(self) -> None:
-        """Load Services, Nodes, endpoints and gated Pods by lists, as commands do that run once."""
+        """Load Services, Nodes, endpoints, gated Pods and what Services refer to, as commands do that run once."""
         services = list(self.reads.list_services())
+        self.read_referred(services)
         for pod in self._gated_pods(services):
             self.controller.see_pod(None, pod)
         if self.watches_slices:

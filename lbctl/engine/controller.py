@@ -13,18 +13,20 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 
+from lbctl.driver import Referred
 from lbctl.engine.account import Account
 from lbctl.engine.claim import ClaimRules
 from lbctl.engine.gates import GateKeeper
 from lbctl.engine.intake import Intake
+from lbctl.engine.moves import Moves
 from lbctl.engine.nodes import Verdict
 from lbctl.engine.passes import ComeBack, Shared
 from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import Reconciler
 from lbctl.engine.snapshots import Snapshots
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
-from lbctl.model.intent import identity_of
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service
+from lbctl.model.reference import SERVICES
 from lbctl.model.resource import Scope
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,9 @@ class Controller:
         self._reconcilers = {name: Reconciler(account, shared) for name, account in self.accounts.items()}
         self._keepers = {name: GateKeeper(account, shared, source) for name, account in self.accounts.items()}
         self.intake = Intake(self.accounts, rules=rules, shared=shared, touch=self._touch_all)
+        self._moves = Moves(
+            self.accounts, self.intake, self._keepers, touch=self._touch, look_at_gates=self._look_at_gates
+        )
         self._snapshots = {
             name: Snapshots(account, self.intake, shared, list_services=list_services)
             for name, account in self.accounts.items()
@@ -105,6 +110,7 @@ class Controller:
             for account in self.accounts.values():
                 account.nodes.load(listed, now=now)
             for service in services:
+                self._moves.see_referred(SERVICES, None, service)
                 self.intake.see(service)
             self._started = True
             for name in self.accounts:
@@ -115,6 +121,7 @@ class Controller:
         with self._lock:
             if not self._started:
                 return
+            self._moves.see_referred(SERVICES, old, new)
             if old is not None and (new is None or new.metadata.uid != old.metadata.uid):
                 self.intake.vanish(old)
             if new is not None:
@@ -132,20 +139,17 @@ class Controller:
     def see_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
         """Take note of a change of a Service's endpoints, for the drivers that target pods."""
         with self._lock:
-            for account in self.accounts.values():
-                if "endpointslices" in account.info.watches:
-                    self._see_slice(account, old, new)
+            self._moves.see_slice(old, new)
 
     def see_pod(self, old: Pod | None, new: Pod | None) -> None:
         """Take note of a change of a Pod that carries readiness gates, for the drivers that judge them."""
         with self._lock:
-            for account in self.accounts.values():
-                news = self._keepers[account.name].see(old, new)
-                self._look_at_gates(account, news.look_at)
-                pod = new or old
-                for tracked in account.served_by(pod) if news.moves_targets and pod is not None else ():
-                    for scope in tracked.scopes:
-                        self._touch(account, scope, Priority.NODES)
+            self._moves.see_pod(old, new)
+
+    def see_referred(self, resource: str, old: Referred | None, new: Referred | None) -> None:
+        """Take note of a change of an object that Services may refer to, other than a Service of type LoadBalancer."""
+        with self._lock:
+            self._moves.see_referred(resource, old, new)
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -252,7 +256,7 @@ class Controller:
             soon = due is not None and due <= self._now() + SETTLED_SECONDS
             return not (self.queue.working or flights or unread or soon)
 
-    # -- nodes and endpoints ----------------------------------------------------------------------------------------
+    # -- nodes ------------------------------------------------------------------------------------------------------
 
     def _settle_nodes(self, account: Account, now: float) -> None:
         before = account.nodes.current
@@ -270,18 +274,6 @@ class Controller:
                 at = now if removed else max(now, earliest)
                 account.node_updates[scope] = at
                 self.queue.later(Work(account.name, Task.RECONCILE, scope), at=at, priority=Priority.NODES)
-
-    def _see_slice(self, account: Account, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for view in (old, new):
-            if view is not None:
-                account.slices[view.service_key].pop(view.key, None)
-        if new is not None:
-            account.slices[new.service_key][new.key] = new
-        for key in {view.service_key for view in (old, new) if view is not None}:
-            service = self.intake.find(key)
-            tracked = account.services.get(identity_of(service)) if service is not None else None
-            for scope in tracked.scopes if tracked is not None else ():
-                self._touch(account, scope, Priority.NODES)
 
     # -- the queue --------------------------------------------------------------------------------------------------
 

@@ -86,8 +86,8 @@ class Intake:
         """Compare a Service with what is remembered of it, and have its scopes worked on if that decides anything."""
         identity = identity_of(service)
         known = self.tracked(identity)
-        if known is not None and _is_older(service, known[1].service):
-            return
+        if known is not None and service.metadata.is_older_than(known[1].service.metadata):
+            return  # the echo of a state that a write of ours has already replaced
         decision = self.claim_of(service)
         if decision.standing in (Standing.FOREIGN, Standing.UNCONCERNED) or decision.account is None:
             if known is not None:
@@ -118,7 +118,8 @@ class Intake:
         if not changed:
             return
         tracked.problems = problems
-        tracked.intent = intent if not problems else tracked.intent
+        if not problems:
+            tracked.intent, tracked.references = intent, account.info.references(service)
         left = account.track(tracked, self._scopes(account, tracked))
         self._retry_afresh(account, tracked)
         self._touch(account, account.scopes_of(tracked) | left)
@@ -130,6 +131,7 @@ class Intake:
         if tracked.intent is None:
             intent, problems = _parse(account, service)
             tracked.intent = intent if not problems else None
+            tracked.references = account.info.references(service)
         account.track(tracked, tracked.scopes or self._scopes(account, tracked))
         if is_new or not unchanged:
             tracked.changing = None
@@ -183,12 +185,3 @@ def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Pro
         return account.driver.parse(service), ()
     except InvalidService as error:
         return None, error.problems
-
-
-def _is_older(one: Service, other: Service) -> bool:
-    """True for the echo of a state that a write of ours has already replaced.
-
-    Versions are integers that grow on every server that stores in etcd; where they are not, nothing counts as older.
-    """
-    versions = (one.metadata.resource_version, other.metadata.resource_version)
-    return all(version.isdigit() for version in versions) and int(versions[0]) < int(versions[1])

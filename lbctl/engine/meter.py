@@ -12,7 +12,7 @@ from lbctl.clock import Clock
 from lbctl.engine.account import Account
 from lbctl.engine.controller import Controller, Work
 from lbctl.engine.passes import Recorder
-from lbctl.engine.tracked import Cause, Progress
+from lbctl.engine.tracked import Basis, Cause, Progress
 from lbctl.model.intent import identity_of
 from lbctl.model.objects import Service
 from lbctl.model.resource import Scope
@@ -124,4 +124,4 @@ def _result(account: Account, work: Work) -> str:
 def _has_caught_up(account: Account, scope: Scope) -> bool:
     generation = account.nodes.current.generation
     members = (tracked for tracked in account.members(scope) if tracked.intent is not None)
-    return all(tracked.applied.get(scope, (None, 0))[1] == generation for tracked in members)
+    return all(tracked.applied.get(scope, Basis()).nodes == generation for tracked in members)

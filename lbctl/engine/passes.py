@@ -11,7 +11,7 @@ from lbctl.driver import Cluster
 from lbctl.engine.account import Account
 from lbctl.engine.backoff import Backoff
 from lbctl.engine.planning import Planned
-from lbctl.engine.tracked import Tracked
+from lbctl.engine.tracked import Basis, Tracked
 from lbctl.errors import KubeConflict, KubeGone, LbctlError
 from lbctl.kube.patches import Clearing
 from lbctl.model.objects import Condition, Ingress, Pod, Service
@@ -109,7 +109,8 @@ class Pass:
 
     `marked` got their finalizer in this pass, `unmarked` have none yet. `homes` are scopes that have to publish what
     was found here. `again` asks for another round of planning at once; `stopped` forbids further writes in this pass.
-    `waits` says that the cloud has to do something first, of which the cache cannot know.
+    `waits` says that the cloud has to do something first, of which the cache cannot know. `bases` is what `planned` was
+    made from.
     """
 
     scope: Scope
@@ -122,6 +123,7 @@ class Pass:
     changed: set[Identity] = field(default_factory=set)
     begun: list[Tracked] = field(default_factory=list)
     planned: Planned | None = None
+    bases: dict[Identity, Basis] = field(default_factory=dict)
     acted: bool = False
     complete: bool = False
     unfinished: bool = False

@@ -52,6 +52,7 @@ def build_world(account: Account, members: Iterable[Tracked], *, cluster: Cluste
         services={tracked.identity: tracked.service for tracked in listed},
         slices=account.slices_of(listed),
         pods=dict(account.pods),
+        referred=account.references.of(tracked.identity for tracked in listed),
         observed=dict(account.observed),
     )
 

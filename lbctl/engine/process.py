@@ -12,6 +12,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lbctl import __version__
@@ -22,13 +23,21 @@ from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
 from lbctl.engine.telling import Telling
-from lbctl.errors import KubeDenied, KubeError, LostLease
+from lbctl.errors import KubeDenied, KubeError, KubeGone, LostLease
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
 from lbctl.kube.events import Recorder
 from lbctl.kube.fence import Fence, LeaseFence, NoLease
 from lbctl.kube.lease import LeaseTimes
-from lbctl.kube.resources import ENDPOINT_SLICE_RESOURCE, NODE_RESOURCE, Resource, T, pod_resource, service_resource
+from lbctl.kube.resources import (
+    ENDPOINT_SLICE_RESOURCE,
+    NODE_RESOURCE,
+    Resource,
+    T,
+    pod_resource,
+    referred_resource,
+    service_resource,
+)
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
 from lbctl.kube.watch import Reflector
@@ -127,6 +136,7 @@ class Process:
         self._services: Reflector[Service] | None = None
         self._nodes: Reflector[Node] | None = None
         self._pods: Reflector[Pod] | None = None
+        self._referred: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._endpoints: Endpoints | None = None
         self._working = False
@@ -222,10 +232,21 @@ class Process:
     def _see_service(self, old: Service | None, new: Service | None) -> None:
         self.assembly.controller.see_service(old, new)
         # All of this happens in the thread of the Services' watch, and for those of its first load before it is synced.
-        if self._pods is None and new is not None and self.assembly.may_gate((new,)):
-            self._pods, feed = self._mirror(pod_resource(self.assembly.gate_prefixes), self.assembly.controller.see_pod)
-            reasons = self._pods.stats.reasons
-            feed.is_refused = lambda: reasons[KubeDenied.reason] > 0
+        if new is None:
+            return
+        if self._pods is None and self.assembly.may_gate((new,)):
+            resource = pod_resource(self.assembly.gate_prefixes)
+            self._pods = self._mirror_if_allowed(resource, self.assembly.controller.see_pod)
+        for name in {reference.resource for reference in self.assembly.references_of((new,))} - self._referred:
+            self._referred.add(name)
+            self._mirror_if_allowed(referred_resource(name), partial(self.assembly.controller.see_referred, name))
+
+    def _mirror_if_allowed(self, resource: Resource[T], deliver: Callable[[Any, Any], None]) -> Reflector[T]:
+        """Mirror what can be done without while it may not be read, or while its kind does not exist."""
+        reflector, feed = self._mirror(resource, deliver)
+        reasons = reflector.stats.reasons
+        feed.is_refused = lambda: reasons[KubeDenied.reason] + reasons[KubeGone.reason] > 0
+        return reflector
 
     def _mirror(self, resource: Resource[T], deliver: Callable[[Any, Any], None]) -> tuple[Reflector[T], _Feed]:
         feed = _Feed(deliver, self._workers.wake)
@@ -295,9 +316,7 @@ class Process:
         running = self._workers.running_seconds()
         figures = measure(self.assembly.controller, now=clock.now(), monotonic=clock.monotonic(), running=running)
         figures.leading = self._working
-        figures.watch_restarts = {
-            (reflector.resource_name, reason): count
-            for reflector in self._reflectors
-            for reason, count in dict(reflector.stats.reasons).items()
-        }
+        for reflector in self._reflectors:
+            for reason, count in dict(reflector.stats.reasons).items():
+                figures.watch_restarts[reflector.resource_name, reason] += count
         return figures

@@ -104,6 +104,7 @@ class Reconciler:
         return not self._account.has_objects(tracked.identity)
 
     def _plan(self, state: Pass) -> Planned:
+        state.bases = {member.identity: self._account.basis(member) for member in self._account.members(state.scope)}
         planned = plan_scope(
             self._account,
             state.scope,

@@ -14,6 +14,7 @@ from lbctl.errors import LbctlError
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.problem import Problem
+from lbctl.model.reference import Reference
 from lbctl.model.resource import Identity, Scope
 from lbctl.model.status import Notice
 
@@ -33,7 +34,7 @@ class Cause(enum.Enum):
     """Why a Service's objects are being changed, which decides the Events that tell of it."""
 
     WISH = "the Service changed"
-    HOSTS = "the nodes changed"
+    HOSTS = "the nodes or endpoints changed"
     DRIFT = "somebody changed them"
     LEAVING = "the Service goes away"
 
@@ -54,14 +55,28 @@ class Outcome:
 READY = Outcome(Progress.READY, "Ready")
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What decides a plan for a Service.
+
+    Its wish, how often the objects that it refers to changed, the generation of nodes, how often its endpoints moved.
+    """
+
+    intent: Intent | None = None
+    edits: int = 0
+    nodes: int = 0
+    moves: int = 0
+
+
 @dataclass(slots=True)
 class Tracked:
     """One Service that concerns us.
 
     `service` is the newest object, or the last one seen when it has vanished. `intent` is the newest valid wish, which
-    stays in force while a newer one has `problems`. `applied` holds, for each scope, the wish and the generation of
-    nodes that were last fully carried out; `changing` is why something is being changed until all of it is ready;
-    `published` is what we last wrote into its status.
+    stays in force while a newer one has `problems`, and `references` are the objects that it names. `applied` holds,
+    for each scope, what was last fully carried out; `changing` is why something is being changed until all of it is
+    ready; `moves` counts the changes of its endpoints, `edits` those of the objects that it refers to; `published` is
+    what we last wrote into its status.
     """
 
     identity: Identity
@@ -70,11 +85,14 @@ class Tracked:
     finalizer: str = SHARED_FINALIZER
     vanished: bool = False
     intent: Intent | None = None
+    references: frozenset[Reference] = frozenset()
     problems: tuple[Problem, ...] = ()
     scopes: tuple[Scope, ...] = ()
     outcomes: dict[Scope, Outcome] = field(default_factory=dict)
-    applied: dict[Scope, tuple[Intent | None, int]] = field(default_factory=dict)
+    applied: dict[Scope, Basis] = field(default_factory=dict)
     changing: Cause | None = None
+    edits: int = 0
+    moves: int = 0
     published: tuple[Ingress, ...] | None = None
     rewrites: tuple[float, ...] = ()
     told: dict[Scope, frozenset[Notice]] = field(default_factory=dict)
@@ -94,11 +112,11 @@ class Tracked:
         """The most urgent outcome of all its scopes."""
         return min(self.outcomes.values(), key=lambda outcome: URGENCY[outcome.progress], default=READY)
 
-    def cause(self, scope: Scope, generation: int) -> Cause:
-        """Why a change that is planned now in this scope is made."""
+    def cause(self, scope: Scope, basis: Basis) -> Cause:
+        """Why a change is made in this scope that was planned on this basis."""
         if self.standing is Standing.LEAVING:
             return Cause.LEAVING
-        applied, at_generation = self.applied.get(scope, (None, 0))
-        if applied is None or applied != self.intent:
+        applied = self.applied.get(scope)
+        if applied is None or (applied.intent, applied.edits) != (basis.intent, basis.edits):
             return Cause.WISH
-        return Cause.HOSTS if at_generation != generation else Cause.DRIFT
+        return Cause.HOSTS if applied != basis else Cause.DRIFT

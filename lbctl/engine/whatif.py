@@ -24,6 +24,8 @@ def imagine(
 ) -> Assembly:
     """An assembly to plan with, in which exactly these objects exist; one snapshot for each account without one.
 
+    What the Services refer to in objects of custom kinds is read, one GET each.
+
     Its controller must not be run: writes would reach the real API server and cloud.
     """
     accounts = {name: _copy(account) for name, account in assembly.accounts.items()}
@@ -32,6 +34,7 @@ def imagine(
     for endpoint_slice in slices:
         controller.see_slice(None, endpoint_slice)
     listed, known = list(services), list(nodes)
+    imagined.read_referred(listed)
     controller.start(listed, known)
     unread = [account for account in accounts.values() if account.snapshot_at is None]
     for account in unread:

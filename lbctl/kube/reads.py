@@ -27,20 +27,23 @@ from lbctl.kube.target import (
     SERVICES,
     VERSION,
     Target,
+    target_of,
 )
 from lbctl.kube.wire import Codec
-from lbctl.model.objects import EndpointSlice, Node, Pod, Service
+from lbctl.model.objects import CustomObject, EndpointSlice, Node, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lbctl.kube.rest import Rest
+    from lbctl.model.reference import Reference
 
 _PAGE_SIZE = "500"
 _SERVICES = Codec(Service)
 _NODES = Codec(Node)
 _SLICES = Codec(EndpointSlice)
 _PODS = Codec(Pod)
+_CUSTOM = Codec(CustomObject)
 
 
 class _Uid(msgspec.Struct, frozen=True):
@@ -124,6 +127,14 @@ class Cluster:
         left out. Raises KubeError(status 410) when the list took longer than the server keeps its history.
         """
         return self._list(SERVICES, _SERVICES)
+
+    def get_custom(self, reference: Reference) -> CustomObject | None:
+        """The object of a custom kind that is referred to, None when there is no such object or kind; one GET."""
+        target = target_of(reference.resource).one(reference.name, namespace=reference.namespace)
+        try:
+            return _CUSTOM.view(self._rest.get(target))
+        except KubeGone:
+            return None
 
     def list_nodes(self) -> Iterator[Node]:
         """All Nodes, read consistently; one GET per 500."""

@@ -7,10 +7,10 @@ the entry for Services says so.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from lbctl.kube.target import ENDPOINT_SLICES, NODES, PODS, SERVICES, Target
-from lbctl.model.objects import EndpointSlice, Node, Pod, Service
+from lbctl.kube.target import ENDPOINT_SLICES, NODES, PODS, SERVICES, Target, target_of
+from lbctl.model.objects import CustomObject, EndpointSlice, Node, Pod, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,3 +93,17 @@ def pod_resource(prefixes: Iterable[str]) -> Resource[Pod]:
         return any(gate.condition_type.startswith(starts) for gate in pod.spec.readiness_gates)
 
     return Resource(view=Pod, target=PODS, gather_seconds=GATHER_SECONDS, keeps=keeps)
+
+
+def referred_resource(name: str) -> Resource[Any]:
+    """What Services may refer to, `name` as in `Reference`: a custom kind, or the Services that no cloud serves.
+
+    Those of type LoadBalancer are watched anyway, as `service_resource`.
+    """
+    if target_of(name) != SERVICES:
+        return Resource(view=CustomObject, target=target_of(name))
+
+    def keeps(service: Service) -> bool:
+        return service.spec.type != "LoadBalancer"
+
+    return Resource(view=Service, target=SERVICES, field_selector="spec.type!=LoadBalancer", keeps=keeps)

@@ -1,8 +1,8 @@
 """The one list of rights on the API server: `lbctl doctor` asks for each of them, `lbctl.deploy` grants them. Pure.
 
 The list is that of service-controller A.19: Services and Nodes are watched, only `services/status` is patched (it takes
-finalizers too), Events are made and counted up, one Lease is held. A driver adds what it watches beside, and single
-Leases, ConfigMaps and Secrets of others.
+finalizers too), Events are made and counted up, one Lease is held. A driver adds what it watches beside,
+custom kinds that Services refer to, and single Leases, ConfigMaps and Secrets of others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lbctl.driver import DriverInfo
-from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, SERVICES, Target
+from lbctl.kube.target import ENDPOINT_SLICES, EVENTS, LEASES, NAMESPACES, NODES, PODS, SERVICES, Target, target_of
 
 READ = ("get", "list", "watch")
 
@@ -61,6 +61,12 @@ def document(key: str) -> Right:
     return Right(("get",), Target(resource=resource, namespace=namespace, name=name))
 
 
+def custom_kinds(info: DriverInfo) -> tuple[Right, ...]:
+    """Reading the custom kinds that the driver's Services may refer to; it serves all others without them."""
+    targets = map(target_of, info.refers_to)
+    return tuple(Right(READ, target, optional=True) for target in targets if target != SERVICES)
+
+
 def needed_rights(
     infos: Iterable[DriverInfo], *, lease: tuple[str, str], documents: Iterable[str] = ()
 ) -> Mapping[tuple[str, Target], bool]:
@@ -71,6 +77,7 @@ def needed_rights(
     rights = [*CLUSTER_WIDE, *own_lease(*lease)]
     for info in infos:
         rights += (right for watched in sorted(info.watches) for right in WATCHED[watched])
+        rights += custom_kinds(info)
         rights += other_leases(info)
     rights += map(document, documents)
     needed: dict[tuple[str, Target], bool] = {}

@@ -59,6 +59,13 @@ class Target:
         return f"{self.right} {where}" if where else self.right
 
 
+def target_of(resource: str) -> Target:
+    """The resource in kubectl's full form, `RESOURCE.VERSION.GROUP`; one of the core group is named alone."""
+    plural, _, rest = resource.partition(".")
+    version, _, group = rest.partition(".")
+    return Target(resource=plural, group=group, version=version or "v1")
+
+
 SERVICES = Target(resource="services")
 NODES = Target(resource="nodes")
 NAMESPACES = Target(resource="namespaces")

@@ -8,6 +8,8 @@ are snake case. Two structs are equal exactly when nothing that we look at has c
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -27,6 +29,14 @@ class ObjectMeta(View, frozen=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
+
+    def is_older_than(self, other: ObjectMeta) -> bool:
+        """True when this is an earlier state than the other of the same object.
+
+        Versions are integers that grow on every server that stores in etcd; where they are not, nothing is older.
+        """
+        versions = (self.resource_version, other.resource_version)
+        return all(version.isdigit() for version in versions) and int(versions[0]) < int(versions[1])
 
 
 class ServicePort(View, frozen=True):
@@ -326,6 +336,22 @@ class Pod(View, frozen=True):
             and self.metadata.uid == other.metadata.uid
             and self.metadata.deletion_timestamp == other.metadata.deletion_timestamp
         )
+
+
+class CustomObject(View, frozen=True):
+    """An object of a custom kind; what its `spec` means is for the driver that refers to it."""
+
+    metadata: ObjectMeta
+    spec: dict[str, Any] = {}
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the name of an object without namespace."""
+        return f"{self.metadata.namespace}/{self.metadata.name}" if self.metadata.namespace else self.metadata.name
+
+    def same_as(self, other: CustomObject) -> bool:
+        """True when the two differ in nothing but their metadata."""
+        return self.spec == other.spec and self.metadata.uid == other.metadata.uid
 
 
 def _without_version(meta: ObjectMeta) -> tuple[object, ...]:

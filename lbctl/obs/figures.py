@@ -41,5 +41,5 @@ class Figures:
     orphans: Counter[tuple[str, str]] = field(default_factory=Counter)
     foreign_finalizers: frozenset[str] = frozenset()
     queue: QueueFigures = field(default_factory=QueueFigures)
-    watch_restarts: dict[tuple[str, str], int] = field(default_factory=dict)
+    watch_restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     leading: bool = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lbctl.driver import Finding, Level
-from lbctl.errors import CloudError, PermissionDenied
+from lbctl.driver import Finding, Level, Look, look_at_all
+from lbctl.errors import PermissionDenied
 from lbctl_cloudstack.client import Api, Row
 from lbctl_cloudstack.facts import FactReader
 from lbctl_cloudstack.names import read_mark, read_rule_name
@@ -28,7 +28,7 @@ class Checks:
 
     def run(self) -> Iterator[Finding]:
         """All findings; what cannot be looked at is a failed one. Nine calls, and the pages of networks and nodes."""
-        checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        looks: tuple[tuple[str, Look], ...] = (
             ("cloud-config", self._file),
             ("server", self._server),
             ("identity", self._identity),
@@ -38,11 +38,7 @@ class Checks:
             ("rules", self._rules),
             ("addresses", self._addresses),
         )
-        for subject, check in checks:
-            try:
-                yield from check()
-            except CloudError as error:
-                yield Finding(Level.FAILED, subject, error.message, error.hint)
+        return look_at_all(looks)
 
     def _file(self) -> Iterator[Finding]:
         for sentence in self.unknown_keys:

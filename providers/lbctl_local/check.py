@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbctl.driver import Finding, Level
-from lbctl.errors import CloudError
+from lbctl.driver import Finding, Level, Look, look_at_all
 from lbctl_local.addresses import capacity
 from lbctl_local.client import Admin, envoy_version, find_envoy
 from lbctl_local.interface import read_addresses
@@ -40,13 +39,9 @@ class Checks:
 
     def run(self) -> Iterator[Finding]:
         """All findings; one that cannot be looked at is a failed one."""
-        for subject, check in self._checks():
-            try:
-                yield from check()
-            except CloudError as error:
-                yield Finding(Level.FAILED, subject, error.message, error.hint)
+        return look_at_all(self._looks())
 
-    def _checks(self) -> Iterator[tuple[str, Callable[[], Iterator[Finding]]]]:
+    def _looks(self) -> Iterator[tuple[str, Look]]:
         yield "envoy", self._binary
         yield "admin", self._admin
         yield "addresses", self._addresses

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from lbctl.clock import Clock
-from lbctl.driver import Finding, Level
-from lbctl.errors import CloudError
+from lbctl.driver import Finding, Level, Look, look_at_all
 from lbctl_openstack import names
 from lbctl_openstack.capabilities import ADDITIONAL_VIPS, ALLOWED_CIDRS, PROVIDERS, TAGS
 from lbctl_openstack.client import BALANCING, NETWORK, Client
@@ -35,13 +34,9 @@ class Checks:
 
     def run(self) -> Iterator[Finding]:
         """All findings; one that cannot be looked at is a failed one."""
-        for subject, check in self._checks():
-            try:
-                yield from check()
-            except CloudError as error:
-                yield Finding(Level.FAILED, subject, error.message, error.hint)
+        return look_at_all(self._looks())
 
-    def _checks(self) -> Iterator[tuple[str, Callable[[], Iterator[Finding]]]]:
+    def _looks(self) -> Iterator[tuple[str, Look]]:
         yield "cloud.conf", self._file
         yield "identity", self._identity
         yield "octavia", self._octavia

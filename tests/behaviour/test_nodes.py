@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
-from tests.clouds.memory import info
-from tests.world import change, node, service
+from tests.clouds.memory import PREFIX, info
+from tests.world import change, endpoint_slice, node, service
 
 
 def targets(cloud, name=None):
@@ -235,6 +235,18 @@ def test_one_joining_node_is_one_update_a_service_and_the_event_says_so(world, c
     world.settle()
     assert cloud.calls == {"update": 1}
     assert world.reasons()[-1] == "UpdatedLoadBalancer"
+
+
+def test_a_rollout_of_pods_is_an_update_of_targets_and_no_drift(world, cloud):
+    """UpdatedLoadBalancer each time: nobody outside of lbctl changed anything, and a warning would call people."""
+    world.see_slice(endpoint_slice("10.1.0.1"))
+    world.apply(service(annotations={PREFIX + "pods": "true"}))
+    told = len(world.reasons())
+    world.see_slice(endpoint_slice("10.1.0.1", "10.1.0.2"))
+    assert only_targets(cloud) == {"10.1.0.1", "10.1.0.2"}
+    world.see_slice(endpoint_slice("10.1.0.2"))
+    assert only_targets(cloud) == {"10.1.0.2"}
+    assert set(world.reasons()[told:]) == {"UpdatedLoadBalancer"}
 
 
 @pytest.mark.spec("SC-059")

@@ -13,8 +13,12 @@ from lbctl.driver import DriverInfo
 from lbctl.engine.process import Process
 from lbctl.kube.lease import micro_time
 from lbctl.sandbox.api import ApiServer
+from lbctl.sandbox.hands import Hands
 from lbctl.settings import load
 from tests.bench.free_cloud import INFO
+from tests.clouds.memory import PREFIX, MemoryCloud
+from tests.clouds.memory import info as memory_info
+from tests.kube_servers import connect
 
 
 class Running:
@@ -27,8 +31,9 @@ class Running:
             "kube.kubeconfig": str(kubeconfig),
             "obs.address": "127.0.0.1:0",
             "accounts.free.provider": "free",
-            "accounts.free.settings.file": str(folder / "state"),
         }
+        if info.settings is INFO.settings:
+            flags["accounts.free.settings.file"] = str(folder / "state")
         settings = load(file=None, environ={}, flags=flags).settings
         self.process = Process(settings, clock=SystemClock(), find=lambda _name: info)
         self.thread = threading.Thread(target=self.process.run)
@@ -183,3 +188,61 @@ def lease_named(api: ApiServer, name: str) -> dict:
     """A Lease as it is stored."""
     leases = api.store.objects("coordination.k8s.io/v1", "Lease")
     return next(one for one in leases if one["metadata"]["name"] == name)
+
+
+CANARY = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "canary", "namespace": "default"},
+    "spec": {"type": "ClusterIP", "ports": [{"port": 80}]},
+}
+SLICE = {
+    "apiVersion": "discovery.k8s.io/v1",
+    "kind": "EndpointSlice",
+    "metadata": {"name": "canary-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "canary"}},
+    "addressType": "IPv4",
+    "endpoints": [{"addresses": ["10.2.0.1"]}],
+    "ports": [],
+}
+
+
+def with_annotations(annotations: dict) -> dict:
+    """The Service with these annotations of the driver in memory."""
+    named = {PREFIX + key: value for key, value in annotations.items()}
+    return SERVICE | {"metadata": SERVICE["metadata"] | {"annotations": named}}
+
+
+def only_balancer(cloud: MemoryCloud) -> dict:
+    """Fields of the only balancer in memory, empty while there is none."""
+    return next((dict(t.fields) for t in list(cloud.things.values()) if t.kind == "balancer"), {})
+
+
+def test_services_that_others_name_are_watched_as_soon_as_one_is_named(tmp_path):
+    """The first Service that names one may come long after the start; its pods are targets at once."""
+    cloud = MemoryCloud()
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.store.seed([SERVICE, NODE, CANARY, SLICE])
+        running = Running(api, tmp_path, memory_info(cloud))
+        try:
+            running.until(lambda: only_balancer(cloud).get("targets") == {"n1"})
+            watched = [feed for feed in running.process._reflectors if feed.resource_name == "services"]
+            assert len(watched) == 1
+            annotations = {PREFIX + "pods": "true", PREFIX + "also": "canary"}
+            hands = Hands(connect(api.kubeconfig(), tmp_path))
+            hands.patch("default/web", {"metadata": {"annotations": annotations}})
+            running.until(lambda: only_balancer(cloud).get("targets") == {"10.2.0.1"})
+        finally:
+            running.stop()
+
+
+def test_a_custom_kind_that_the_cluster_does_not_have_keeps_nobody_waiting(tmp_path):
+    """The process becomes ready, and the Service that names an object of it is served as if it were missing."""
+    cloud = MemoryCloud()
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.store.seed([with_annotations({"tier": "gold"}), NODE])
+        running = Running(api, tmp_path, memory_info(cloud))
+        try:
+            running.until(lambda: only_balancer(cloud).get("bandwidth") == 0)
+            assert running.process.is_ready() == ""
+        finally:
+            running.stop()

@@ -34,7 +34,7 @@ ROLES = ("ClusterRole", "Role")
 
 def installed(watches=frozenset()):
     """The objects that `lbctl manifests` prints for a driver that watches these."""
-    return build(variant_of(replace(info(MemoryCloud()), watches=watches)))
+    return build(variant_of(replace(info(MemoryCloud()), watches=watches, refers_to=())))
 
 
 def roles(**options):
@@ -123,7 +123,7 @@ class Running:
         self.process = Process(
             load(file=None, environ={}, flags=flags).settings,
             clock=CLOCK,
-            find=lambda _name: replace(driver, watches=watches),
+            find=lambda _name: replace(driver, watches=watches, refers_to=()),
         )
         self.thread = threading.Thread(target=self.process.run)
         self.thread.start()

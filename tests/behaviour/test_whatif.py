@@ -7,8 +7,11 @@ import pytest
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.plans import plans_of
 from lbctl.engine.whatif import imagine
+from lbctl.model.objects import CustomObject, ObjectMeta
+from lbctl.model.reference import Reference
 from lbctl.settings import Settings
-from tests.world import change, node, service
+from tests.clouds.memory import PREFIX, TIERS
+from tests.world import NAMESPACE, change, node, service
 
 
 @pytest.fixture
@@ -44,6 +47,18 @@ def test_an_imagined_node_is_a_target_in_the_plan(world, assembly):
     found = planned(assembly, world.kube.list_services(), [*world.kube.list_nodes(), node("n3")])
     fields = {c.field for r in found for a in r.plan.actions for s in a.steps for c in s.changes}
     assert fields == {"targets"}
+
+
+def test_an_object_that_only_an_imagined_service_names_counts(world, assembly):
+    """It is read for the plan, and nothing of the running process knows it."""
+    world.apply(service())
+    gold = CustomObject(metadata=ObjectMeta(name="gold", namespace=NAMESPACE), spec={"bandwidth": 10})
+    world.kube.customs[Reference(TIERS, NAMESPACE, "gold")] = gold
+    live = world.live()
+    named = change(live, metadata=change(live.metadata, annotations={PREFIX + "tier": "gold"}))
+    found = planned(assembly, [named], world.kube.list_nodes())
+    assert [c.new for r in found for a in r.plan.actions for s in a.steps for c in s.changes] == [10]
+    assert planned(assembly, [live], world.kube.list_nodes()) == []
 
 
 def test_an_imagined_end_plans_deletions(world, assembly):

@@ -18,14 +18,15 @@ import msgspec
 
 from lbctl.annotations import Annotation, AnnotationTable
 from lbctl.driver import DriverInfo, Finding, Gate, Health, Judgement, Level, Outcome, Pending, Refs, Setup, World
-from lbctl.errors import CloudError, Conflict, InvalidService, NotReady, PermissionDenied, Rejected
-from lbctl.grammar import Boolean, Choice, Integer
+from lbctl.errors import CloudError, Conflict, InvalidService, MissingFact, NotReady, PermissionDenied, Rejected
+from lbctl.grammar import Boolean, Choice, Integer, Text
 from lbctl.model.capabilities import Affinity, Capabilities
 from lbctl.model.intent import Intent, identity_of, read_intent
 from lbctl.model.node import spread
-from lbctl.model.objects import Ingress, Service
+from lbctl.model.objects import CustomObject, Ingress, Service
 from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
+from lbctl.model.reference import SERVICES, Reference
 from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
 from lbctl.model.status import Status
 from lbctl.naming import default_balancer_name
@@ -206,6 +207,9 @@ TABLE = AnnotationTable(
         Annotation(PREFIX + "flavor", "flavor", Choice(("small", "large")), "Size class.", default="small"),
         Annotation(PREFIX + "timeout", "timeout", Integer(1, 3600), "Idle timeout in seconds.", default=60),
         Annotation(PREFIX + "poison", "poison", Boolean(), "Makes the firewall reject the rule.", default=False),
+        Annotation(PREFIX + "pods", "pods", Boolean(), "Sends to pods instead of nodes.", default=False),
+        Annotation(PREFIX + "also", "also", Text(), "A Service whose pods are targets too."),
+        Annotation(PREFIX + "tier", "tier", Text(), "The Tier that sets its bandwidth."),
         Annotation(PREFIX + "subnet", "subnet", Choice(("a", "b", "missing")), "Where it lives.", default="a"),
     ),
     prefixes=(PREFIX,),
@@ -224,6 +228,7 @@ RULES = Rules(
         "rule": KindRule("firewall rule"),
     }
 )
+TIERS = "tiers.v1.example.com"
 FIREWALL = Scope("firewall", "cluster")
 
 
@@ -273,10 +278,11 @@ class MemoryDriver:
         fields = {
             "flavor": options["flavor"],
             "timeout": options["timeout"],
-            "targets": frozenset(n.metadata.name for n in spread(world.nodes, self.cloud.most_targets)),
+            "targets": self._targets(intent, world),
             "affinity": intent.affinity_seconds,
             "health": f"HTTP:{intent.health_port}/healthz" if intent.health_port else "TCP",
             "families": intent.families,
+            "bandwidth": self._bandwidth(intent, world),
         }
         yield Resource(balancer, scope.name, fields, owners)
         for port in intent.ports:
@@ -287,6 +293,28 @@ class MemoryDriver:
                 owners,
                 frozenset({balancer}),
             )
+
+    def _targets(self, intent: Intent, world: World) -> frozenset[str]:
+        if not (intent.options or {})["pods"]:
+            return frozenset(node.metadata.name for node in spread(world.nodes, self.cloud.most_targets))
+        served = [intent.identity, *self._also(intent, world)]
+        endpoints = (one for who in served for listed in world.slices[who] for one in listed.endpoints or ())
+        return frozenset(address for endpoint in endpoints for address in endpoint.addresses)
+
+    def _also(self, intent: Intent, world: World) -> list[Identity]:
+        """The Service whose pods are targets too; MissingFact when there is none."""
+        name = (intent.options or {}).get("also")
+        if name is None:
+            return []
+        other = world.referred.get(Reference(SERVICES, intent.identity.namespace, str(name)))
+        if not isinstance(other, Service):
+            raise MissingFact(f"there is no Service {name}", hint="create it")
+        return [identity_of(other)]
+
+    def _bandwidth(self, intent: Intent, world: World) -> int:
+        name = (intent.options or {}).get("tier")
+        tier = world.referred.get(Reference(TIERS, intent.identity.namespace, str(name)))
+        return int(tier.spec["bandwidth"]) if isinstance(tier, CustomObject) else 0
 
     def _rules(self, intent: Intent, world: World) -> Iterator[Resource]:
         name = default_balancer_name(intent.identity.uid)
@@ -491,6 +519,13 @@ def _rules_seen(thing: Thing) -> Iterator[Seen]:
         yield Seen(Resource(Key("rule", name), name, fields, identities), {"id": thing.id})
 
 
+def references(service: Service) -> frozenset[Reference]:
+    """What the annotations of a Service refer to."""
+    named = ((SERVICES, PREFIX + "also"), (TIERS, PREFIX + "tier"))
+    annotations, namespace = service.metadata.annotations, service.metadata.namespace
+    return frozenset(Reference(kind, namespace, annotations[key]) for kind, key in named if key in annotations)
+
+
 def info(cloud: MemoryCloud) -> DriverInfo:
     return DriverInfo(
         name="memory",
@@ -502,7 +537,9 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         connect=lambda setup: MemoryDriver(setup, cloud),
         settings=MemorySettings,
         classes=("example.com/memory",),
-        watches=frozenset({"pods"}),
+        watches=frozenset({"pods", "endpointslices"}),
+        refers_to=(SERVICES, TIERS),
+        references=references,
         node_identity=lambda node: node.metadata.name,
         controller_leases=("kube-system/memory-controller",),
         billed={"balancer": "by the hour"},

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests on the shared server trust it unseen: a real one makes its certificate in a folder of its own."""
     trusting = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
     for item in items:
-        if "kube" in getattr(item, "fixturenames", ()):
+        if not {"kube", "real_server"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(trusting)
 
 

@@ -1,4 +1,7 @@
-"""Fixtures: the services, once a session and in one worker (see `tests/conftest.py`), and scenes on them."""
+"""Fixtures: the services, and scenes on them.
+
+They are started once a session, and once more for the worker that has `faults` (see `tests/conftest.py`).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def whole_suite(request: pytest.FixtureRequest) -> bool:
-    """True when every test of this folder has been asked for."""
+    """True when every test of this folder has been asked for; those in `faults` make no call that others do not."""
     config = request.config
     options = ("keyword", "markexpr", "lf", "failedfirst")
     chosen = any(config.getoption(name) for name in options) or any("::" in argument for argument in config.args)

@@ -11,7 +11,7 @@ from tests.clouds.openstack.cloud import Cloud
 
 
 def test_every_rule_was_needed(cloud: Cloud, whole_suite: bool):
-    """Each access rule but Barbican's, which is not there, has allowed a call that some test of this folder made."""
+    """Each access rule but Barbican's, which is not there, has allowed a call that some test beside this one made."""
     if not whole_suite:
         pytest.skip("only a part of tests/openstack runs, so nobody can tell what the rest needs")
     proxies = {BALANCING: cloud.octavia, NETWORK: cloud.neutron}
