@@ -24,7 +24,7 @@ from lbctl.errors import QuotaExceeded
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from lbctl.settings import PolicySettings
-from tests.cli.console import COMMAND, lbctl, process
+from tests.cli.console import COMMAND, STRICT, lbctl, process
 
 WEB = {
     "apiVersion": "v1",
@@ -215,10 +215,10 @@ def test_a_file_that_the_server_refuses_is_an_error(served, tmp_path):
     assert "must be between 1 and 65535" in said.err
 
 
-def test_a_service_that_does_not_exist_is_invalid_input(served):
+def test_a_service_that_does_not_exist_is_invalid_input(office):
     """`plan`, `once` and `explain` name the Service that they cannot find, with exit code 3."""
     for command in ("plan", "once", "explain"):
-        said = served.lbctl(command, "shop/nothing")
+        said = office.lbctl(command, "shop/nothing")
         assert said.code == 3
         assert "shop/nothing" in said.err
 
@@ -309,6 +309,26 @@ def test_explain_says_why_and_what_to_do(unserved):
     assert all(one["hint"] for one in failed.values())
 
 
+@pytest.mark.slow
+def test_no_command_leaves_anything_open(unserved):
+    """Each command as a process of its own closes its connections and files: Python has nothing to warn of."""
+    for line in (
+        "once",
+        "plan -o json",
+        "status --targets",
+        "status --watch --timeout 1s",
+        "explain shop/web",
+        "doctor",
+        "adopt",
+        "permissions shop/web",
+        "release shop/web --yes",
+        "gc --delete --yes --apart 0s --older-than 0s",
+    ):
+        said = process(*line.split(), given=unserved.given, command=STRICT)
+        assert (line, said.code in (0, 2, 6)) == (line, True), said
+        assert "Warning" not in said.err, (line, said.err)
+
+
 def test_explain_tells_quota_last_error_and_next_try(office):
     """What is full, what came back, what to do about it, and when it is tried again: exit code 6."""
 
@@ -317,8 +337,8 @@ def test_explain_tells_quota_last_error_and_next_try(office):
 
     office.cloud.before, office.cloud.most_targets = refuse, 1
     office.create("web")
-    office.lead("controller-1")
     office.lbctl("once", "--timeout", "1s")
+    office.lead("controller-1")
     said = office.lbctl("explain", "shop/web", "-o", "json")
     found = {one["subject"]: one for one in said.document["findings"]}
     assert said.code == 6
