@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from lbctl.errors import InvalidSettings
+from lbctl.misread import form_of, misread
 
 ENV_PREFIX = "LBCTL_"
 REDACTED = "(secret)"
@@ -166,12 +167,16 @@ def _read_file(file: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "give an existing file with --config"
         raise InvalidSettings(f"cannot read settings file {file}: {error.strerror}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"settings file {file} is not text in UTF-8", hint="save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise InvalidSettings(f"settings file {file} is not YAML: {error}") from None
+        hint = "correct that line; `lbctl config show` lists all settings"
+        raise InvalidSettings(f"settings file {file} is not YAML: {misread(error)}", hint=hint) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise InvalidSettings(f"settings file {file} holds {type(data).__name__}, not a mapping")
+        hint = "begin with a group of settings, such as queue: {workers: 4}; `lbctl config show` lists all"
+        raise InvalidSettings(f"settings file {file} holds a {form_of(data)}, not a mapping", hint=hint)
     return data
 
 

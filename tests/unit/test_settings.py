@@ -30,8 +30,9 @@ def test_later_sources_win_and_each_value_knows_its_source(tmp_path):
         ("queue: {worker: 2}", "did you mean workers"),
         ("queues: {}", "did you mean queue"),
         ("queue: {workers: many}", "queue.workers"),
-        ("- a", "not a mapping"),
-        ("a: [", "not YAML"),
+        ("- a", "holds a list, not a mapping.*queue: {workers: 4}"),
+        ("just words", "holds a text, not a mapping.*queue: {workers: 4}"),
+        ("a:\n  - [", "not YAML: line 2, column 6: .*correct that line"),
         ("accounts: {x: {provider: aws, clases: []}}", "did you mean classes"),
     ],
 )
