@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lbctl.sandbox.api import ApiServer
 from tests.cli.console import COMMAND, lbctl, process
@@ -74,12 +75,26 @@ def test_a_missing_kubeconfig_is_a_configuration_error(command, tmp_path):
 
 @pytest.mark.parametrize("command", [*COMMANDS, DOCTOR], ids=lambda command: command[0])
 def test_an_api_server_that_is_away_is_one_error(command, away):
-    """Nobody listens: exit code 1 and a sentence that names the request and what to check."""
+    """Nobody listens: exit code 1 and a sentence with request, address, context and what to check, once."""
     said = lbctl(*command, given={"KUBECONFIG": away})
     assert said.code == 1
     assert said.err.startswith("lbctl: cannot ")
-    assert "Check the server's health and the network" in said.err
+    assert yaml.safe_load(Path(away).read_text())["clusters"][0]["cluster"]["server"] in said.err
+    assert "context sandbox" in said.err
+    assert said.err.count("Check the server's health and the network, and that it is the server you mean") == 1
+    assert "repeated" not in said.err
     assert "Traceback" not in said.err
+
+
+def test_an_unknown_authority_says_what_to_check(tmp_path):
+    """A server whose certificate another authority signed: the context, and the kubeconfig's certificate-authority."""
+    kubeconfig = tmp_path / "kubeconfig"
+    with ApiServer() as api, ApiServer() as other:
+        kubeconfig.write_text(api.kubeconfig().replace(api.url, other.url))
+        said = lbctl("status", given={"KUBECONFIG": str(kubeconfig)})
+    assert said.code == 1
+    assert f"{other.url}, context sandbox" in said.err
+    assert "Check certificate-authority of the kubeconfig" in said.err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
