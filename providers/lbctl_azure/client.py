@@ -105,6 +105,7 @@ class Client:
     ) -> None:
         scope = scope or f"{endpoint.rstrip('/')}/.default"
         self._credential = credential
+        self._endpoint = endpoint
         self._network = network
         self._scope = scope
         self._clock = clock
@@ -246,7 +247,7 @@ class Client:
             hint = "check the credentials in azure.json"
             raise NotAuthenticated(f"no token for {call} of {subject}: {error.message}", hint=hint) from None
         except AzureError as error:
-            silence = Silence.of(error.inner_exception or error, url=request.url)
+            silence = Silence.of(error.inner_exception or error, url=self._endpoint)
             raise silence.error(f"{call} of {subject}") from None
         finally:
             self._record(call, code, self._clock.monotonic() - started)

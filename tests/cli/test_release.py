@@ -44,7 +44,7 @@ def test_a_released_service_can_be_deleted_and_its_balancer_stays(office):
     before = fields(office.cloud)
     office.hands.delete("shop/web")
     office.lbctl("once")
-    assert office.lbctl("gc", "--delete", "--apart", "0s", "--yes").code == 0
+    assert office.lbctl("gc", "--delete", "--apart", "0s", "--older-than", "0s", "--yes").code == 0
     assert office.hands.get("shop/web") is None
     assert fields(office.cloud) == before
 
