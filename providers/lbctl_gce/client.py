@@ -228,7 +228,8 @@ class Client:
             raise failure from None
         except google.auth.exceptions.TransportError as error:
             code = "unreachable"
-            raise ApiError(0, "unreachable", f"no token: {Silence.of(error)}") from None
+            silence = Silence.of(error)
+            raise ApiError(0, "unreachable", f"no token: {silence if silence.endpoint else error}") from None
         except google.auth.exceptions.GoogleAuthError as error:
             code = "unauthenticated"
             raise NotAuthenticated(f"{name}: {error}", hint="check the credentials of lbctl") from None
