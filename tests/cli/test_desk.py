@@ -233,10 +233,10 @@ def test_a_file_for_a_namespace_that_is_not_there_says_to_create_it(served, tmp_
     assert "document 2" in said.err
 
 
-def test_a_service_that_does_not_exist_is_invalid_input(served):
+def test_a_service_that_does_not_exist_is_invalid_input(office):
     """`plan`, `once` and `explain` name the Service that they cannot find, with exit code 3."""
     for command in ("plan", "once", "explain"):
-        said = served.lbctl(command, "shop/nothing")
+        said = office.lbctl(command, "shop/nothing")
         assert said.code == 3
         assert "shop/nothing" in said.err
 
@@ -335,8 +335,8 @@ def test_explain_tells_quota_last_error_and_next_try(office):
 
     office.cloud.before, office.cloud.most_targets = refuse, 1
     office.create("web")
-    office.lead("controller-1")
     office.lbctl("once", "--timeout", "1s")
+    office.lead("controller-1")
     said = office.lbctl("explain", "shop/web", "-o", "json")
     found = {one["subject"]: one for one in said.document["findings"]}
     assert said.code == 6
