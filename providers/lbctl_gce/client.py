@@ -228,8 +228,9 @@ class Client:
             raise failure from None
         except google.auth.exceptions.TransportError as error:
             code = "unreachable"
-            silence = Silence.of(error)
-            raise ApiError(0, "unreachable", f"no token: {silence if silence.endpoint else error}") from None
+            # What google-auth wraps reads differently each time; a sentence of whoever gives tokens says more.
+            why = Silence.of(error) if isinstance(next(iter(error.args), None), Exception) else error
+            raise ApiError(0, "unreachable", f"no token: {why}") from None
         except google.auth.exceptions.GoogleAuthError as error:
             code = "unauthenticated"
             raise NotAuthenticated(f"{name}: {error}", hint="check the credentials of lbctl") from None
