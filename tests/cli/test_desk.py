@@ -206,13 +206,31 @@ def test_a_file_with_a_new_service_says_what_is_assumed(served, tmp_path):
     assert "assumed" in said.err
 
 
-def test_a_file_that_the_server_refuses_is_an_error(served, tmp_path):
-    """With `--server-dry-run` the API server's own words come back."""
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [([{"port": 80_000}], "must be between 1 and 65535"), ("80", "ports"), ([{"port": "eighty"}], "ports.port")],
+)
+def test_a_file_that_the_server_refuses_is_invalid_input(served, tmp_path, ports, words):
+    """With `--server-dry-run` the API server's own words come back, with the file and exit code 3."""
     file = tmp_path / "web.yaml"
-    file.write_text(yaml.safe_dump({**WEB, "spec": {**WEB["spec"], "ports": [{"port": 80_000}]}}))
+    meta = {"name": "new", "namespace": "shop"}
+    file.write_text(yaml.safe_dump({**WEB, "metadata": meta, "spec": {**WEB["spec"], "ports": ports}}))
     said = served.lbctl("plan", "-f", str(file), "--server-dry-run")
-    assert said.code == 1
-    assert "must be between 1 and 65535" in said.err
+    assert said.code == 3
+    assert f"{file}: cannot create services shop: the API server answered 4" in said.err
+    assert words in said.err
+    assert "kubectl explain service" in said.err
+
+
+def test_a_file_for_a_namespace_that_is_not_there_says_to_create_it(served, tmp_path):
+    """With `--server-dry-run` every Service of the missing namespace is told, with exit code 3 and the command."""
+    documents = [{**WEB, "metadata": {"name": name, "namespace": "nowhere"}} for name in ("a", "b")]
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    said = served.lbctl("plan", "-f", str(file), "--server-dry-run")
+    assert said.code == 3
+    assert said.err.count("kubectl create namespace nowhere") == 2
+    assert "document 2" in said.err
 
 
 def test_a_service_that_does_not_exist_is_invalid_input(office):
