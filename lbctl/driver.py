@@ -55,7 +55,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from lbctl.annotations import AnnotationTable
 from lbctl.clock import Clock
-from lbctl.errors import CloudError, NotReady
+from lbctl.errors import CloudError, LbctlError, NotReady, Unreachable
 from lbctl.model.capabilities import Capabilities
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
@@ -159,11 +159,24 @@ Look = Callable[[], Iterator[Finding]]
 
 
 def look_at_all(looks: Iterable[tuple[str, Look]]) -> Iterator[Finding]:
-    """The findings of every look, which are given with their subjects; what cannot be looked at is a failed one."""
-    for subject, look in looks:
+    """The findings of every look, which are given with their subjects; what cannot be looked at is a failed one.
+
+    An address that gives no answer is told once. When it is asked again in vain, the rest is not looked at.
+    """
+    silent: set[str] = set()
+    left = iter(looks)
+    for subject, look in left:
         try:
             yield from look()
-        except CloudError as error:
+        except LbctlError as error:
+            endpoint = error.endpoint if isinstance(error, Unreachable) else ""
+            if endpoint in silent:
+                rest = ", ".join((subject, *(name for name, _ in left)))
+                hint = "look again when it answers"
+                yield Finding(Level.WARNING, "cloud", f"not looked at while {endpoint} is silent: {rest}", hint)
+                return
+            if endpoint:
+                silent.add(endpoint)
             yield Finding(Level.FAILED, subject, error.message, error.hint)
 
 

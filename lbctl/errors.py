@@ -290,10 +290,17 @@ class Rejected(CloudError):
 
 
 class Unreachable(CloudError):
-    """No answer, a time-out or a server error; after a write it is unknown whether the write happened."""
+    """No answer, a time-out or a server error; after a write it is unknown whether the write happened.
+
+    `endpoint` is the address that gave no answer at all, empty when there was one.
+    """
 
     reason = "Unreachable"
     blame = Blame.NOBODY
+
+    def __init__(self, message: str, *, hint: str = "", request_id: str = "", endpoint: str = "") -> None:
+        super().__init__(message, hint=hint, request_id=request_id)
+        self.endpoint = endpoint
 
 
 class CloudBug(CloudError):

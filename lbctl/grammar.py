@@ -275,7 +275,7 @@ class Document:
     def parse(self, text: str) -> Any:  # noqa: ANN401 - the driver's own type
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"is not {self.what}: {error}") from None
         return self.decode(data)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
 
 from lbctl.errors import InvalidSettings
+from lbctl.misread import form_of, misread
 
 ENV_PREFIX = "LBCTL_"
 REDACTED = "(secret)"
@@ -42,8 +44,8 @@ class KubeSettings(Area, frozen=True):
 
     kubeconfig: str = ""
     context: str = ""
-    qps: float = 20.0
-    burst: int = 30
+    qps: Annotated[float, msgspec.Meta(gt=0)] = 20.0
+    burst: Annotated[int, msgspec.Meta(ge=1)] = 30
 
 
 class LeaseSettings(Area, frozen=True):
@@ -60,8 +62,8 @@ class LeaseSettings(Area, frozen=True):
 class QueueSettings(Area, frozen=True):
     """How much is done at once, and how often everything is compared with the cloud."""
 
-    workers: int = 4
-    drift_seconds: float = 600.0
+    workers: Annotated[int, msgspec.Meta(ge=1)] = 4
+    drift_seconds: Annotated[float, msgspec.Meta(gt=0)] = 600.0
 
 
 class PolicySettings(Area, frozen=True):
@@ -166,12 +168,18 @@ def _read_file(file: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "give an existing file with --config"
         raise InvalidSettings(f"cannot read settings file {file}: {error.strerror}", hint=hint) from None
+    except UnicodeDecodeError:
+        raise InvalidSettings(f"settings file {file} is not text in UTF-8", hint="save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise InvalidSettings(f"settings file {file} is not YAML: {error}") from None
+        hint = "correct that line; `lbctl config show --config /dev/null` lists all settings"
+        raise InvalidSettings(f"settings file {file} is not YAML: {misread(error)}", hint=hint) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise InvalidSettings(f"settings file {file} holds {type(data).__name__}, not a mapping")
+        hint = (
+            "begin with a group, such as queue: {workers: 4}; `lbctl config show --config /dev/null` lists all settings"
+        )
+        raise InvalidSettings(f"settings file {file} holds a {form_of(data)}, not a mapping", hint=hint)
     return data
 
 
@@ -182,8 +190,11 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         if name in known:
             found[known[name]] = (name, environ[name])
         elif name.startswith(ENV_PREFIX):
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else "see `lbctl config show` for the known ones"
+            # The prefix that all have in common would make any two names alike.
+            names = [one.removeprefix(ENV_PREFIX) for one in known]
+            nearest = difflib.get_close_matches(name.removeprefix(ENV_PREFIX), names, n=1)
+            way = "unset it; `lbctl config show` then lists the settings: LBCTL_QUEUE_WORKERS sets queue.workers"
+            hint = f"did you mean {ENV_PREFIX}{nearest[0]}?" if nearest else way
             raise InvalidSettings(f"the variable {name} is unknown", hint=hint)
     return found
 
@@ -193,7 +204,41 @@ def _convert(data: Any, kind: type, *, where: str) -> Any:  # noqa: ANN401 - any
     try:
         return msgspec.convert(data, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidSettings(f"{where}: {error}", hint="see `lbctl config show` for the expected form") from None
+        reason, _, path = str(error).partition(" - at `$")
+        path = path.strip(".`")
+        place = ".".join(part for part in ("" if kind is Settings and path else where, path) if part)
+        raise InvalidSettings(f"{place}: {reason}", hint=_expected(kind, path, place)) from None
+
+
+FORMS: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def _expected(kind: Any, path: str, place: str) -> str:  # noqa: ANN401 - walks any settings type
+    """What belongs at the path of a settings type, with the default as an example."""
+    default: object = None
+    for part in path.replace("[...]", "[]").split("."):
+        name, *levels = part.split("[")
+        default = _defaults(kind).get(name)
+        kind = get_type_hints(kind).get(name) if _has_fields(kind) else None
+        for _ in levels:
+            kind = next((one for one in reversed(get_args(kind)) if one is not Ellipsis), None)
+    form = FORMS.get(kind) or ("a list" if get_origin(kind) in (list, tuple) else "a mapping" if _nests(kind) else "")
+    is_example = isinstance(default, (int, float, str)) and (default or isinstance(default, bool))
+    example = f"{place}: {json.dumps(default)}" if is_example else ""
+    if form:
+        return f"give {form}, such as {example}, which is the default" if example else f"give {form}"
+    return f"the default is {example}" if example else "docs/reference/settings.md has the form of every setting"
+
+
+def _nests(kind: Any) -> bool:  # noqa: ANN401 - as above
+    return get_origin(kind) is dict or _has_fields(kind)
+
+
+def _defaults(kind: Any) -> dict[str, object]:  # noqa: ANN401 - as above
+    if not _has_fields(kind):
+        return {}
+    fields = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else dataclasses.fields(kind)
+    return {field.name: field.default for field in fields}
 
 
 def _check_keys(data: Any, kind: Any, where: str) -> None:  # noqa: ANN401 - walks any settings type

@@ -170,7 +170,7 @@ class Seeder:
         if "attributes" in entry:
             self._elbv2.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=_pairs(entry["attributes"]))
         for listener in entry.get("listeners", ()):
-            actions = [{"Type": "forward", "TargetGroupArn": listener["forward"]}]
+            actions = [_forward(listener["forward"])]
             params = {key: value for key, value in listener.items() if key != "forward"}
             made = self._elbv2.create_listener(LoadBalancerArn=arn, DefaultActions=actions, **_with_tags(params))
             self.ids[f"{name}:{listener['Port']}"] = made["Listeners"][0]["ListenerArn"]
@@ -207,6 +207,14 @@ _SECTIONS: dict[str, Callable[[Seeder, str, Value], None] | None] = {
 
 def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": str(value)} for key, value in tags.items()]
+
+
+def _forward(to: Value) -> Json:
+    """A forward action to one target group, or to pairs of group and weight."""
+    if isinstance(to, str):
+        return {"Type": "forward", "TargetGroupArn": to}
+    weighted = [{"TargetGroupArn": group, "Weight": weight} for group, weight in to]
+    return {"Type": "forward", "ForwardConfig": {"TargetGroups": weighted}}
 
 
 def _with_tags(params: Json) -> Json:

@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
     """Validate the Services of type LoadBalancer in files: every problem of every Service, and unknown annotations.
 
-    Asks neither cluster nor cloud. Exit code 0 when all are valid, 3 when one is not.
+    Folders are read with all that is below them, without hidden folders; objects of other kinds do not count. A file
+    that cannot be read is told beside the verdicts on the others. Asks neither cluster nor cloud. Exit code 0 when all
+    are valid, 3 when one, or a file, is not.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.cli.documents import Validation  # noqa: PLC0415 - as above
     from lbctl.cli.validation import Verdict, validate  # noqa: PLC0415 - as above
-    from lbctl.kube.manifests import read_services  # noqa: PLC0415 - as above
+    from lbctl.kube.manifests import read_files  # noqa: PLC0415 - as above
     from lbctl.text import table  # noqa: PLC0415 - as above
 
-    verdicts = [validate(document, loaded.settings) for document in read_services(files)]
+    reading = read_files(files)
+    verdicts = [validate(document, loaded.settings) for document in reading.documents]
     rows = [row for verdict in verdicts for row in verdict.rows()]
+    rows += [("", "", "invalid", str(problem)) for problem in reading.problems]
+    verdicts += [Verdict(problem.path, "", problems=(problem,)) for problem in reading.problems]
     answer(
         output,
         Validation([verdict.document() for verdict in verdicts]),

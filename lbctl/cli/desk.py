@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from lbctl.model.objects import Service
 from lbctl.obs.log import set_up
 from lbctl.settings import Settings
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -37,9 +40,11 @@ class Desk:
         """Read what every account holds; raises the first account's error."""
         with progress("reading what the clouds hold"):
             _read(self.assembly)
-        for account in self.assembly.accounts.values():
-            if account.last_snapshot_error is not None:
-                raise account.last_snapshot_error
+        failed = [(a.name, a.last_snapshot_error) for a in self.assembly.accounts.values() if a.last_snapshot_error]
+        for name, error in failed[1:]:
+            log.error("could not read what account %s holds: %s", name, error)
+        if failed:
+            raise failed[0][1]
 
 
 def connect(settings: Settings) -> Rest:

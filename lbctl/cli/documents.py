@@ -263,7 +263,10 @@ class Mistake(Part):
 
 
 class Checked(Part):
-    """Whether a Service of a file is valid; `provider` is empty for one that is not served here."""
+    """Whether a Service of a file is valid; `provider` is empty for one that is not served here.
+
+    `service` is empty for a file that cannot be read, or that holds no object.
+    """
 
     service: str
     file: str

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from lbctl.cli.desk import Desk
 from lbctl.engine.assembly import Assembly
 from lbctl.engine.claim import Standing
 from lbctl.engine.whatif import imagine
+from lbctl.errors import KubeError, KubeGone
 from lbctl.kube.manifests import InvalidFiles, read_services, to_service
 from lbctl.kube.rehearsal import Rehearsal
 from lbctl.model.applied import as_created, merged
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 
+REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 ASSUMED = "Node ports and names of new Services are assumed; --server-dry-run asks the API server for them."
 
 
@@ -48,16 +51,31 @@ def _services(rehearsal: Rehearsal, files: Sequence[str], *, server_dry_run: boo
         live = rehearsal.find(meta.get("namespace", "default"), meta.get("name", ""))
         body = merged(live, document.body)
         if server_dry_run:
-            found.append(rehearsal.update(body) if live else rehearsal.create(body))
-            continue
-        service = to_service(_canonical(body), where=document.where)
+            service = _rehearsed(rehearsal, body, where=document.where, exists=live is not None)
+        else:
+            service = to_service(_canonical(body), where=document.where)
         if isinstance(service, Problem):
             problems.append(service)
         else:
-            found.append(as_created(service))
+            found.append(service if server_dry_run else as_created(service))
     if problems:
         raise InvalidFiles(problems)
     return found
+
+
+def _rehearsed(rehearsal: Rehearsal, body: dict[str, Any], *, where: str, exists: bool) -> Service | Problem:
+    """The Service as the server would store it, or why it would not: what it says of the file is for its author."""
+    try:
+        return rehearsal.update(body) if exists else rehearsal.create(body)
+    except KubeGone as error:
+        if exists:
+            raise
+        namespace = body["metadata"]["namespace"]
+        return Problem(where, error.message, f"create the namespace first: kubectl create namespace {namespace}")
+    except KubeError as error:
+        if error.status not in REFUSALS:
+            raise
+        return Problem(where, error.message, "correct the file; compare with: kubectl explain service")
 
 
 def _canonical(body: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Every command answers on standard output; progress and logs go to standard error
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,8 @@ import click
 from lbctl import __version__
 from lbctl.errors import Exit, LbctlError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the writing of an answer may fail with; a pipe whose reader left is ended by click, in silence."""
 COMPLETE = "_LBCTL_COMPLETE"
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("lbctl.cli.run", "Run the controller until stopped."),
@@ -100,5 +104,22 @@ def run(argv: Sequence[str] | None = None, *, name: str = "lbctl") -> int:
     except LbctlError as error:
         click.echo(f"lbctl: {error}", err=True)
         return error.exit
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _forget_output()
+        hint = "Free space where the output goes, or send it elsewhere"
+        click.echo(f"lbctl: cannot write: {os.strerror(error.errno)}. {hint}", err=True)
+        return Exit.FAILURE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+
+
+def _forget_output() -> None:
+    """Drop what is left in the buffer: it would fail again, with a traceback, when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

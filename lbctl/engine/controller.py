@@ -348,7 +348,6 @@ class Controller:
             self.queue.later(Work(account.name, Task.SNAPSHOT), at=self._now() + pause, priority=Priority.DRIFT)
 
     def _snapshot_failed(self, account: Account, error: LbctlError) -> None:
-        log.error("could not read what account %s holds: %s", account.name, error)
         pause = RETRY_SNAPSHOT_SECONDS
         if isinstance(error, (NotAuthenticated, Throttled)):
             pause = error.after_seconds

@@ -18,7 +18,7 @@ from typing import Any
 from lbctl import __version__
 from lbctl.clock import Clock
 from lbctl.engine.assembly import FindProvider, assemble
-from lbctl.engine.controller import Work
+from lbctl.engine.controller import Task, Work
 from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
@@ -310,7 +310,11 @@ class Process:
         self.metrics.panics.inc()
 
     def _note_result(self, work: Work, seconds: float, ok: bool) -> None:  # noqa: FBT001 - the worker's signature
-        self._meter.passed(self.assembly.accounts[work.account], work, seconds, ok=ok)
+        account = self.assembly.accounts[work.account]
+        if ok and work.task is Task.SNAPSHOT and account.last_snapshot_error is not None:
+            # Here and not where it happens: a command at the desk prints the error itself.
+            log.error("could not read what account %s holds: %s", account.name, account.last_snapshot_error)
+        self._meter.passed(account, work, seconds, ok=ok)
 
     def _look(self) -> Figures:
         clock = self._clock

@@ -10,9 +10,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import yaml
 from kubernetes.client import ApiClient, Configuration
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.config import (
+    ConfigException,
+    list_kube_config_contexts,
+    load_incluster_config,
+    load_kube_config,
+)
 
 from lbctl import __version__
 from lbctl.errors import InvalidSettings
@@ -52,6 +59,25 @@ def connect(access: Access) -> ApiClient:
     client = ApiClient(configuration)
     client.user_agent = access.user_agent
     return client
+
+
+def whereabouts(access: Access, client: ApiClient) -> str:
+    """The server's address, without credentials, and the context or account that led to it; for messages."""
+    url = urlsplit(client.configuration.host)
+    address = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    if not access.files:
+        return f"{address}, the pod's service account"
+    context = access.context or _current_context(access.files)
+    return f"{address}, context {context}" if context else address
+
+
+def _current_context(files: str) -> str:
+    try:
+        _, current = list_kube_config_contexts(config_file=files)
+        return str(current["name"])
+    except (ConfigException, OSError, yaml.YAMLError, KeyError, TypeError):
+        # A file that changed or went since it was loaded; the message that asks is about something else.
+        return ""
 
 
 def _load_files(access: Access, configuration: Configuration) -> None:

@@ -1,7 +1,8 @@
 """The one place where what the API server says, or fails to say, becomes a `KubeError`.
 
 Pure: an answer goes in, an error comes out. The sentence has four parts: what was tried, on what, what came back and
-what to do. It holds no addresses of Python objects, no ports and no request ids, so that repeated failures read alike.
+what to do. It holds no addresses of Python objects, no ports of ours and no request ids, so that repeated failures read
+alike.
 """
 
 from __future__ import annotations
@@ -83,9 +84,14 @@ _CLASSES: dict[int, type[KubeError]] = {
 _HINTS: dict[type[KubeError], str] = {
     KubeConflict: "The object changed meanwhile: it is read and decided again",
     KubeGone: "The object is gone or was made anew: nothing is left to do for this one",
-    KubeThrottled: "The request is made again after the pause that the server asks for",
-    KubeUnreachable: "Check the server's health and the network; the request is repeated with growing pauses",
+    KubeThrottled: "The server asks for a pause: wait, or lower kube.qps",
+    KubeUnreachable: "Check the server's health and the network",
 }
+
+UNREACHED = "Check the server's health and the network, and that it is the server you mean (--kubeconfig, --context)"
+"""Whether it is tried again is the caller's affair: the controller does, a command at the desk ends."""
+UNTRUSTED = "Check certificate-authority of the kubeconfig, and that its context is the one of this server (--context)"
+UNPROXIED = "Check HTTPS_PROXY, NO_PROXY and proxy-url of the kubeconfig"
 
 
 def error_of(verb: str, target: Target, answer: Answer) -> KubeError:
@@ -109,9 +115,9 @@ def _error(verb: str, target: Target, answer: Answer, status: Status) -> KubeErr
     )
 
 
-def unreachable(verb: str, target: Target, why: str) -> KubeUnreachable:
+def unreachable(verb: str, target: Target, why: str, *, hint: str = "") -> KubeUnreachable:
     """The error of a request that got no complete answer; after a write it is unknown whether it was done."""
-    return KubeUnreachable(f"cannot {verb} {target}: {why}", hint=_HINTS[KubeUnreachable], after_seconds=0.0)
+    return KubeUnreachable(f"cannot {verb} {target}: {why}", hint=hint or _HINTS[KubeUnreachable], after_seconds=0.0)
 
 
 def status_of(body: bytes) -> Status:

@@ -63,6 +63,7 @@ class Election:
         self._times = times or LeaseTimes()
         self._state = LeaseState(identity, self._times)
         self._renewed_at = float("-inf")
+        self._waits_for = ""
         self._emit = emit
 
     @property
@@ -89,6 +90,7 @@ class Election:
         if self.leading.is_set():
             self._check_deadline()
             return self._times.retry_period
+        self._say_who_leads()
         # Candidates that poll in step would collide at every release.
         return self._times.retry_period * (1.0 + self._times.jitter * self._rng.random())
 
@@ -125,6 +127,7 @@ class Election:
         self._fence.open_until(started + self._times.renew_deadline)
         if not self.leading.is_set():
             log.info("became the leader as %s", self._state.identity)
+            self._waits_for = ""
             self.leading.set()
             self._tell("became leader")
 
@@ -139,6 +142,13 @@ class Election:
             f"its holder is {self._state.holder or 'nobody'}",
             hint="This process ends; another one goes on",
         )
+
+    def _say_who_leads(self) -> None:
+        """One line when we begin to wait, and one whenever the leader changes."""
+        holder = self._state.holder
+        if holder and not self._state.is_ours and holder != self._waits_for:
+            log.info("%s leads; this process waits as %s for %s", holder, self._state.identity, self._target)
+            self._waits_for = holder
 
     def _read(self) -> None:
         try:

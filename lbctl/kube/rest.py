@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from urllib3 import Timeout
 
-from lbctl.kube.access import Access, connect
+from lbctl.kube.access import Access, connect, whereabouts
 from lbctl.kube.answers import Answer, error_of
 from lbctl.kube.stream import Stream, transport_errors
 from lbctl.kube.target import VERSION
@@ -80,7 +80,7 @@ class Rest:
         """The answer's body."""
         self._throttle.take()
         payload = None if body is None else msgspec.json.encode(body)
-        with transport_errors(verb, target):
+        with transport_errors(verb, target, self._where):
             response = self._open(
                 verb, target, query=query, payload=payload, content_type=content_type, read_seconds=read_seconds
             )
@@ -89,7 +89,7 @@ class Rest:
     def get_date(self) -> str:
         """The `Date` header of the server's answer to `/version`, empty without one: its clock, to the second."""
         self._throttle.take()
-        with transport_errors("get", VERSION):
+        with transport_errors("get", VERSION, self._where):
             response = self._open(
                 "get", VERSION, query=None, payload=None, content_type=JSON, read_seconds=READ_SECONDS
             )
@@ -98,13 +98,16 @@ class Rest:
 
     def stream(self, target: Target, query: Mapping[str, str], *, read_seconds: float) -> Stream:
         """An open watch that fails when nothing arrives for `read_seconds`; not counted against the rate."""
-        with transport_errors("watch", target):
+        with transport_errors("watch", target, self._where):
             response = self._open(
                 "watch", target, query=query, payload=None, content_type=JSON, read_seconds=read_seconds, preload=False
             )
             if response.status >= 300:  # noqa: PLR2004 - all that is not 2xx
                 _accepted("watch", target, response, response.read())
-            return Stream(response, target)
+            return Stream(response, target, self._where)
+
+    def _where(self) -> str:
+        return whereabouts(self._access, self._client)
 
     def _open(self, verb: str, target: Target, *, payload: bytes | None, **options: Any) -> Any:  # noqa: ANN401 - urllib3's response
         client = self._client

@@ -14,10 +14,10 @@ from kubernetes.config import ConfigException
 from urllib3 import exceptions
 
 from lbctl.errors import KubeDenied
-from lbctl.kube.answers import unreachable
+from lbctl.kube.answers import UNPROXIED, UNREACHED, UNTRUSTED, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lbctl.kube.target import Target
 
@@ -36,9 +36,10 @@ _WORDS: dict[type[Exception], str] = {
 class Stream:
     """Lines of an open watch; use as a context manager, which gives the connection back."""
 
-    def __init__(self, response: Any, target: Target) -> None:  # noqa: ANN401 - urllib3's response
+    def __init__(self, response: Any, target: Target, where: Callable[[], str]) -> None:  # noqa: ANN401 - urllib3's
         self._response = response
         self._target = target
+        self._where = where
         self._silence = -1.0
 
     def __enter__(self) -> Self:
@@ -54,7 +55,7 @@ class Stream:
         Raises KubeUnreachable when the connection breaks, or is silent for longer than it may be.
         """
         rest: list[bytes] = []
-        with transport_errors("watch", self._target):
+        with transport_errors("watch", self._target, self._where):
             for chunk in self._response.stream(_READ_BYTES):
                 head, *lines = chunk.split(b"\n")
                 rest.append(head)
@@ -84,14 +85,18 @@ class Stream:
 
 
 @contextlib.contextmanager
-def transport_errors(verb: str, target: Target) -> Iterator[None]:
-    """Turn what the client library raises into a KubeError; an answer's own error passes through."""
+def transport_errors(verb: str, target: Target, where: Callable[[], str]) -> Iterator[None]:
+    """Turn what the client library raises into a KubeError; an answer's own error passes through.
+
+    `where` gives the server's address, and is asked only for an error.
+    """
     try:
         yield
     except exceptions.HTTPError as error:
-        raise unreachable(verb, target, _why(error)) from error
+        raise unreachable(verb, target, f"{_why(error)} ({where()})", hint=_hint(error)) from error
     except OSError as error:
-        raise unreachable(verb, target, error.strerror or type(error).__name__) from error
+        why = error.strerror or type(error).__name__
+        raise unreachable(verb, target, f"{why} ({where()})", hint=UNREACHED) from error
     except ConfigException as error:
         raise KubeDenied(
             f"cannot {verb} {target}: the credentials could not be renewed: {error}",
@@ -104,3 +109,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, exceptions.SSLError):
         return f"TLS failed: {error.args[0] if error.args else 'no reason given'}"
     return next((text for kind, text in _WORDS.items() if isinstance(error, kind)), "the connection broke")
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, exceptions.SSLError):
+        return UNTRUSTED
+    return UNPROXIED if isinstance(error, exceptions.ProxyError) else UNREACHED

@@ -14,6 +14,7 @@ from lbctl.plan.actions import Change, Hazard, Step, Verb
 from lbctl.plan.rules import PLAIN, KindRule, Rules
 
 Resolve = Callable[[Ref], str | None]
+SMALL_SET = 32
 
 
 def diff(desired: Desired, observed: Observed, *, rules: Rules, resolve: Resolve | None = None) -> tuple[Step, ...]:
@@ -107,10 +108,15 @@ def _settled(value: Hashable, resolve: Resolve) -> Hashable:
         return resolve(value)
     if isinstance(value, tuple):
         return tuple(_settled(item, resolve) for item in value)
-    # A set's members are all of one kind, so one of them tells whether thousands of node ids need a look.
-    if isinstance(value, frozenset) and isinstance(next(iter(value), None), (Ref, tuple)):
+    if isinstance(value, frozenset) and _may_refer(value):
         return frozenset(_settled(item, resolve) for item in value)
     return value
+
+
+def _may_refer(members: frozenset[Hashable]) -> bool:
+    """The members of a large set are all of one kind, so one of them tells whether thousands of node ids do."""
+    looked_at = members if len(members) <= SMALL_SET else (next(iter(members)),)
+    return any(isinstance(member, (Ref, tuple)) for member in looked_at)
 
 
 def _concerned(resource: Resource, seen: Seen) -> frozenset[Identity]:

@@ -47,6 +47,8 @@ SWITCHES: tuple[Switch, ...] = (
     classic.classic_attributes,
     classic.classic_zones,
     listeners.listener_port_unique,
+    listeners.weighted_groups,
+    listeners.group_family,
     listeners.listener_protocols,
     listeners.listener_certificates,
     listeners.listener_policies,

@@ -23,6 +23,7 @@ _TARGET_PROTOCOLS = {
     "TCP_QUIC": {"TCP_QUIC"},
 }
 _SECURE = {"TLS", "HTTPS"}
+_MAX_WEIGHT = 999
 # moto knows no QUIC: it is asked for the protocol that behaves alike, and told the real one afterwards.
 _STANDS_FOR = {"QUIC": "UDP", "TCP_QUIC": "TCP_UDP"}
 
@@ -60,6 +61,18 @@ group_one_balancer = Switch(
     "group-one-balancer",
     moto="a target group may serve the listeners of several balancers",
     aws="TargetGroupAssociationLimit",
+)
+
+weighted_groups = Switch(
+    "weighted-groups",
+    moto="a forward action takes any weight, and target groups that do not exist",
+    aws="ValidationError outside of 0 to 999; TargetGroupNotFound",
+)
+
+group_family = Switch(
+    "group-family",
+    moto="a balancer with IPv4 only may have listeners that forward to groups of IPv6 targets, or become one",
+    aws="InvalidConfigurationRequest",
 )
 
 
@@ -162,6 +175,38 @@ def _check_association(call: Call, cloud: Cloud) -> None:
         if used and listener.load_balancer_arn != wanted["LoadBalancerArn"]:
             message = f"The following target groups cannot be associated with more than one load balancer: {min(used)}"
             raise RefusedError("TargetGroupAssociationLimit", message)
+
+
+@group_family.before("elbv2", "CreateListener", "ModifyListener")
+def _check_family(call: Call, cloud: Cloud) -> None:
+    wanted = _merged(call, cloud)
+    balancer = cloud.balancer(wanted["LoadBalancerArn"])
+    if balancer is not None and balancer.ip_address_type != "dualstack":
+        _refuse_ipv6(cloud, wanted["DefaultActions"])
+
+
+@group_family.before("elbv2", "SetIpAddressType", "SetSubnets")
+def _check_family_left(call: Call, cloud: Cloud) -> None:
+    if call.params.get("IpAddressType") == "ipv4":
+        for listener in cloud.listeners():
+            if listener.load_balancer_arn == call.params["LoadBalancerArn"]:
+                _refuse_ipv6(cloud, [action.data for action in listener.default_actions])
+
+
+def _refuse_ipv6(cloud: Cloud, actions: list[Json]) -> None:
+    groups = [cloud.target_group(arn) for arn in forwarded_groups(actions)]
+    if any(group is not None and group.ip_address_type == "ipv6" for group in groups):
+        raise RefusedError("InvalidConfigurationRequest", "IPv6 target groups need a dualstack load balancer")
+
+
+@weighted_groups.before("elbv2", "CreateListener", "ModifyListener")
+def _check_weights(call: Call, cloud: Cloud) -> None:
+    for action in call.params.get("DefaultActions", []):
+        for group in action.get("ForwardConfig", {}).get("TargetGroups", []):
+            if cloud.target_group(group["TargetGroupArn"]) is None:
+                raise RefusedError("TargetGroupNotFound", "One or more target groups not found")
+            if not 0 <= int(group.get("Weight", 1)) <= _MAX_WEIGHT:
+                raise RefusedError("ValidationError", f"The weight must be in the range 0 to {_MAX_WEIGHT}")
 
 
 @quic_protocols.rewrite("elbv2", "CreateListener", "CreateTargetGroup")

@@ -10,7 +10,9 @@ from functools import partial
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.errors import InvalidSettings
 from lbctl.model.objects import Node
+from lbctl.model.reference import SERVICES
 from lbctl_aws.annotations import TABLE
+from lbctl_aws.backends import references
 from lbctl_aws.parse import CAPABILITIES, parse
 from lbctl_aws.permissions import needed_policy
 from lbctl_aws.place import BACKEND, BALANCER, CLASSIC, NETWORK, NODE_RULES
@@ -45,6 +47,8 @@ DRIVER = DriverInfo(
     extra="aws",
     classes=(LBC_CLASS,),
     watches=frozenset({"endpointslices", "pods"}),
+    refers_to=(SERVICES,),
+    references=references,
     ready_node=lambda node: instance_id(node) is not None,
     node_identity=_identity,
     event_reasons=(

@@ -174,7 +174,7 @@ TRAFFIC = (
         key=PREFIX + "actions.{port}",
         name="actions",
         kind=Document(TargetWeights().decode, "a JSON forward action"),
-        doc="Weighted target groups of the listener PROTOCOL-PORT.",
+        doc="Weighted target groups of the listener PROTOCOL-PORT: of other Services' ports, or by ARN.",
         modes=LBC,
         source="LBC",
     ),

@@ -129,17 +129,19 @@ def balancer_default(key: str, *, scheme: str) -> str:
     return boolean(scheme == "internal") if key == DENY_GATEWAY else BALANCER_DEFAULTS.get(key, "")
 
 
-def declared(intent: Intent) -> frozenset[str]:
+def declared(intent: Intent, groups: Mapping[str, int]) -> frozenset[str]:
     """Everything that the Service declares now and that has to be undone some day, as `remembered` writes it.
 
-    Entries are `lb:KEY`, `tg/PORT:KEY`, `listener/PORT:KEY` and `tag:KEY`.
+    `groups` are its target groups: the Service port of each by its place. Entries are `lb:KEY`, `tg/PLACE:KEY`,
+    `listener/PORT:KEY` and `tag:KEY`.
     """
     options = options_of(intent)
     balancer = classic_attributes(options) if options.is_classic else balancer_attributes(options)
     entries = {f"lb:{key}" for key in balancer}
     entries.update(f"tag:{key}" for key in options.additional_resource_tags)
+    for place, port in groups.items():
+        entries.update(f"tg/{place}:{key}" for key in group_attributes(options, port))
     for wish in () if options.is_classic else build_listeners(intent):
-        entries.update(f"tg/{wish.port}:{key}" for key in group_attributes(options, wish.port))
         entries.update(f"listener/{wish.port}:{key}" for key in listener_attributes(options, wish))
     return frozenset(entries)
 

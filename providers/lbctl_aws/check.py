@@ -5,11 +5,11 @@ Every part stands alone: what one cannot read, it says, and the next goes on. On
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from lbctl.driver import Finding, Level
-from lbctl.errors import LbctlError, MissingFact
+from lbctl.driver import Finding, Level, Look, look_at_all
+from lbctl.errors import MissingFact
 from lbctl_aws import names
 from lbctl_aws.annotations import CCM, LBC
 from lbctl_aws.check_rights import rights
@@ -37,19 +37,14 @@ KEYS_THAT_STAY = frozenset({"env", "shared-credentials-file", "config-file"})
 
 def findings(client: AwsClient, facts: FactReader, settings: AwsSettings, cluster: str) -> Iterator[Finding]:
     """One finding for each thing looked at; some twenty calls, and a page more for each 400 balancers."""
-    yield from _apart("identity", lambda: _identity(client))
-    yield from _apart("permissions", lambda: rights(client, cluster))
-    yield from _apart("network", lambda: _network(facts.network(), cluster))
-    yield from _apart("security groups", lambda: _groups(client, facts.network(), settings, cluster))
-    yield from _apart("quotas", lambda: _quotas(client))
-
-
-def _apart(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a part finds; its error becomes a finding, so that the other parts are still looked at."""
-    try:
-        yield from look()
-    except LbctlError as error:
-        yield Finding(Level.FAILED, subject, error.message, error.hint)
+    looks: tuple[tuple[str, Look], ...] = (
+        ("identity", lambda: _identity(client)),
+        ("permissions", lambda: rights(client, cluster)),
+        ("network", lambda: _network(facts.network(), cluster)),
+        ("security groups", lambda: _groups(client, facts.network(), settings, cluster)),
+        ("quotas", lambda: _quotas(client)),
+    )
+    return look_at_all(looks)
 
 
 def _identity(client: AwsClient) -> Iterator[Finding]:

@@ -114,6 +114,12 @@ def _addresses(_: Intent, options: Options, __: AwsSettings) -> Found:
         yield _on("ipv6_addresses", "needs ip-address-type dualstack")
 
 
+def _families(intent: Intent, options: Options, _: AwsSettings) -> Found:
+    if intent.families == ("IPv6",) and not options.is_dual:
+        hint = f"set {key_of('ip_address_type')} to dualstack"
+        yield Problem("spec.ipFamilies", "IPv6 targets need a balancer with both families", hint)
+
+
 def _source_nat(_: Intent, options: Options, __: AwsSettings) -> Found:
     on = options.enable_prefix_for_ipv6_source_nat == "on"
     if on and not options.is_dual:
@@ -156,9 +162,11 @@ def _group_attributes(intent: Intent, options: Options, _: AwsSettings) -> Found
 
 def _port_attributes(intent: Intent, options: Options, _: AwsSettings) -> Found:
     numbers = {str(port.port) for port in intent.ports}
+    named = {target.port for forward in options.actions.values() for target in forward.targets if target.service}
     for part, given in options.port_group_attributes.items():
-        if part not in numbers:
-            yield _on("port_group_attributes", "the Service has no such port", part=part)
+        # Which number a named port of another Service has is not known here.
+        if part not in numbers | named and all(word.isdigit() for word in named):
+            yield _on("port_group_attributes", "neither the Service nor its actions have such a port", part=part)
         for key in given:
             if key not in attributes.GROUP_DEFAULTS:
                 yield _on("port_group_attributes", f"{key!r} is no attribute of a target group", part=part)
@@ -209,9 +217,9 @@ def _actions(intent: Intent, options: Options, _: AwsSettings) -> Found:
     for part, forward in options.actions.items():
         if part not in wishes:
             yield _on("actions", f"there is no such listener; there are {', '.join(sorted(wishes))}", part=part)
-        if any(target.service for target in forward.targets):
-            hint = "name a target group by targetGroupARN"
-            yield _on("actions", "target groups of other Services are not supported", hint, part=part)
+        arns = [target.arn for target in forward.targets if target.arn]
+        if len(set(arns)) < len(arns):
+            yield _on("actions", "names a target group twice", "add up the weights", part=part)
         if forward.sticky and part in wishes and wishes[part].tls:
             yield _on("actions", "a TLS listener has no stickiness between target groups", part=part)
 
@@ -229,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
     _certificates,
     _quic,
     _addresses,
+    _families,
     _source_nat,
     _access_logs,
     _balancer_attributes,

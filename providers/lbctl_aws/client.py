@@ -25,6 +25,7 @@ import tenacity
 
 from lbctl.driver import Figure, Setup
 from lbctl.errors import CloudError, InvalidSettings, Throttled, Unreachable
+from lbctl.silence import Silence
 from lbctl_aws.errors import Failure, build_error
 from lbctl_aws.limiter import Limiter
 from lbctl_aws.metadata import InstanceMetadata
@@ -237,7 +238,8 @@ def _failure(call: str, error: Exception) -> Failure:
         code = "NoCredentials" if isinstance(error, CREDENTIAL_ERRORS) else "ServiceUnavailable"
         if isinstance(error, botocore.exceptions.ParamValidationError):
             code = "ValidationError"
-        return Failure(call, code, str(error))
+        url = str(error.kwargs.get("endpoint_url", "")) if isinstance(error, UNANSWERED) else ""
+        return Failure(call, code, str(error), silence=Silence.of(error, url=url) if url else None)
     metadata = error.response.get("ResponseMetadata", {})
     return Failure(
         call,
@@ -254,6 +256,7 @@ FAILURES = (
     botocore.exceptions.ClientError,
     botocore.parsers.ResponseParserError,
 )
+UNANSWERED = (botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError)
 CREDENTIAL_ERRORS = (botocore.exceptions.NoCredentialsError, botocore.exceptions.CredentialRetrievalError)
 
 

@@ -24,6 +24,8 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
+from lbctl.silence import HINT as UNANSWERED
+from lbctl.silence import Silence
 
 
 class Refused(CloudError):
@@ -54,6 +56,7 @@ class Failure:
     message: str
     status: int = 0
     request_id: str = ""
+    silence: Silence | None = None
 
     @property
     def sentence(self) -> str:
@@ -165,6 +168,8 @@ def _throttled(failure: Failure) -> CloudError:
 
 
 def _unreachable(failure: Failure) -> CloudError:
+    if failure.silence is not None:
+        return failure.silence.error(failure.call, hint=f"check the region; {UNANSWERED}")
     return Unreachable(failure.sentence, request_id=failure.request_id)
 
 

@@ -47,10 +47,18 @@ def _lowest_free(base: str, is_taken: Callable[[str], bool]) -> str:
     return names.with_generation(base, generation)
 
 
-def choose_group_name(place: Place, base: str, balancer: str) -> str:
-    """Name of a target group that no other balancer uses: a group can belong to one balancer only."""
+def choose_group_name(place: Place, base: str, balancer: str, fixed: Mapping[str, Hashable]) -> str:
+    """Name of a target group that no other balancer uses: a group can belong to one balancer only.
+
+    Upstream's name does not tell the address family, so that a group with other `fixed` fields may have it already.
+    """
     taken = set(_groups_of_others(place, balancer))
-    return _lowest_free(base, lambda name: name in taken)
+
+    def is_taken(name: str) -> bool:
+        seen = place.observed.get(Key(TARGETS, name))
+        return name in taken or (seen is not None and not _fits(seen, fixed))
+
+    return _lowest_free(base, is_taken)
 
 
 def _groups_of_others(place: Place, balancer: str) -> Iterator[str]:

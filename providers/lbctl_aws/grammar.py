@@ -55,12 +55,16 @@ class Internal:
 
 @dataclass(frozen=True, slots=True)
 class WeightedTarget:
-    """One target of a forward action: a port of a Service, or a target group of somebody else."""
+    """One target of a forward action: a port of a Service, by number or name, or a target group of somebody else.
+
+    With `decrypt` the targets of a TLS listener get what it has decrypted.
+    """
 
     weight: int
     service: str = ""
     port: str = ""
     arn: str = ""
+    decrypt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +72,33 @@ class Forward:
     """A forward action: weighted targets, the weight of the Service itself, and whether clients keep their group."""
 
     targets: tuple[WeightedTarget, ...] = ()
-    base_weight: int | None = None
+    base_weight: int = 1
     sticky: bool = False
 
 
 MAX_WEIGHT = 999
+MAX_TARGETS = 4
+"""The API takes five, and the Service's own group is always one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetWeights:
-    """Decodes the JSON of a forward action (LBC, docs/guide/service/annotations.md: actions)."""
+    """Decodes the JSON of a forward action (LBC, pkg/service/config_types.go and docs/guide/service/annotations.md)."""
 
     def decode(self, data: Any) -> Forward:  # noqa: ANN401 - parsed JSON
         """The action; ValueError with a sentence when it is none."""
         if not isinstance(data, dict) or data.get("type", "forward") != "forward":
             raise ValueError("is not a forward action")
         config = data.get("forwardConfig") or {}
-        groups = config.get("targetGroups") or []
+        groups = (config.get("targetGroups") if isinstance(config, dict) else None) or []
         if not isinstance(config, dict) or not isinstance(groups, list):
             raise ValueError("has a forwardConfig that is not an object with targetGroups")  # noqa: TRY004 - a fault of the text
+        if len(groups) > MAX_TARGETS:
+            raise ValueError(f"has {len(groups)} target groups; at most {MAX_TARGETS} fit beside the Service's own")
         base = config.get("baseServiceWeight", data.get("baseServiceWeight"))
         return Forward(
-            targets=tuple(self._target(group) for group in groups),
-            base_weight=None if base is None else self._weight(base),
+            targets=tuple(self._target(group, alone=len(groups) == 1) for group in groups),
+            base_weight=1 if base is None else self._weight(base),
             sticky=self._sticky(config.get("targetGroupStickinessConfig")),
         )
 
@@ -100,17 +108,25 @@ class TargetWeights:
             raise ValueError("has a targetGroupStickinessConfig other than {enabled: true} or {enabled: false}")
         return bool(enabled)
 
-    def _target(self, group: Any) -> WeightedTarget:  # noqa: ANN401 - parsed JSON
+    def _target(self, group: Any, *, alone: bool) -> WeightedTarget:  # noqa: ANN401 - parsed JSON
         if not isinstance(group, dict):
             raise ValueError("has a target group that is not an object")  # noqa: TRY004 - a fault of the text
-        weight = self._weight(group.get("weight", 1))
-        if group.get("targetGroupARN"):
-            return WeightedTarget(weight, arn=str(group["targetGroupARN"]))
-        if not group.get("serviceName") or not group.get("servicePort"):
-            raise ValueError("has a target group with neither targetGroupARN nor serviceName and servicePort")
-        return WeightedTarget(weight, service=str(group["serviceName"]), port=str(group["servicePort"]))
+        arn, service, port = group.get("targetGroupARN"), group.get("serviceName"), group.get("servicePort")
+        if bool(arn) == bool(service):
+            raise ValueError("has a target group that is not named by either targetGroupARN or serviceName")
+        if group.get("weight") is None and not alone:
+            raise ValueError("has several target groups, and not every one of them has a weight")
+        weight = self._weight(1 if group.get("weight") is None else group["weight"])
+        if arn:
+            return WeightedTarget(weight, arn=str(arn))
+        if isinstance(port, bool) or not isinstance(port, int | str) or not port:
+            raise ValueError(f"has a target group of Service {service} without servicePort")
+        decrypt = group.get("decrypt")
+        if decrypt is not None and not isinstance(decrypt, bool):
+            raise ValueError(f"has decrypt {decrypt!r}, which is neither true nor false")
+        return WeightedTarget(weight, service=str(service), port=str(port), decrypt=bool(decrypt))
 
     def _weight(self, weight: Any) -> int:  # noqa: ANN401 - parsed JSON
-        if not isinstance(weight, int) or not 0 <= weight <= MAX_WEIGHT:
+        if isinstance(weight, bool) or not isinstance(weight, int) or not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"has the weight {weight!r}, which is not from 0 to {MAX_WEIGHT}")
         return weight

@@ -15,6 +15,7 @@ from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Sco
 from lbctl.model.status import Notice, Severity
 from lbctl_aws import names
 from lbctl_aws.annotations import key_of
+from lbctl_aws.backends import find_backends
 from lbctl_aws.generations import carried, kept_predecessors
 from lbctl_aws.model_classic import build_classic
 from lbctl_aws.model_groups import uses_backend_group
@@ -50,7 +51,7 @@ def build_balancer(scope: Scope, world: World, facts: BalancerFacts, *, settings
     notices: dict[Identity, tuple[Notice, ...]] = {}
     for identity, intent in sorted(world.intents.items()):
         place = Place(cluster, settings, facts, world, intent, observed)
-        problems = tuple(_contradictions(place))
+        problems = (*_contradictions(place), *find_backends(intent, world.referred).problems)
         if problems:
             rejected[identity] = problems
             continue

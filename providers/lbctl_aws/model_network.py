@@ -1,32 +1,30 @@
-"""What a network balancer should look like: balancer, target groups, listeners, security groups. Pure.
+"""What a network balancer should look like: balancer, listeners, security groups. Pure.
 
 Names and tags are CCM's in mode `nlb-legacy`, LBC's in the others. A living balancer keeps its subnets unless the
-Service names others, and living target groups keep their names as long as nothing changes that is fixed in them.
+Service names others.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lbctl.errors import MissingFact
-from lbctl.model.resource import NOTHING, Key, Ref, Resource, Seen
+from lbctl.model.resource import Key, Ref, Resource, Seen
 from lbctl_aws import attributes, names
+from lbctl_aws.backends import Backends, all_groups, find_backends
 from lbctl_aws.checks import is_internal
-from lbctl_aws.generations import choose_group_name, choose_name, forwarded
-from lbctl_aws.health import HealthCheck, group_check
+from lbctl_aws.generations import choose_name
+from lbctl_aws.grammar import Forward
 from lbctl_aws.listeners import ListenerWish, build_listeners
 from lbctl_aws.model_groups import Groups, network_groups
-from lbctl_aws.names import GroupTraits
+from lbctl_aws.model_targets import target_group
 from lbctl_aws.network import INTERNAL, PUBLIC, Subnet, Wanted, ccm_subnets, lbc_subnets, named_subnets
-from lbctl_aws.place import NETWORK, TARGETS, Place, listener_key
-from lbctl_aws.sharing import read_upstream, remembered_targets, share
-from lbctl_aws.targets import PodGroup, instance_targets, pod_targets
+from lbctl_aws.place import NETWORK, Place, listener_key
 
-FIXED_GROUP_FIELDS = ("protocol", "port", "target_type", "family", "vpc")
-ANY_PORT = 1
-"""Port of a target group whose targets each bring their own (LBC: named target ports)."""
+Weighted = tuple[tuple[Ref | str, int], ...]
+"""Target groups of a listener, made or by ARN, with their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,7 @@ def build_network(place: Place) -> NetworkModel:
         owners=place.owners,
         needs=groups.needs,
     )
-    ports = [part for wish in build_listeners(place.intent) for part in _port(place, key, wish)]
-    return NetworkModel(key, (*groups.resources, balancer, *ports))
+    return NetworkModel(key, (*groups.resources, balancer, *_listening(place, key)))
 
 
 def _scheme(place: Place) -> str:
@@ -165,112 +162,17 @@ def _capacity(text: str | None) -> Hashable:
     return None if text is None else text.partition("=")[2]
 
 
-def _port(place: Place, balancer: Key, wish: ListenerWish) -> tuple[Resource, ...]:
-    group = _target_group(place, balancer, wish)
-    return group, _listener(place, balancer, wish, group.key)
+def _listening(place: Place, balancer: Key) -> Iterator[Resource]:
+    """The target groups, each once whichever listeners send to it, then the listeners."""
+    backends = find_backends(place.intent, place.world.referred)
+    backends.need()
+    groups = {wish.place: target_group(place, balancer, wish) for wish in all_groups(place.intent, backends)}
+    yield from groups.values()
+    for listener in build_listeners(place.intent):
+        yield _listener(place, balancer, listener, tuple(_forward(place, listener, backends, groups)))
 
 
-def _target_group(place: Place, balancer: Key, wish: ListenerWish) -> Resource:
-    check = group_check(place.intent, place.settings)
-    port = _group_port(place, wish)
-    fields: dict[str, Hashable] = {
-        "protocol": wish.backend,
-        "port": port,
-        "target_type": place.options.target_type,
-        "family": "ipv6" if place.options.target_type == "ip" and place.intent.families[:1] == ("IPv6",) else "ipv4",
-        "vpc": place.facts.network.vpc_id,
-    }
-    base = _group_name(place, wish, check, port)
-    name = _living_group(place, balancer, wish, fields) or choose_group_name(place, base, balancer.id)
-    fields.update(health_fields(check))
-    fields["tags"] = place.tags(_group_tags(place, wish))
-    fields.update(_targets(place, wish, Key(TARGETS, name), port))
-    resets = (
-        (key, attributes.group_default(key, target_type=place.options.target_type, protocol=wish.backend))
-        for key in attributes.remembered(place.options, f"tg/{wish.port}")
-    )
-    fields.update(attributes.as_fields(attributes.group_attributes(place.options, wish.port), resets))
-    return Resource(Key(TARGETS, name), name=name, fields=fields, owners=place.owners)
-
-
-def health_fields(check: HealthCheck) -> dict[str, Hashable]:
-    """A health check as fields; None where the API's default is taken."""
-    return {
-        "health_protocol": check.protocol,
-        "health_port": check.port,
-        "health_path": check.path or None,
-        "health_interval": check.interval,
-        "health_timeout": check.timeout or None,
-        "health_healthy": check.healthy,
-        "health_unhealthy": check.unhealthy,
-        "health_codes": check.codes or None,
-    }
-
-
-def _group_port(place: Place, wish: ListenerWish) -> int:
-    if place.options.target_type == "instance":
-        return wish.first.node_port
-    target = wish.first.target_port or wish.first.port
-    return target if isinstance(target, int) else ANY_PORT
-
-
-def _group_name(place: Place, wish: ListenerWish, check: HealthCheck, port: int) -> str:
-    traits = GroupTraits(wish.port, port, wish.backend, place.options.target_type, check.protocol, check.interval)
-    if place.options.is_ccm:
-        return names.ccm_target_group(place.cluster, place.owner, traits)
-    return names.lbc_target_group(place.cluster, place.owner, traits, service_port=str(wish.port))
-
-
-def _living_group(place: Place, balancer: Key, wish: ListenerWish, fixed: dict[str, Hashable]) -> str:
-    """The target group that the port's listener uses now, if all that is fixed in it still fits.
-
-    Upstream's names hold the health check's protocol and interval, which the API can change in place.
-    """
-    listener = place.observed.get(listener_key(balancer.id, wish.port, classic=False))
-    arns = {arn for arn, _ in forwarded(listener)} if listener is not None else set()
-    for seen in place.owned(TARGETS):
-        same = all(seen.resource.fields.get(field) == fixed[field] for field in FIXED_GROUP_FIELDS)
-        if same and seen.outputs.get("arn") in arns:
-            return seen.key.id
-    return ""
-
-
-def _group_tags(place: Place, wish: ListenerWish) -> dict[str, str]:
-    if place.options.is_ccm:
-        return names.ccm_tags(place.cluster, place.owner)
-    return names.lbc_tags(place.cluster, place.owner, f"{place.owner.key}:{wish.port}")
-
-
-def _targets(place: Place, wish: ListenerWish, group: Key, port: int) -> dict[str, frozenset[str]]:
-    """The targets that are wanted; what is there while nodes, or the Service's slices, are not known at all.
-
-    A Service with a selector has a slice even without pods, so none means that they have not been read yet.
-    """
-    is_instance = place.options.target_type == "instance"
-    is_known = len(place.world.nodes) > 0 if is_instance else bool(place.world.slices.get(place.owner))
-    there = _living_targets(place, group)
-    if not is_known:
-        return {"targets": there}
-    if is_instance:
-        wanted = instance_targets(place.world, place.options, limit=place.settings.max_targets_per_target_group)
-    else:
-        into = PodGroup(group.id, port, place.facts.network)
-        wanted = frozenset().union(*(pod_targets(place.world, place.intent, one, into) for one in wish.ports))
-    if not place.options.multi_cluster_target_group:
-        return {"targets": wanted}
-    ours = remembered_targets(place.options, wish.port)
-    if ours is None:
-        ours = read_upstream(place.facts.lbc_targets.get(group.id, NOTHING), group_port=port)
-    return share(there, wanted, ours, port=wish.port)
-
-
-def _living_targets(place: Place, group: Key) -> frozenset[str]:
-    seen = place.observed.get(group)
-    targets = seen.resource.fields.get("targets") if seen is not None else None
-    return targets if isinstance(targets, frozenset) else frozenset()
-
-
-def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Resource:
+def _listener(place: Place, balancer: Key, wish: ListenerWish, forward: Weighted) -> Resource:
     options = place.options
     own = (
         names.ccm_tags(place.cluster, place.owner)
@@ -282,7 +184,7 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
         (key, attributes.LISTENER_DEFAULTS.get(key, ""))
         for key in attributes.remembered(options, f"listener/{wish.port}")
     )
-    forward = _normalised(tuple(_forward(place, wish, group)))
+    forward = _normalised(forward)
     return Resource(
         listener_key(balancer.id, wish.port, classic=False),
         name=f":{wish.port}",
@@ -300,23 +202,31 @@ def _listener(place: Place, balancer: Key, wish: ListenerWish, group: Key) -> Re
             **attributes.as_fields(attributes.listener_attributes(options, wish), resets),
         },
         owners=place.owners,
-        needs=frozenset({balancer, *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
+        needs=frozenset({*_before(place, balancer), *(arn.key for arn, _ in forward if isinstance(arn, Ref))}),
     )
 
 
-def _normalised(forward: tuple[tuple[Ref | str, int], ...]) -> tuple[tuple[Ref | str, int], ...]:
+def _before(place: Place, balancer: Key) -> tuple[Key, ...]:
+    """A listener waits for its balancer, but not for one that loses a family: IPv6 targets have to be left first."""
+    live = place.observed.get(balancer)
+    loses = live is not None and live.resource.fields.get("family") == "dualstack" and not place.options.is_dual
+    return () if loses else (balancer,)
+
+
+def _normalised(forward: Weighted) -> Weighted:
     """A single target has no weight to speak of: the API answers without one."""
     return ((forward[0][0], 1),) if len(forward) == 1 else forward
 
 
-def _forward(place: Place, wish: ListenerWish, group: Key) -> Iterator[tuple[Ref | str, int]]:
-    """The port's own target group, and those that a weighted action names besides."""
-    action = place.options.actions.get(wish.action_key)
-    if action is None:
-        yield Ref(group, "arn"), 1
-        return
-    if action.base_weight is not None or not action.targets:
-        yield Ref(group, "arn"), 1 if action.base_weight is None else action.base_weight
+def _forward(
+    place: Place, listener: ListenerWish, backends: Backends, groups: Mapping[str, Resource]
+) -> Iterator[tuple[Ref | str, int]]:
+    """The listener's own target group, and those that a weighted action names besides."""
+    action = place.options.actions.get(listener.action_key, Forward())
+    yield Ref(groups[str(listener.port)].key, "arn"), action.base_weight
     for target in action.targets:
         if target.arn:
             yield target.arn, target.weight
+        else:
+            wish = backends.groups[listener.action_key, target]
+            yield Ref(groups[wish.place].key, "arn"), target.weight

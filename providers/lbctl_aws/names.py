@@ -142,6 +142,20 @@ def with_generation(name: str, generation: int) -> str:
     return name[: NAME_LIMIT - len(suffix)].rstrip("-") + suffix
 
 
+def shared_rule(cluster: str) -> str:
+    """Description of a rule of ours in LBC's modes.
+
+    LBC reads descriptions as labels, `key=value` separated by commas, and finds its own among them (pkg/networking/
+    security_group_info.go); the second one tells the cluster, which LBC's does not.
+    """
+    return f"{SHARED_RULE},{OUR_RULE}{cluster}"
+
+
+def rule_labels(description: str) -> frozenset[str]:
+    """The labels of a rule's description."""
+    return frozenset(description.split(","))
+
+
 def owner_tag(cluster: str, owner: Identity) -> str:
     """Value of our own tag."""
     return f"{cluster}/{owner.uid}"

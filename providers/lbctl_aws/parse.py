@@ -78,6 +78,9 @@ def _notices(intent: Intent, options: Options, values: Values) -> Iterator[Notic
             "sessionAffinity ClientIP has no effect here; use "
             f"{key_of('target_group_attributes')}: stickiness.enabled=true,stickiness.type=source_ip",
         )
+    for part, forward in options.actions.items():
+        if any(target.decrypt for target in forward.targets) and not part.startswith("TLS-"):
+            yield _ignored(f"{key_of('actions').replace('{port}', part)}: decrypt has an effect on TLS listeners only")
     if options.is_ccm:
         yield from _ambiguous_maps(values)
 

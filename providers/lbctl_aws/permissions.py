@@ -15,8 +15,10 @@ from typing import Any
 from lbctl.errors import InvalidService
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Service
+from lbctl.model.resource import NOTHING
 from lbctl_aws.annotations import CCM, CLB, IP, LBC, LEGACY
 from lbctl_aws.attributes import declared
+from lbctl_aws.backends import places
 from lbctl_aws.model_groups import makes_group, manages_node_rules
 from lbctl_aws.names import CCM_CLUSTER_PREFIX, LBC_CLUSTER
 from lbctl_aws.options import mode_of, options_of
@@ -181,7 +183,8 @@ def _features_of(service: Service, settings: AwsSettings) -> frozenset[Feature]:
 def _features(intent: Intent, settings: AwsSettings) -> dict[Feature, bool]:
     options = options_of(intent)
     # What was set once has to be set back.
-    entries = declared(intent) | set(options.remembered)
+    # Which Services it names is not known here, so what it sets on one of their ports counts as set.
+    entries = declared(intent, places(intent, NOTHING)) | set(options.remembered)
     makes_groups = makes_group(intent, settings)
     opens_nodes = manages_node_rules(options) and not settings.disable_security_group_ingress
     return {
@@ -190,7 +193,7 @@ def _features(intent: Intent, settings: AwsSettings) -> dict[Feature, bool]:
         Feature.TLS_POLICY: options.ssl_negotiation_policy is not None,
         Feature.PROXY: options.proxy_protocol is not None,
         Feature.ATTRIBUTES: any(entry.startswith("lb:") for entry in entries),
-        Feature.GROUP_ATTRIBUTES: any(entry.startswith("tg/") for entry in entries),
+        Feature.GROUP_ATTRIBUTES: any(e.startswith("tg/") for e in entries) or bool(options.port_group_attributes),
         Feature.LISTENER_ATTRIBUTES: any(entry.startswith("listener/") for entry in entries),
         Feature.CAPACITY: options.minimum_load_balancer_capacity is not None,
         Feature.FAMILIES: "ip_address_type" in options.given,

@@ -32,6 +32,8 @@ GROUP, RULE = "security-group", "rule"
 BALANCERS = frozenset({CLASSIC, NETWORK})
 SOLE = "sole"
 """Output of the shared group that we made, while no balancer but ours is known to carry it."""
+USED = "used"
+"""Output of a rule of LBC's kind from a group that balancers of others carry, too."""
 
 Tags = frozenset[tuple[str, str | None]]
 

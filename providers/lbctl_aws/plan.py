@@ -20,6 +20,7 @@ from lbctl.plan.order import build_plan
 from lbctl.plan.rules import FieldRule, KindRule, Rules
 from lbctl_aws.annotations import REMEMBERED, remembered_text
 from lbctl_aws.attributes import FIELD, declared
+from lbctl_aws.backends import places
 from lbctl_aws.calls import Phase
 from lbctl_aws.fold import Phased, fold
 from lbctl_aws.options import options_of
@@ -52,6 +53,13 @@ def _same_text(old: Hashable, new: Hashable) -> bool:
 
 def _same_set(old: Hashable, new: Hashable) -> bool:
     return (old or frozenset()) == (new or frozenset())
+
+
+def _same_weights(old: Hashable, new: Hashable) -> bool:
+    """The order of a listener's target groups means nothing."""
+    there = old if isinstance(old, tuple) else ()
+    wanted = new if isinstance(new, tuple) else ()
+    return Counter(there) == Counter(wanted)
 
 
 def _anything(_old: Hashable, _new: Hashable) -> bool:
@@ -114,7 +122,7 @@ RULES = Rules(
                 "certificate": LEAVE,
                 "policy": LEAVE,
                 "more_certificates": FieldRule(equal=_same_set),
-                "forward": DRAINING,
+                "forward": FieldRule(hazard=Hazard.DRAINS, equal=_same_weights),
             },
             on_delete=Hazard.INTERRUPTS,
         ),
@@ -222,7 +230,7 @@ def _remembering(actions: list[Phased], desired: Desired, world: World) -> Itera
     for identity, intent in sorted(world.intents.items()) if desired.scope.kind == BALANCER else ():
         if identity in desired.rejected:
             continue
-        before, now = frozenset(options_of(intent).remembered), declared(intent)
+        before, now = frozenset(options_of(intent).remembered), declared(intent, places(intent, world.referred))
         setting = frozenset(one.action.id for one in pending if _declares(one.action, identity))
         if setting and not now <= before:
             first = _annotating(Phase.FIRST, "remember", identity, before | now)

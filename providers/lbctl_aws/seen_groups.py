@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lbctl.model.resource import Identity, Key, Resource, Seen
@@ -11,7 +11,7 @@ from lbctl_aws import names
 from lbctl_aws.firewall import Rule, read_permissions
 from lbctl_aws.model_nodes import rule_resource
 from lbctl_aws.ownership import Claim
-from lbctl_aws.place import GROUP, RULE, SOLE
+from lbctl_aws.place import GROUP, RULE, SOLE, USED
 from lbctl_aws.replies import read_tags
 
 Raw = Mapping[str, Any]
@@ -73,12 +73,13 @@ class RuleOwners:
     """Whose a rule on a node's group is.
 
     `by_source` maps the ids of our balancers' security groups to the Service that alone uses them, or None; `by_name`
-    maps names of balancers to Services.
+    maps names of balancers to Services. `used_by_others` are the groups that balancers of others carry.
     """
 
     cluster: str
     by_source: Mapping[str, Identity | None]
     by_name: Mapping[str, Identity]
+    used_by_others: frozenset[str] = frozenset()
 
     def find(self, rule: Rule, description: str) -> tuple[bool, Identity | None]:
         """Whether the rule is ours, and the Service that alone needs it."""
@@ -88,7 +89,7 @@ class RuleOwners:
                 return True, self.by_name.get(name, Identity("", name, ""))
         if description == names.MTU_RULE:
             return True, None
-        if description == names.OUR_RULE + self.cluster:
+        if self.marks(description):
             return True, self.by_source.get(rule.source)
         if rule.source in self.by_source:
             return True, self.by_source[rule.source]
@@ -96,19 +97,30 @@ class RuleOwners:
         # an Ingress's.
         return description == names.SHARED_RULE and not rule.is_group, None
 
+    def marks(self, description: str) -> bool:
+        """True for what we write on rules that nothing else tells to be ours."""
+        return names.OUR_RULE + self.cluster in names.rule_labels(description)
+
 
 def see_left_rules(raw: Raw, owners: RuleOwners) -> Iterator[Seen]:
-    """The rules of a group that neither nodes nor pods are known to have: ours only where their description says so.
+    """Our rules on a group that neither nodes nor pods are known to have.
 
-    Its owner may have let our balancers in himself.
+    Only what is marked as ours is, and what is marked as LBC's and comes from our own group: its owner may have let our
+    balancers in himself, and rules of LBC may be another cluster's.
     """
-    ours = {names.SHARED_RULE, names.OUR_RULE + owners.cluster}
-    for seen in see_node_rules(raw, owners):
-        yield seen if seen.resource.fields["description"] in ours else replace(seen, ours=False)
+    for rule, description in read_permissions(raw.get("IpPermissions", ())):
+        is_lbc = names.SHARED_RULE in names.rule_labels(description)
+        if owners.marks(description) or (is_lbc and rule.source in owners.by_source):
+            yield _see_rule(raw, rule, description, owners)
 
 
 def see_node_rules(raw: Raw, owners: RuleOwners) -> Iterator[Seen]:
     """Every rule of a node's group, with the proof whether it is ours; the others count against the limit."""
     for rule, description in read_permissions(raw.get("IpPermissions", ())):
-        ours, owner = owners.find(rule, description)
-        yield Seen(rule_resource(raw["GroupId"], rule, description, owner), ours=ours)
+        yield _see_rule(raw, rule, description, owners)
+
+
+def _see_rule(raw: Raw, rule: Rule, description: str, owners: RuleOwners) -> Seen:
+    ours, owner = owners.find(rule, description)
+    is_used = names.SHARED_RULE in names.rule_labels(description) and rule.source in owners.used_by_others
+    return Seen(rule_resource(raw["GroupId"], rule, description, owner), {USED: "yes"} if is_used else {}, ours=ours)

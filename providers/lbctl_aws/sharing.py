@@ -1,8 +1,9 @@
 """Target groups that several clusters register in: which targets are ours, so that only those are taken off. Pure.
 
 The targets of other clusters look like ours. What we registered is written down on the Service, as entries
-`LISTENER_PORT/TARGET`, before it is registered, and struck out after it was taken off. Before the first entry is
-written, the ConfigMap in which LBC keeps the same for itself tells (LBC, targetgroupbinding/multicluster_manager.go).
+`PLACE/TARGET` (of the group's place: the port of its listener, for a group of another Service more), before it is
+registered, and struck out after it was taken off. Before the first entry is written, the ConfigMap in which LBC keeps
+the same for itself tells (LBC, targetgroupbinding/multicluster_manager.go).
 """
 
 from __future__ import annotations
@@ -37,24 +38,24 @@ def read_upstream(data: Mapping[str, str], *, group_port: int) -> frozenset[str]
     return frozenset(target_text(i, port=int(port), group_port=group_port) for i, _, port in pairs if port.isdigit())
 
 
-def remembered_targets(options: Options, port: int) -> frozenset[str] | None:
-    """What the Service says that we registered behind this listener; None while it says nothing at all."""
+def remembered_targets(options: Options, place: str) -> frozenset[str] | None:
+    """What the Service says that we registered at this place; None while it says nothing at all."""
     if options.own_targets is None:
         return None
-    start = f"{port}/"
+    start = f"{place}/"
     return frozenset(entry.removeprefix(start) for entry in options.own_targets if entry.startswith(start))
 
 
 def share(
-    there: frozenset[str], wanted: frozenset[str], ours: frozenset[str], *, port: int
+    there: frozenset[str], wanted: frozenset[str], ours: frozenset[str], *, place: str
 ) -> dict[str, frozenset[str]]:
     """The fields of a shared group: our wish beside what others registered, and the entries for the Service."""
     known = {_bare(target) for target in ours}
     leaving = {target for target in there - wanted if _bare(target) in known}
     return {
         "targets": wanted | (there - leaving),
-        OWN: frozenset(f"{port}/{target}" for target in wanted),
-        LEAVING: frozenset(f"{port}/{target}" for target in leaving),
+        OWN: frozenset(f"{place}/{target}" for target in wanted),
+        LEAVING: frozenset(f"{place}/{target}" for target in leaving),
     }
 
 

@@ -14,6 +14,8 @@ from lbctl.driver import World
 from lbctl.model.intent import Intent, Port
 from lbctl.model.node import condition, has_taint, is_eligible
 from lbctl.model.objects import Endpoint, EndpointSlice, Node
+from lbctl.model.resource import Identity
+from lbctl_aws.backends import find_backends
 from lbctl_aws.gates import waits_only_for_us
 from lbctl_aws.network import Network
 from lbctl_aws.options import Options, options_of
@@ -85,11 +87,12 @@ def instance_targets(world: World, options: Options, *, limit: int) -> frozenset
 
 @dataclass(frozen=True, slots=True)
 class PodGroup:
-    """The target group that pods go into: its name and port, and the VPC that it is in."""
+    """The target group that pods go into: its name, port and family, and the VPC that it is in."""
 
     name: str
     port: int
     network: Network
+    family: str = "IPv4"
 
 
 def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> frozenset[str]:
@@ -99,8 +102,7 @@ def pod_targets(world: World, intent: Intent, port: Port, group: PodGroup) -> fr
     When there is none, pods on nodes of unknown state (LBC, backend/endpoint_resolver.go). LBC lets no pod wait on a
     node that is not ready; here AWS judges that, too, since the state of nodes is not followed.
     """
-    family = "IPv6" if intent.families[:1] == ("IPv6",) else "IPv4"
-    slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == family]
+    slices = [s for s in world.slices.get(intent.identity, ()) if s.address_type == group.family]
     unknown = frozenset(node.metadata.name for node in world.nodes if condition(node, "Ready") == "Unknown")
 
     def serves(endpoint: Endpoint) -> bool:
@@ -121,13 +123,20 @@ def pod_addresses(world: World, network: Network) -> frozenset[str]:
     """The addresses inside the VPC of every pod, ready or not, of the Services that send to pods themselves."""
     return frozenset(
         address
-        for identity, intent in world.intents.items()
-        if options_of(intent).target_type == "ip"
+        for identity in _sending_to_pods(world)
         for one in world.slices.get(identity, ())
         for endpoint in one.endpoints or ()
         for address in endpoint.addresses[:1]
         if network.contains(address)
     )
+
+
+def _sending_to_pods(world: World) -> frozenset[Identity]:
+    """The Services whose pods are targets: those that have such a balancer, and those that their actions name."""
+    intents = [intent for intent in world.intents.values() if options_of(intent).target_type == "ip"]
+    named = (find_backends(intent, world.referred).groups.values() for intent in intents)
+    others = frozenset(wish.intent.identity for wishes in named for wish in wishes)
+    return others | {intent.identity for intent in intents}
 
 
 def _addresses(

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from lbctl.driver import Finding, Level
-from lbctl.errors import CloudError
+from lbctl.errors import CloudError, Unreachable
 from lbctl.model.node import NodeSet
 from lbctl_azure import seats, security
 from lbctl_azure.account import Account
@@ -125,6 +125,9 @@ def _rights(config: CloudConfig, reads: Reads) -> Iterator[Finding]:
         try:
             granted = reads.list(f"{group.id()}/providers/Microsoft.Authorization/permissions")
         except CloudError as error:
+            if isinstance(error, Unreachable) and error.endpoint:
+                # Everything that follows is asked of the same address.
+                raise
             yield Finding(Level.WARNING, subject, f"cannot be read: {error.message}", error.hint or ROLE)
             continue
         missing = [action for action in actions if not is_granted(action, granted)]

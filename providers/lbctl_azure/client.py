@@ -20,8 +20,9 @@ from azure.mgmt.network import NetworkManagementClient
 
 from lbctl.clock import Clock
 from lbctl.driver import Figure
-from lbctl.errors import CloudError, NotAuthenticated, Throttled, Unreachable
+from lbctl.errors import CloudError, NotAuthenticated, Throttled
 from lbctl.model.resource import nothing
+from lbctl.silence import Silence
 from lbctl_azure.authentication import Network, authentication
 from lbctl_azure.errors import answer_of, error_of, is_throttling
 from lbctl_azure.ids import last_segment, segment_after
@@ -104,6 +105,7 @@ class Client:
     ) -> None:
         scope = scope or f"{endpoint.rstrip('/')}/.default"
         self._credential = credential
+        self._endpoint = endpoint
         self._network = network
         self._scope = scope
         self._clock = clock
@@ -245,7 +247,8 @@ class Client:
             hint = "check the credentials in azure.json"
             raise NotAuthenticated(f"no token for {call} of {subject}: {error.message}", hint=hint) from None
         except AzureError as error:
-            raise Unreachable(f"{call} of {subject} got no answer: {error.message}") from None
+            silence = Silence.of(error.inner_exception or error, url=self._endpoint)
+            raise silence.error(f"{call} of {subject}") from None
         finally:
             self._record(call, code, self._clock.monotonic() - started)
         return response

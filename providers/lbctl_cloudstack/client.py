@@ -20,6 +20,7 @@ import tenacity
 from lbctl.clock import Clock
 from lbctl.driver import Setup
 from lbctl.errors import CloudBug, CloudError, MissingFact, NotAuthenticated, Throttled, Unreachable
+from lbctl.silence import Silence
 from lbctl_cloudstack.errors import error_for
 from lbctl_cloudstack.settings import CloudStackSettings
 
@@ -61,6 +62,9 @@ class Pace:
             self._tokens -= 1
             return 0.0
         return (1 - self._tokens) * 2 * self.seconds / self.calls + ROUNDING
+
+
+UNANSWERED = "check api-url and the way to it: name service, proxy, firewall, ca-file"
 
 
 class Api:
@@ -168,7 +172,7 @@ class Api:
         except cs.CloudStackException as failure:
             raise _unreadable(command, failure.response) from None
         except requests.RequestException as failure:
-            raise Unreachable(f"{command}: no answer from the API: {type(failure).__name__}") from None
+            raise Silence.of(failure, url=self._settings.api_url).error(command, hint=UNANSWERED) from None
         return answer or {}
 
     def _refused(self, command: str, failure: Any) -> CloudError:  # noqa: ANN401 - the library is untyped

@@ -35,6 +35,7 @@ REGION_QUOTAS = frozenset(
 )
 PROJECT_QUOTAS = frozenset({"FIREWALLS", "HEALTH_CHECKS", "TARGET_POOLS", "BACKEND_SERVICES", "FORWARDING_RULES"})
 NEARLY_FULL = 0.8
+NO_ANSWER = 0
 MOST_NAMED = 5
 
 
@@ -115,6 +116,9 @@ class Checks:
             next(iter(self.client.items(method)), None)
         except ApiError as error:
             failure = translated(error, method)
+            if error.status == NO_ANSWER:
+                # Everything that follows is asked of the same address.
+                raise failure from None
             return Finding(Level.FAILED, method, failure.message, f"grant {METHODS[method].permission}")
         return Finding(Level.OK, method, "can be read")
 

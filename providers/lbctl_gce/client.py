@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 
 from lbctl.clock import Clock
 from lbctl.errors import NotAuthenticated
+from lbctl.silence import Silence
 from lbctl_gce.credentials import Credentials, Identity, identity_of
 from lbctl_gce.errors import ApiError
 from lbctl_gce.methods import METHODS, Method
@@ -227,13 +228,15 @@ class Client:
             raise failure from None
         except google.auth.exceptions.TransportError as error:
             code = "unreachable"
-            raise ApiError(0, "unreachable", f"no token: {error}") from None
+            # What google-auth wraps reads differently each time; a sentence of whoever gives tokens says more.
+            why = Silence.of(error) if isinstance(next(iter(error.args), None), Exception) else error
+            raise ApiError(0, "unreachable", f"no token: {why}") from None
         except google.auth.exceptions.GoogleAuthError as error:
             code = "unauthenticated"
             raise NotAuthenticated(f"{name}: {error}", hint="check the credentials of lbctl") from None
         except requests.exceptions.RequestException as error:
             code = "unreachable"
-            raise ApiError(0, "unreachable", f"no answer ({type(error).__name__})") from None
+            raise ApiError(0, "unreachable", str(Silence.of(error))) from None
         finally:
             self.record(name, code, self.clock.monotonic() - started)
 

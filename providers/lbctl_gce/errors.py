@@ -21,6 +21,7 @@ from lbctl.errors import (
     Throttled,
     Unreachable,
 )
+from lbctl.silence import HINT as UNANSWERED
 
 NOT_FOUND = frozenset({"notfound", "resourcenotfound"})
 EXISTS = frozenset({"alreadyexists", "resourcealreadyexists", "duplicate"})
@@ -128,4 +129,4 @@ def _hint(kind: type[CloudError], error: ApiError, what: str) -> str:
         return f"grant the permission for {what.partition(' ')[0]}; `lbctl permissions` lists all that are needed"
     if kind is QuotaExceeded:
         return "raise the quota, or remove what is not needed"
-    return ""
+    return UNANSWERED if error.status == 0 else ""

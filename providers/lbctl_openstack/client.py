@@ -19,7 +19,8 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
 from lbctl.clock import Clock
-from lbctl.errors import InvalidSettings, MissingFact, NotAuthenticated, Unreachable
+from lbctl.errors import InvalidSettings, MissingFact, NotAuthenticated
+from lbctl.silence import Silence
 from lbctl_openstack.cloudconf import Access
 from lbctl_openstack.errors import Reply, error_of, text_of
 
@@ -183,7 +184,7 @@ def _translated(call: str) -> Iterator[None]:
         hint = "check the region, and that the service is in Keystone's catalog"
         raise MissingFact(f"{call}: {_first_line(error)}", hint=hint) from None
     except (auth_errors.ClientException, sdk_errors.SDKException, OSError) as error:
-        raise Unreachable(f"{call}: {type(error).__name__}: {_first_line(error)}") from None
+        raise Silence.of(error).error(call) from None
 
 
 def _json(reply: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lbctl.driver import Finding
+from lbctl.errors import Unreachable
 from tests.azure.cluster import Cluster, cluster
+from tests.clouds.azure.server import ArmServer
+from tests.clouds.azure.world import World as Azure
 from tests.world import node, service
 
 NIC_POOLS = {"loadBalancerBackendPoolConfigurationType": "nodeIPConfiguration"}
@@ -89,3 +92,13 @@ def test_nodes_without_a_machine_are_named() -> None:
         world.settle(700)
         assert bad(world) == {"nodes": "failed"}
         assert "stray" in findings(world)["nodes"].message
+
+
+def test_a_resource_manager_that_gives_no_answer_is_told_once() -> None:
+    """The check ends with address, cause and what to check, in place of a role to grant for each object."""
+    with ArmServer() as server:
+        world = Cluster(server, Azure(server.cloud))
+        assert bad(world) == {}
+    with pytest.raises(Unreachable, match=rf"no answer from {server.url}: Connection refused. check the address"):
+        list(world.driver.check())
+    world.driver.close()

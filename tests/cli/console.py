@@ -29,6 +29,7 @@ from lbctl.obs.log import hide
 
 SECONDS = 60
 COMMAND = (sys.executable, "-W", "ignore", "-m", "lbctl")
+STRICT = (sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "lbctl")
 OURS = ("LBCTL_", "KUBE")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/reference/output.schema.json").read_text(encoding="utf-8"))
 
@@ -77,11 +78,13 @@ def lbctl(*arguments: str, given: Mapping[str, str] | None = None, text: str = "
     return Said(code, out.getvalue(), err.getvalue(), command_of(arguments))
 
 
-def process(*arguments: str, given: Mapping[str, str] | None = None, text: str = "") -> Said:
-    """What `lbctl` says as a process of its own."""
+def process(
+    *arguments: str, given: Mapping[str, str] | None = None, text: str = "", command: Sequence[str] = COMMAND
+) -> Said:
+    """What `lbctl` says as a process of its own; the command STRICT tells on standard error what it leaves open."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         env={**kept, **(given or {})},
         input=text,
         capture_output=True,

@@ -24,7 +24,7 @@ from lbctl.errors import QuotaExceeded
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from lbctl.settings import PolicySettings
-from tests.cli.console import COMMAND, lbctl, process
+from tests.cli.console import COMMAND, STRICT, lbctl, process
 
 WEB = {
     "apiVersion": "v1",
@@ -206,19 +206,37 @@ def test_a_file_with_a_new_service_says_what_is_assumed(served, tmp_path):
     assert "assumed" in said.err
 
 
-def test_a_file_that_the_server_refuses_is_an_error(served, tmp_path):
-    """With `--server-dry-run` the API server's own words come back."""
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [([{"port": 80_000}], "must be between 1 and 65535"), ("80", "ports"), ([{"port": "eighty"}], "ports.port")],
+)
+def test_a_file_that_the_server_refuses_is_invalid_input(served, tmp_path, ports, words):
+    """With `--server-dry-run` the API server's own words come back, with the file and exit code 3."""
     file = tmp_path / "web.yaml"
-    file.write_text(yaml.safe_dump({**WEB, "spec": {**WEB["spec"], "ports": [{"port": 80_000}]}}))
+    meta = {"name": "new", "namespace": "shop"}
+    file.write_text(yaml.safe_dump({**WEB, "metadata": meta, "spec": {**WEB["spec"], "ports": ports}}))
     said = served.lbctl("plan", "-f", str(file), "--server-dry-run")
-    assert said.code == 1
-    assert "must be between 1 and 65535" in said.err
+    assert said.code == 3
+    assert f"{file}: cannot create services shop: the API server answered 4" in said.err
+    assert words in said.err
+    assert "kubectl explain service" in said.err
 
 
-def test_a_service_that_does_not_exist_is_invalid_input(served):
+def test_a_file_for_a_namespace_that_is_not_there_says_to_create_it(served, tmp_path):
+    """With `--server-dry-run` every Service of the missing namespace is told, with exit code 3 and the command."""
+    documents = [{**WEB, "metadata": {"name": name, "namespace": "nowhere"}} for name in ("a", "b")]
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    said = served.lbctl("plan", "-f", str(file), "--server-dry-run")
+    assert said.code == 3
+    assert said.err.count("kubectl create namespace nowhere") == 2
+    assert "document 2" in said.err
+
+
+def test_a_service_that_does_not_exist_is_invalid_input(office):
     """`plan`, `once` and `explain` name the Service that they cannot find, with exit code 3."""
     for command in ("plan", "once", "explain"):
-        said = served.lbctl(command, "shop/nothing")
+        said = office.lbctl(command, "shop/nothing")
         assert said.code == 3
         assert "shop/nothing" in said.err
 
@@ -309,6 +327,26 @@ def test_explain_says_why_and_what_to_do(unserved):
     assert all(one["hint"] for one in failed.values())
 
 
+@pytest.mark.slow
+def test_no_command_leaves_anything_open(unserved):
+    """Each command as a process of its own closes its connections and files: Python has nothing to warn of."""
+    for line in (
+        "once",
+        "plan -o json",
+        "status --targets",
+        "status --watch --timeout 1s",
+        "explain shop/web",
+        "doctor",
+        "adopt",
+        "permissions shop/web",
+        "release shop/web --yes",
+        "gc --delete --yes --apart 0s --older-than 0s",
+    ):
+        said = process(*line.split(), given=unserved.given, command=STRICT)
+        assert (line, said.code in (0, 2, 6)) == (line, True), said
+        assert "Warning" not in said.err, (line, said.err)
+
+
 def test_explain_tells_quota_last_error_and_next_try(office):
     """What is full, what came back, what to do about it, and when it is tried again: exit code 6."""
 
@@ -317,8 +355,8 @@ def test_explain_tells_quota_last_error_and_next_try(office):
 
     office.cloud.before, office.cloud.most_targets = refuse, 1
     office.create("web")
-    office.lead("controller-1")
     office.lbctl("once", "--timeout", "1s")
+    office.lead("controller-1")
     said = office.lbctl("explain", "shop/web", "-o", "json")
     found = {one["subject"]: one for one in said.document["findings"]}
     assert said.code == 6

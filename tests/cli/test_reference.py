@@ -130,13 +130,13 @@ def test_check_names_the_field_of_a_wrong_type():
 
 
 def test_check_tells_all_unreadable_files(tmp_path):
-    """Two files that cannot be used are two problems in one error, with exit code 3."""
+    """Two files that cannot be used are two problems of one answer, with exit code 3."""
     broken = tmp_path / "broken.yaml"
     broken.write_text("{a: [")
     said = lbctl("check", "-f", str(broken), "-f", str(tmp_path / "missing.yaml"), "--provider", "local")
     assert said.code == 3
-    assert "broken.yaml" in said.err
-    assert "missing.yaml" in said.err
+    assert "broken.yaml" in said.out
+    assert "missing.yaml" in said.out
 
 
 def test_check_notes_unknown_annotations_and_foreign_classes():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+from pathlib import Path
 
 import pytest
 import re2
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +22,7 @@ from lbctl.registry import find_provider
 from lbctl.settings import load
 from tests.deploy.cel import evaluate, refusals
 
+ROOT = Path(__file__).parents[2]
 PROVIDERS = sorted(PLACES)
 AWS = "service.beta.kubernetes.io/aws-load-balancer-"
 AZURE = "service.beta.kubernetes.io/azure-"
@@ -288,3 +292,19 @@ def test_a_pattern_finds_the_keys_that_the_table_finds():
     expression = expression_of("example.com/port_{port}_probe")
     for key, found in (("example.com/port_80_probe", True), ("example.com/port__probe", False), ("xample.com/", False)):
         assert bool(re2.search(expression, key)) is found
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_beside_the_default_driver_a_policy_looks_at_its_own_classes_only(provider):
+    """What the guide has `sed` do to a file: Services without a class are the default driver's to judge."""
+    guide = (ROOT / "docs" / "guides" / "check-in-ci.md").read_text()
+    command = re.search(r"sed 's/(.+)/(.+)/' manifests/admission", guide)
+    assert command is not None
+    written = (ROOT / "manifests" / "admission" / f"{provider}.yaml").read_text()
+    changed = written.replace(command[1], command[2].replace("\\&", "&"))
+    refuses, _, warns, _ = (one["spec"] for one in yaml.safe_load_all(changed))
+    mistakes = {"lbctl.io/deletion-policy": "keep", "lbctl.io/deletion": "retain"}
+    classed = service(mistakes, loadBalancerClass=find_provider(provider).served_classes[0])
+    assert refusals(refuses, service(mistakes)) == refusals(warns, service(mistakes)) == []
+    assert refusals(refuses, classed)
+    assert refusals(warns, classed)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lbctl.driver import Finding
+from lbctl.errors import Unreachable
 from tests.clouds.gce.credentials import ACCOUNT, write_account
 from tests.clouds.gce.world import PROJECT, Google
 from tests.gce.conftest import Build
@@ -133,3 +134,11 @@ def test_an_unknown_key_of_gce_conf_fails_the_doctor_and_only_warns_the_controll
     assert (finding.level, finding.subject) == ("failed", "gce.conf")
     world.apply(service())
     assert world.condition().status == "True"
+
+
+def test_an_api_that_gives_no_answer_is_told_once(world: Google) -> None:
+    """The check ends with address, cause and what to check, in place of a permission to grant for each method."""
+    assert bad(world) == []
+    world.server.__exit__()
+    with pytest.raises(Unreachable, match=rf"no answer from {world.server.url}: Connection refused. check the address"):
+        list(world.driver.check())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import threading
@@ -76,6 +77,25 @@ def test_there_is_one_leader_at_a_time(rest, namespace, clock):
             second.fence.check()
         clock.advance(2.0)
     assert second.election.holder == "first"
+
+
+def test_who_waits_says_for_whom(rest, namespace, clock, caplog):
+    """A standby names the leader once, and again when another one leads."""
+    caplog.set_level(logging.INFO, "lbctl.kube.election")
+    first, second, third = (Candidate(rest, clock, name, namespace) for name in ("first", "second", "third"))
+
+    def told():
+        return [line for line in caplog.messages if "waits as third" in line]
+
+    first.election.step()
+    for _ in range(3):
+        third.election.step()
+    assert told() == [f"first leads; this process waits as third for {LEASES.right} {namespace}/lbctl"]
+    first.election.release()
+    second.election.step()
+    for _ in range(3):
+        third.election.step()
+    assert [line.split()[0] for line in told()] == ["first", "second"]
 
 
 @pytest.mark.spec("SC-079")

@@ -132,7 +132,7 @@ def test_a_silent_server_is_given_up(own, api):
 
 
 def test_a_refused_connection_reads_alike_each_time(own, api):
-    """The sentence holds no port and no address of an object, so that events merge."""
+    """The sentence holds the server's address, no port of ours and no address of an object, so that events merge."""
     with api.faults.unreachable():
         sentences = set()
         for _ in range(2):
@@ -140,7 +140,16 @@ def test_a_refused_connection_reads_alike_each_time(own, api):
                 own.get(NODES.one("a"))
             sentences.add(str(caught.value))
     assert len(sentences) == 1
-    assert "cannot get nodes a: no connection to the server" in sentences.pop()
+    assert f"cannot get nodes a: no connection to the server ({api.url}, context sandbox). Check" in sentences.pop()
+
+
+def test_an_address_is_named_without_what_is_secret_in_it(api, tmp_path):
+    """Credentials in the server's URL are not part of the sentence."""
+    url = api.url.replace("https://", f"https://me:{SECRET}@")
+    rest = connect(api.kubeconfig().replace(api.url, url), tmp_path)
+    with api.faults.unreachable(), pytest.raises(KubeUnreachable, match=f"{api.url}, context") as caught:
+        rest.get(NODES.one("a"))
+    assert SECRET not in str(caught.value)
 
 
 def test_a_missing_object_is_gone(own):

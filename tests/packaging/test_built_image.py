@@ -1,4 +1,4 @@
-"""The image as an engine builds it: `make image` from the recipe, and lbctl run from what comes out.
+"""The images as an engine builds them: `make image` from the recipe, and lbctl run from what comes out.
 
 Needs an engine that works and the base image that the recipe names, and says so where one of them is missing.
 """
@@ -19,14 +19,14 @@ import pytest
 from lbctl import __version__
 from lbctl.clock import SystemClock
 from lbctl.sandbox.api import ApiServer
-from tests.packaging.test_image import pins
+from tests.packaging.test_image import CLOUDS, pins
 
 ROOT = Path(__file__).parents[2]
 CLOCK = SystemClock()
 BUILD_SECONDS, LEAD_SECONDS = 1500, 60
 pytestmark = [
     pytest.mark.slow,
-    # The first of them builds.
+    # The first of each cloud builds.
     pytest.mark.timeout(BUILD_SECONDS + 300),
     pytest.mark.xdist_group("container engine"),
 ]
@@ -55,6 +55,27 @@ import importlib.metadata, json, re
 found = importlib.metadata.distributions(path=["/opt/lbctl"])
 print(json.dumps({re.sub("[-_.]+", "-", one.name).lower(): one.version for one in found}))
 """
+SDKS = {
+    "aws": "boto3",
+    "azure": "azure.mgmt.network",
+    "cloudstack": "cs",
+    "gce": "google.cloud.compute_v1",
+    "local": "envoy",
+    "openstack": "openstack",
+}
+LOADED = """
+import importlib, json, pkgutil, sys
+driver, sdk = importlib.import_module("lbctl_" + sys.argv[1]), importlib.import_module(sys.argv[2])
+modules = [one.name for one in pkgutil.iter_modules(driver.__path__, driver.__name__ + ".")]
+print(json.dumps([importlib.import_module(name).__name__ for name in modules]))
+"""
+ENVOY = "from lbctl_local.client import envoy_version, find_envoy; print(envoy_version(find_envoy()))"
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "shop"},
+    "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+}
 SETTINGS = {"accounts": {"aws": {"provider": "aws", "settings": {"region": "eu-west-1", "vpc_id": "vpc-1"}}}}
 NOBODY = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 
@@ -64,6 +85,7 @@ class Image:
     """An image and the engine that has it; `container` is buildah's, which runs in what it is about to build."""
 
     engine: str
+    cloud: str
     name: str
     container: str = ""
 
@@ -77,9 +99,10 @@ class Image:
         entry = ["--entrypoint", arguments[0]]
         return [self.engine, "run", "--rm", *protected, *settings, *volumes, *entry, self.name, *arguments[1:]]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """What a program of the image says."""
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+        command = self.command(*arguments, folder=folder)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def said(*command: str) -> str | None:
@@ -96,9 +119,9 @@ def base_image() -> str:
     return f"python:{version[1]}-slim"
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[Image]:
-    """The image of AWS, built by the engine that `make image` finds."""
+@pytest.fixture(scope="module", params=CLOUDS)
+def image(request) -> Iterator[Image]:
+    """The image of a cloud, built by the engine that `make image` finds."""
     build = (said("make", "--no-print-directory", "--dry-run", "image") or "").splitlines()[-1]
     engine = build.split()[0]
     if engine == "build":
@@ -108,33 +131,51 @@ def image() -> Iterator[Image]:
     if said(engine, *look, base) is None:
         # Not pulled here: without a way to the registry, an engine tries for minutes.
         pytest.skip(f"{engine} has no image {base}: pull it first")
-    done = subprocess.run(
-        ["make", "image", "CLOUD=aws"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
-    )
+    make = ["make", "image", f"CLOUD={request.param}"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS)
     assert done.returncode == 0, done.stderr[-4000:]
-    name = f"lbctl:{__version__}-aws"
+    name = f"lbctl:{__version__}-{request.param}"
     container = (said(engine, "from", name) or "").strip() if engine.endswith("buildah") else ""
-    yield Image(engine, name, container)
+    yield Image(engine, request.param, name, container)
     if container:
         said(engine, "rm", container)
 
 
 def test_the_built_image_runs_lbctl(image):
-    """`version` and `--help` answer, and an SDK's driver loads."""
+    """`version`, `--help` and `providers` answer."""
     assert image.run(*LBCTL, "version").stdout.startswith(f"lbctl {__version__} ")
     assert "Usage: lbctl" in image.run(*LBCTL, "--help").stdout
-    shown = image.run(*PYTHON, "-c", "import boto3, lbctl_aws.client; print('loaded')")
-    assert shown.stdout.strip() == "loaded", shown.stderr
+    assert image.run(*LBCTL, "providers", "-o", "name").stdout.split() == CLOUDS
+
+
+def test_the_built_image_checks_a_service(image, tmp_path):
+    """`check` has a Service of a file judged by the cloud's driver."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "service.json").write_text(json.dumps(SERVICE))
+    (tmp_path / "service.json").chmod(0o644)
+    file = ("-f", "/given/service.json")
+    said = image.run(*LBCTL, "check", *file, "--provider", image.cloud, folder=tmp_path)
+    assert (said.returncode, said.stdout.split()[4:]) == (0, ["shop/web", image.cloud, "valid", "-"]), said.stderr
+
+
+def test_the_built_image_has_the_sdk_of_its_cloud(image):
+    """Every module of the driver loads, and what it drives the cloud with; Envoy starts."""
+    shown = image.run(*PYTHON, "-c", LOADED, image.cloud, SDKS[image.cloud])
+    assert f"lbctl_{image.cloud}.client" in shown.stdout, shown.stderr
+    if image.cloud == "local":
+        started = image.run(*PYTHON, "-c", ENVOY)
+        assert re.match(r"\d+\.\d+", started.stdout), started.stderr
 
 
 def test_the_built_image_has_nothing_to_break_out_with(image):
-    """An unprivileged user, nothing that it may write, no program but Python, and byte code for every module."""
+    """An unprivileged user, nothing that it may write, no program but Python and Envoy, byte code for every module."""
     done = image.run(*PYTHON, "-c", LOOK)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["uid"] == 65532
     assert found["writable"] == []
-    assert [name for name in found["programs"] if not name.startswith("python3")] == []
+    known = {"envoy", "__init__.py"} if image.cloud == "local" else set()
+    assert [name for name in found["programs"] if not name.startswith("python3") and name not in known] == []
     assert found["sources"] > 100
     assert found["without byte code"] == []
 
@@ -143,9 +184,10 @@ def test_the_built_image_holds_what_its_lock_names(image):
     """The installed packages are those of the lock that the bill of materials is made from, and lbctl."""
     done = image.run(*PYTHON, "-c", INSTALLED)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == pins("requirements/image/aws.txt") | {"lbctl": __version__}
+    assert json.loads(done.stdout) == pins(f"requirements/image/{image.cloud}.txt") | {"lbctl": __version__}
 
 
+@pytest.mark.parametrize("image", ["aws"], indirect=True)
 def test_the_built_image_leads_a_cluster(image, tmp_path):
     """`lbctl run` in it holds the Lease of the API server that its kubeconfig names, and ends when told."""
     tmp_path.chmod(0o755)

@@ -79,6 +79,49 @@ def test_the_recipe_ends_with_an_unprivileged_user_on_an_empty_base():
     assert "RUN" not in last
 
 
+def recipe():
+    """The instructions of the recipe with their words, in order."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "image" / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split()[0], line.split()[1:]) for line in text.splitlines() if line.strip()]
+
+
+def test_every_way_to_build_gives_what_the_recipe_asks_for():
+    """Makefile, README and the recipe's own first line name each argument without a default, and no other one."""
+    arguments = [words[0].partition("=") for instruction, words in recipe() if instruction == "ARG"]
+    defaults = {name for name, given, _ in arguments if given}
+    asked = {name for name, _, _ in arguments} - defaults
+    assert asked == {"CLOUD"}
+    for place in ("Makefile", "image/README.md", "image/Dockerfile"):
+        ways = re.findall(r"[^\n]*build -f image/Dockerfile(?:[^\n]*\\\n)*[^\n]*", (ROOT / place).read_text())
+        assert ways, place
+        for way in ways:
+            given = set(re.findall(r"--build-arg (\w+)=", way))
+            assert asked <= given <= asked | defaults, (place, way)
+            assert way.rstrip().endswith("."), (place, way)
+
+
+def test_the_recipe_takes_only_what_is_there():
+    """Every stage that it copies from is its own, every file is in the context, and its instructions are known."""
+    stages = {words[2] for instruction, words in recipe() if instruction == "FROM" and "AS" in words}
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    known = {"ARG", "FROM", "WORKDIR", "COPY", "RUN", "LABEL", "ENV", "USER", "ENTRYPOINT", "CMD"}
+    assert {instruction for instruction, _ in recipe()} <= known
+    for instruction, words in recipe():
+        if instruction == "COPY" and words[0].startswith("--from="):
+            assert words[0].removeprefix("--from=") in stages
+        elif instruction == "COPY":
+            assert set(words[:-1]) <= let_through
+            assert all((ROOT / source).exists() for source in words[:-1])
+
+
+def test_an_image_can_be_built_for_each_driver():
+    """The Makefile locks an image for every cloud that has a driver."""
+    makefile = (ROOT / "Makefile").read_text()
+    listed = re.search(r"^CLOUDS := (.+)$", makefile, re.MULTILINE)
+    assert listed is not None
+    assert sorted(listed[1].split()) == CLOUDS
+
+
 @pytest.mark.slow
 def test_the_file_system_runs_python_for_an_unprivileged_user_and_has_no_shell(tmp_path):
     """Standard library and certificates work, byte code is used from the image, and no way to a shell is left."""

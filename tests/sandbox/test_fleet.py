@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import replace
 
 import pytest
 
 from lbctl.errors import KubeError, KubeUnreachable
 from lbctl.sandbox.api import ApiServer
+from lbctl.sandbox.demo.story import manifests
 from lbctl.sandbox.nodes.addresses import has_ipv6
 from lbctl.sandbox.nodes.fleet import Fleet, NotSettled
 from lbctl.sandbox.nodes.machines import NoSuchNode, Options
@@ -567,3 +570,15 @@ def test_unknown_names_are_said_with_what_there_is(fleet, api):
         fleet.delete_pod("default/moon")
     with pytest.raises(NotSettled, match=r"0\.05 s"):
         fleet.wait_served("default/moon", pods=1, timeout_seconds=0.05)
+
+
+def test_nodes_that_stop_leave_no_connection_open(options):
+    """They stop in the middle of watches and writes, time and again, and none is left to the garbage collector."""
+    with ApiServer() as server, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        server.store.seed(manifests())
+        for seed in range(10):
+            with Fleet(server.url, token=server.token, ca=server.ca, nodes=2, options=options, seed=seed):
+                pass
+            gc.collect()
+    assert [str(one.message) for one in told if "unclosed transport" in str(one.message)] == []

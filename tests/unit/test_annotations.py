@@ -60,6 +60,7 @@ def test_good_text_has_a_value(kind, text, value):
         (ListOf(Integer(1, 9)), "1,x"),
         (Pairs(), "=b"),
         (Document(lambda data: data), "{"),
+        (Document(lambda data: data), "[" * 100_000),
     ],
 )
 def test_bad_text_is_refused_with_a_sentence(kind, text):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 
@@ -30,8 +32,9 @@ def test_later_sources_win_and_each_value_knows_its_source(tmp_path):
         ("queue: {worker: 2}", "did you mean workers"),
         ("queues: {}", "did you mean queue"),
         ("queue: {workers: many}", "queue.workers"),
-        ("- a", "not a mapping"),
-        ("a: [", "not YAML"),
+        ("- a", "holds a list, not a mapping.*queue: {workers: 4}"),
+        ("just words", "holds a text, not a mapping.*queue: {workers: 4}"),
+        ("a:\n  - [", "not YAML: line 2, column 6: .*correct that line"),
         ("accounts: {x: {provider: aws, clases: []}}", "did you mean classes"),
     ],
 )
@@ -47,6 +50,50 @@ def test_an_unknown_variable_is_refused():
     """A typing error must not be silent."""
     with pytest.raises(InvalidSettings, match="LBCTL_QUEUE_WORKERS"):
         load(file=None, environ={"LBCTL_QUEUE_WORKER": "1"}, flags={})
+
+
+def test_only_what_is_near_is_suggested():
+    """A variable that is like no other gets a way to see the known ones, which works although it is set now."""
+    with pytest.raises(InvalidSettings) as caught:
+        load(file=None, environ={"LBCTL_FOO": "1"}, flags={})
+    assert "did you mean" not in str(caught.value)
+    assert "unset it" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            "queue.workers",
+            "many",
+            "queue.workers: Expected `int`, got `str`. give a whole number, such as queue.workers: 4",
+        ),
+        ("queue.workers", "0", "queue.workers: Expected `int` >= 1. give a whole number, such as queue.workers: 4"),
+        ("kube.qps", "-1", "kube.qps: Expected `float` > 0.0. give a number, such as kube.qps: 20.0"),
+        ("lease.enabled", "perhaps", "lease.enabled: .*give true or false, such as lease.enabled: true"),
+        ("lease.name", [1], 'lease.name: Expected `str`, got `array`. give text, such as lease.name: "lbctl"'),
+        ("kube.context", [1], "kube.context: Expected `str`, got `array`. give text$"),
+        ("queue", 4, "queue: Expected `object`, got `int`. give a mapping$"),
+        ("accounts", {"a": {"provider": "x", "classes": "b"}}, r"accounts\[...\].classes: .*give a list$"),
+        ("accounts", {"a": {"provider": "x", "classes": [[]]}}, r"accounts\[...\].classes\[0\]: .*give text$"),
+    ],
+)
+def test_a_value_of_the_wrong_form_says_the_right_one(path, value, said):
+    """The error itself holds setting, form, bounds and an example: nobody is sent to a command that fails alike."""
+    with pytest.raises(InvalidSettings, match=said) as caught:
+        load(file=None, environ={}, flags={path: value})
+    assert "config show" not in str(caught.value)
+
+
+def test_a_drivers_value_of_the_wrong_form_says_the_right_one():
+    """As for our own settings, with the account's place before the key."""
+
+    @dataclasses.dataclass
+    class Mine:
+        size: int = 500
+
+    with pytest.raises(InvalidSettings, match=r"^accounts.x.settings.size: .*give a whole number, such as .*size: 500"):
+        decode({"size": "big"}, Mine, where="accounts.x.settings")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -17,7 +17,7 @@ import msgspec
 from lbctl.errors import KubeError, KubeGone, KubeUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from lbctl.sandbox.nodes.manifests import Manifest
 
@@ -60,14 +60,20 @@ class Api:
         self._writing = asyncio.Semaphore(_CONCURRENT_WRITES)
         self._session: aiohttp.ClientSession | None = None
 
-    async def close(self) -> None:
-        """End all connections."""
-        if self._session is None:
-            return
-        if self._session.connector is not None:
-            # A polite TLS farewell outlives the loop when the server does not answer it at once.
-            await self._session.connector.close(abort_ssl=True)
-        await self._session.close()
+    async def close(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Cut all connections, and end the tasks that use them."""
+        session, ending = self._session, tuple(tasks)
+        connector = session.connector if session is not None else None
+        # Before any task has its turn: one that ends within a request takes leave by TLS, which outlives the loop. The
+        # base class cuts at once, the connector's own method only when it is awaited.
+        cut = aiohttp.BaseConnector.close(connector, abort_ssl=True) if connector is not None else None
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        if cut is not None:
+            await cut
+        if session is not None:
+            await session.close()
 
     async def put_in_place(self, manifest: Manifest) -> Manifest:
         """The object as created, or as it replaced the one of its name; its status is written too. 1 to 3 requests."""

@@ -100,12 +100,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Close every socket; the objects in the API stay as they are."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.close(self._tasks)
         self.pods.stop()
         await self.machines.stop()
-        await self._api.close()
 
     async def join(self, name: str, *, zone: str, labels: Mapping[str, str]) -> Machine:
         """A new node that serves every Service; returns when its Node object is written."""

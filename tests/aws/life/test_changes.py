@@ -6,7 +6,8 @@ import pytest
 
 from lbctl.annotations import APPROVE
 from lbctl_aws.annotations import AWS, REMEMBERED
-from tests.aws.cluster import CLASSIC, EXTERNAL, MODES, NLB, Cluster, service
+from lbctl_aws.names import with_generation
+from tests.aws.cluster import CLASSIC, EXTERNAL, MODES, NLB, POD_ADDRESSES, PODS, Cluster, ready_pods, service
 from tests.world import change
 
 
@@ -444,6 +445,51 @@ def test_fixed_ipv6_addresses_come_with_the_second_family(aws):
     shown = [a["IPv6Address"] for zone in balancer["AvailabilityZones"] for a in zone["LoadBalancerAddresses"]]
     assert sorted(shown) == addresses.split(",")
     assert balancer["IpAddressType"] == "dualstack"
+    assert quiet(cluster)
+
+
+@pytest.mark.parametrize("dual", [True, False])
+@pytest.mark.parametrize("families", [("IPv4", "IPv6"), ("IPv6", "IPv4")])
+def test_pods_with_both_families_are_reached_over_ipv6_where_the_balancer_has_it(aws, dual, families):
+    """As upstream does: the target group is an IPv6 one behind a dualstack balancer, and an IPv4 one otherwise."""
+    cluster = Cluster.begin(aws, "dualstack")
+    marks = {**PODS, **({AWS + "ip-address-type": "dualstack"} if dual else {})}
+    cluster.apply(service(ip_families=families, annotations=marks))
+    (group,) = cluster.target_groups().values()
+    assert group["IpAddressType"] == ("ipv6" if dual else "ipv4")
+    assert bool(cluster.targets(group["TargetGroupName"])) is not dual  # its pods have IPv4 addresses only
+    assert not cluster.bugs
+    assert not cluster.plans()
+
+
+def test_another_family_takes_another_target_group(aws):
+    """It is made and filled before the balancer gets its second family, and the listener moves after that; and back."""
+    cluster = Cluster.begin(aws, "dualstack")
+    subnets = {AWS + "subnets": f"{cluster.scene['public-a']},{cluster.scene['public-b']}"}
+    dual = {AWS + "ip-address-type": "dualstack"}
+    wanted = service(ip_families=("IPv4", "IPv6"), annotations={**PODS, **subnets})
+    six = change(ready_pods(wanted, ("2001:db8::10",)), address_type="IPv6")
+    cluster.see_slice(change(six, metadata=change(six.metadata, name="web-6")))
+    cluster.apply(wanted)
+    (before,) = cluster.target_groups()
+    aws.calls.clear()
+    cluster.annotate("web", {**PODS, **subnets, **dual})
+    cluster.settle(900)
+    assert [call for call in cluster.write_calls() if call.startswith("elbv2.")] == [
+        "elbv2.CreateTargetGroup",
+        "elbv2.RegisterTargets",
+        "elbv2.SetSubnets",
+        "elbv2.ModifyListener",
+        "elbv2.DeleteTargetGroup",
+    ]
+    (after,) = cluster.target_groups()
+    assert after == with_generation(before, 2)
+    assert cluster.targets(after) == {("2001:db8::10", 80)}
+    assert quiet(cluster)
+    cluster.annotate("web", {**PODS, **subnets})
+    cluster.settle(900)
+    assert set(cluster.target_groups()) == {before}
+    assert cluster.targets(before) == {(address, 80) for address in POD_ADDRESSES}
     assert quiet(cluster)
 
 

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from lbctl.model.objects import Service
+from lbctl_aws.annotations import AWS
 from moto_fixtures.snapshot import Snapshot
-from tests.aws.cluster import EVERY_MODE, POD_ADDRESSES, Cluster, service
+from tests.aws.cluster import EVERY_MODE, POD_ADDRESSES, PODS, Cluster, service
 from tests.world import change
 
 CRASH_SECONDS = 500
@@ -155,16 +156,30 @@ def leave(cluster):
     cluster.move_pods(POD_ADDRESSES[1])
 
 
+WITHOUT_GROUPS = {**PODS, AWS + "disable-nlb-sg": "true"}
+POD_GROUP_WORLDS = {"managed groups": (PODS, False), "no groups": (WITHOUT_GROUPS, False), "operator's": (PODS, True)}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("last", [leave, delete])
-def test_the_rule_of_a_group_that_only_pods_had_never_outlives_its_use(aws, last):
+@pytest.mark.parametrize("world", POD_GROUP_WORLDS)
+def test_the_rule_of_a_group_that_only_pods_had_never_outlives_its_use(aws, last, world):
     """Nothing but the rule itself leads to the group of a pod that is gone: a process that died finds it again."""
-    cluster = Cluster.begin(aws)
-    cluster.mode = "pods"
+    annotations, is_given = POD_GROUP_WORLDS[world]
+    scene = aws.seed("basic")
+    cluster = Cluster(aws, scene, **({"backend_security_group": scene["user-group"]} if is_given else {}))
+    cluster.settle()
+    before = cluster.groups()["demo-nodes"]["IpPermissions"]
     cluster.pods_own_group("for-pods", POD_ADDRESSES[0])
-    moments = play(cluster, [create, last])
+
+    def begin(cluster):
+        cluster.kube.put(service(ports=(80, 443), annotations=annotations))
+
+    moments = play(cluster, [begin, last])
+    assert any(m.cloud != moments[0].cloud for m in moments)
     assert cluster.groups()["for-pods"]["IpPermissions"] == []
+    assert last is leave or cluster.groups()["demo-nodes"]["IpPermissions"] == before
     wanted_end = picture(cluster)
     after = cluster.pods
     for number, at in enumerate(moments):

@@ -11,6 +11,7 @@ from lbctl.errors import KubeDenied, LostLease
 from lbctl.plan.policy import Mode, Policy
 from tests.aws.cluster import EVERY_MODE, PODS, service
 from tests.aws.gated import PREFIX, GatedCluster
+from tests.aws.weighted import action, annotated, group_of
 from tests.clouds.memory import Crash
 
 A, B, C, D = (f"10.0.10.{number}" for number in (101, 102, 103, 104))
@@ -277,6 +278,24 @@ def test_a_pod_that_goes_before_it_is_told_is_no_error(aws, again):
     aws.calls.clear()
     cluster.settle(300)
     assert (cluster.health_reads(), cluster.bugs) == (0, [])
+
+
+def test_pods_of_a_service_that_takes_a_part_by_weight_wait_for_its_group(aws):
+    """Their gate is named after that Service's target group, and opens when AWS finds them healthy there."""
+    cluster = begin(aws)
+    cluster.apply(service("canary", ports=(8080,), type="ClusterIP", selector={"app": "canary"}))
+    marks = annotated(PODS, {"TCP-80": action()})
+    cluster.apply(service(annotations=marks, selector={"app": "web"}))
+    gate = PREFIX + group_of(cluster, "canary")
+    cluster.run_pod("a", A, gates=(gate,), serves=("canary",))
+    cluster.settle(10)
+    assert (cluster.states(gate), cluster.gate("a", gate)) == ({A: "initial"}, INITIAL)
+    cluster.settle(CHECKS_TAKE + LONGEST_POLL)
+    assert (cluster.gate("a", gate), cluster.is_ready("a")) == (OPEN, True)
+    assert cluster.states(PREFIX + group_of(cluster, "web")) == {}
+    aws.calls.clear()
+    cluster.settle(300)
+    assert (cluster.read_calls(), cluster.write_calls()) == ([], [])
 
 
 def test_a_service_that_goes_leaves_its_pods_alone(aws):

@@ -12,7 +12,7 @@ def test_the_plan_for_a_recorded_state_is_the_golden_one(aws, topology):
     assert golden(aws, topology) == (FOLDER / f"{topology}.txt").read_text()
 
 
-@pytest.mark.parametrize("topology", [name for name in RECORDED if name.endswith("existing")])
+@pytest.mark.parametrize("topology", ["ccm-existing", "lbc-existing", "lbc-weighted"])
 def test_what_upstream_left_whole_needs_nothing(topology):
     """The files of complete states say so: no action, no write."""
     text = (FOLDER / f"{topology}.txt").read_text()

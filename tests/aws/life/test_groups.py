@@ -3,7 +3,8 @@
 import pytest
 
 from lbctl_aws.annotations import AWS
-from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, service
+from tests.aws.cluster import CLASSIC, EXTERNAL, NLB, POD_ADDRESSES, PODS, Cluster, ready_pods, service
+from tests.world import change
 
 CLASSIC_GROUP = "k8s-elb-"
 
@@ -231,6 +232,113 @@ def test_a_group_that_lets_our_balancers_in_by_its_owners_will_stays_open(aws, d
     cluster.crash()
     cluster.settle(900)
     assert rules(cluster.groups()["theirs"]) == (set() if described else {("tcp", 80, 80, backend)})
+
+
+SHARED = "elbv2.k8s.aws/targetGroupBinding=shared"
+
+
+@pytest.mark.parametrize("described", ["", SHARED, f"{SHARED},lbctl.io/owner=other", "lbctl.io/owner=demo2"])
+def test_rules_of_other_clusters_on_groups_that_nobody_here_has_stay(aws, described):
+    """While all groups of the VPC are looked at, only what is marked as this cluster's is its own."""
+    cluster = Cluster.begin(aws)
+    cluster.apply(service(annotations={**PODS, AWS + "disable-nlb-sg": "true"}))
+    ec2 = aws.backstage("ec2")
+    theirs = ec2.create_security_group(GroupName="theirs", Description="d", VpcId=cluster.scene["main"])["GroupId"]
+    rule = {
+        "IpProtocol": "tcp",
+        "FromPort": 80,
+        "ToPort": 80,
+        "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": described}],
+    }
+    ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[rule])
+    for act in (cluster.crash, lambda: cluster.delete("web"), cluster.crash):
+        act()
+        cluster.settle(900)
+        assert rules(cluster.groups()["theirs"]) == {("tcp", 80, 80, "0.0.0.0/0")}
+    assert not cluster.bugs
+
+
+def test_all_groups_are_looked_at_only_while_clients_are_let_in_to_pods(aws):
+    """A balancer without groups that sends to pods costs one page more for a start; all others cost none."""
+    reads = {}
+    bare = {AWS + "disable-nlb-sg": "true"}
+    for name, mode in {"pods": PODS, "instances": {**EXTERNAL, **bare}, "bare pods": {**PODS, **bare}}.items():
+        cluster = Cluster.begin(aws)
+        cluster.apply(service(annotations=mode))
+        aws.calls.clear()
+        cluster.crash()
+        cluster.settle(1)
+        reads[name] = cluster.read_calls().count("ec2.DescribeSecurityGroups")
+        assert all(call.params.get("Filters") for call in aws.calls.reads if call.operation == "DescribeSecurityGroups")
+    assert reads["pods"] == reads["bare pods"] == reads["instances"] + 1
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_ipv6_pods_behind_a_balancer_without_groups_are_reached_over_ipv6(aws, protocol):
+    """From the balancer's IPv6 ranges, from which checks and IPv4 clients come too, and from clients that are kept."""
+    cluster = Cluster.begin(aws, "dualstack")
+    marks = {**PODS, AWS + "disable-nlb-sg": "true", AWS + "ip-address-type": "dualstack"}
+    wanted = service(ip_families=("IPv6",), annotations=marks, protocols={80: protocol})
+    cluster.kube.listeners.pop()
+    cluster.apply(wanted)
+    cluster.see_slice(change(ready_pods(wanted, ("2001:db8::10",)), address_type="IPv6"))
+    ids = [zone["SubnetId"] for zone in cluster.balancers()[0]["AvailabilityZones"]]
+    subnets = aws.backstage("ec2").describe_subnets(SubnetIds=ids)["Subnets"]
+    ranges = {one["Ipv6CidrBlock"] for subnet in subnets for one in subnet["Ipv6CidrBlockAssociationSet"]}
+    checks = {("tcp", 80, 80, source) for source in ranges}
+    traffic = {("udp", 80, 80, source) for source in (*ranges, "::/0")} if protocol == "UDP" else checks
+    opened = {rule for rule in rules(cluster.groups()["demo-nodes"]) if rule[1] == 80}
+    assert opened == checks | traffic
+    assert not cluster.plans()
+
+
+@pytest.mark.parametrize("has_ingress", [False, True])
+def test_rules_from_the_operators_group_go_with_the_last_service(aws, has_ingress):
+    """Another process revokes them too, but not while a balancer of somebody else carries the group."""
+    scene = aws.seed("basic")
+    given = scene["user-group"]
+    cluster = Cluster(aws, scene, backend_security_group=given)
+    cluster.apply(service(annotations=EXTERNAL))
+    opened = {("tcp", 31080, 31080, given)}
+    assert opened <= rules(cluster.groups()["demo-nodes"])
+    if has_ingress:
+        subnets = [zone["SubnetId"] for zone in cluster.balancers()[0]["AvailabilityZones"]]
+        elbv2 = aws.backstage("elbv2")
+        made = elbv2.create_load_balancer(Name="ingress", Type="application", Subnets=subnets, SecurityGroups=[given])
+    cluster.crash()
+    cluster.settle(900)
+    cluster.delete("web")
+    cluster.settle(900)
+    assert (opened <= rules(cluster.groups()["demo-nodes"])) == has_ingress
+    if has_ingress:
+        elbv2.delete_load_balancer(LoadBalancerArn=made["LoadBalancers"][0]["LoadBalancerArn"])
+        cluster.settle(900)
+        assert not opened <= rules(cluster.groups()["demo-nodes"])
+
+
+@pytest.mark.parametrize("settings", [{}, {"disable_restricted_sg_rules": True}], ids=["ports", "everything"])
+@pytest.mark.parametrize("mode", [EXTERNAL, PODS], ids=["instance", "ip"])
+def test_a_udp_port_lets_its_health_check_in(aws, mode, settings):
+    """AWS probes targets of UDP by TCP on the port of their traffic: both protocols are open from the shared group."""
+    cluster = Cluster.begin(aws, **settings)
+    cluster.apply(service(ports=(53,), protocols={53: "UDP"}, annotations=mode))
+    (shared,) = (one["GroupId"] for name, one in cluster.groups().items() if name.startswith("k8s-traffic-"))
+    port = 31053 if mode is EXTERNAL else 53
+    low, high = (0, 65535) if settings else (port, port)
+    open_now = {rule for rule in rules(cluster.groups()["demo-nodes"]) if rule[3] == shared}
+    assert open_now == {("udp", low, high, shared), ("tcp", low, high, shared)}
+    assert not cluster.plans()
+
+
+def test_a_named_udp_port_lets_its_health_check_in_without_groups(aws):
+    """Pods may each have another number behind the name: checks from the balancer's subnets reach all of them."""
+    cluster = Cluster.begin(aws)
+    wanted = service(ports=(53,), protocols={53: "UDP"}, annotations={**PODS, AWS + "disable-nlb-sg": "true"})
+    cluster.kube.listeners.pop()  # its pods do not matter here
+    cluster.apply(change(wanted, spec=change(wanted.spec, ports=(change(wanted.spec.ports[0], target_port="dns"),))))
+    opened = rules(cluster.groups()["demo-nodes"])
+    assert ("udp", 0, 65535, "0.0.0.0/0") in opened
+    assert {one[:3] for one in opened if one[3].startswith("10.0.") and one[0] == "tcp"} == {("tcp", 0, 65535)}
 
 
 @pytest.mark.parametrize("has_ingress", [False, True])

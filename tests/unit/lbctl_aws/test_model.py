@@ -1,9 +1,11 @@
 """What the model makes of a Service, without any cloud."""
 
+from dataclasses import replace
+
 import pytest
 
 from lbctl.model.objects import EndpointSlice, ObjectMeta
-from lbctl.model.resource import Observed, Resource, Seen
+from lbctl.model.resource import Observed, Seen
 from lbctl_aws.model import build_balancer
 from lbctl_aws.network import Network, Subnet
 from lbctl_aws.place import TARGETS, BalancerFacts, balancer_scope
@@ -22,10 +24,17 @@ def desired(read, **values):
     return build_balancer(balancer_scope(read.identity), here, FACTS, settings=SETTINGS, cluster="demo")
 
 
-def targets(found):
-    """The targets of the one target group."""
+def group_of(found):
+    """The one target group."""
     (group,) = (r for key, r in found.resources.items() if key.kind == TARGETS)
-    return group.key, group.fields["targets"]
+    return group
+
+
+def seen_with(group, *targets):
+    """What is observed of the Service's scope when the group has these targets."""
+    there = Seen(replace(group, fields={**group.fields, "targets": frozenset(targets)}), {"arn": "arn"})
+    (owner,) = group.owners
+    return {balancer_scope(owner): Observed(balancer_scope(owner), {group.key: there})}
 
 
 @pytest.mark.spec("AWS-071")
@@ -33,14 +42,11 @@ def targets(found):
 def test_nothing_is_deregistered_before_nodes_or_slices_are_known(mode):
     """While no node, or no slice of the Service, is known at all, the targets that are there are wanted."""
     read = intent(annotated(mode, **INTERNET), ports=((80, "TCP"),))
-    key, _ = targets(desired(read, nodes=()))
-    scope = balancer_scope(read.identity)
-    there = Seen(Resource(key, key.id, {"targets": frozenset({"x"})}, frozenset({read.identity})), {"arn": "arn"})
-    observed = {scope: Observed(scope, {key: there})}
-    assert targets(desired(read, nodes=(), observed=observed))[1] == {"x"}
+    observed = seen_with(group_of(desired(read, nodes=())), "x")
+    assert group_of(desired(read, nodes=(), observed=observed)).fields["targets"] == {"x"}
     empty = EndpointSlice(metadata=ObjectMeta(name="web-1", namespace="default"))
     known = desired(read, observed=observed, slices={read.identity: (empty,)})
-    assert targets(known)[1] == ({"i-a", "i-b"} if mode == "nlb-instance" else frozenset())
+    assert group_of(known).fields["targets"] == ({"i-a", "i-b"} if mode == "nlb-instance" else frozenset())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -59,8 +65,5 @@ def test_the_same_service_makes_the_same_model(mode):
 def test_a_multi_cluster_group_loses_no_target():
     """With multi-cluster-target-group what others registered stays wanted."""
     read = intent(annotated("nlb-instance", multi_cluster_target_group="true", **INTERNET), ports=((80, "TCP"),))
-    key, _ = targets(desired(read))
-    scope = balancer_scope(read.identity)
-    there = Seen(Resource(key, key.id, {"targets": frozenset({"i-other"})}, frozenset({read.identity})))
-    found = desired(read, observed={scope: Observed(scope, {key: there})})
-    assert targets(found)[1] == {"i-other", "i-a", "i-b"}
+    observed = seen_with(group_of(desired(read)), "i-other")
+    assert group_of(desired(read, observed=observed)).fields["targets"] == {"i-other", "i-a", "i-b"}

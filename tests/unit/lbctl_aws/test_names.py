@@ -56,6 +56,16 @@ VECTORS = [
         ),
         "k8s-default-nlbipsvc-d4818dcd51",
     ),
+    (
+        names.lbc_target_group(
+            "demo",
+            Identity("default", "canary", "d3f07a4e-2f2d-4b2e-8c7e-7d8b8c3ebf04"),
+            traits(target_port=9090, target_type="ip", health_interval=10),
+            service_port="8080",
+            base="c2ef6f3d-1e1c-4a1d-9b6d-6c7a7b2dae03",
+        ),
+        "k8s-default-canary-74febfef5b",
+    ),
     (names.backend_group("testCluster"), "k8s-traffic-testCluster-411a1bcdb1"),
 ]
 

@@ -2,8 +2,11 @@
 
 import pytest
 
+import lbctl_aws
 from lbctl.grammar import Pairs
+from lbctl.model.reference import Reference
 from lbctl_aws.annotations import AWS, PREFIX, TABLE
+from lbctl_aws.grammar import Forward, WeightedTarget
 from lbctl_aws.options import UNCLAIMED, mode_of, options_of
 from lbctl_aws.settings import AwsSettings
 from tests.unit.lbctl_aws.shapes import CLASSED, MODES, SETTINGS, annotated, intent, problems, service
@@ -258,23 +261,83 @@ def test_ports_of_one_number_need_the_annotation():
     assert (wish.protocol, wish.backend) == ("TCP_UDP", "TCP_UDP")
 
 
-FORWARD = '{"type":"forward","forwardConfig":{"targetGroups":[%s]}}'
+FORWARD = '{"type":"forward","forwardConfig":{"baseServiceWeight":1,"targetGroups":[%s]}}'
+OTHER = '{"serviceName":"other","servicePort":%s,"weight":1}'
 
 
 @pytest.mark.parametrize(
     ("listener", "target", "named"),
     [
-        ("TCP-80", '{"serviceName":"other","servicePort":"80","weight":1}', "targetGroupARN"),
         ("TCP-81", '{"targetGroupARN":"arn:aws:x","weight":1}', "no such listener"),
         ("TCP-80", '{"targetGroupARN":"arn:aws:x","weight":1000}', "weight 1000"),
+        ("TCP-80", '{"targetGroupARN":"arn:aws:x","weight":-1}', "weight -1"),
+        ("TCP-80", '{"targetGroupARN":"arn:aws:x","weight":true}', "weight True"),
         ("TCP-80", "not json", "JSON"),
+        ("TCP-80", "[" * 100_000, "JSON"),
+        ("TCP-80", '{"weight":1}', "either targetGroupARN or serviceName"),
+        ("TCP-80", '{"serviceName":"other","servicePort":1,"targetGroupARN":"arn:aws:x"}', "either targetGroupARN or"),
+        ("TCP-80", '{"serviceName":"other","weight":1}', "without servicePort"),
+        ("TCP-80", '{"serviceName":"other","servicePort":80,"decrypt":"yes"}', "decrypt 'yes'"),
+        ("TCP-80", '{"serviceName":"a","servicePort":80,"weight":1},{"serviceName":"b","servicePort":80}', "a weight"),
+        ("TCP-80", ",".join(OTHER % port for port in (1, 2, 3, 4, 5)), "5 target groups"),
+        ("TCP-80", ",".join(['{"targetGroupARN":"arn:aws:x","weight":1}'] * 2), "twice"),
     ],
 )
 def test_weighted_actions_that_cannot_be_are_refused(listener, target, named):
-    """Targets of other Services, unknown listeners, weights beyond 999 and broken JSON are refused, not dropped."""
+    """What AWS or upstream would refuse, or nobody can have meant, is refused by name, not dropped."""
     key = f"{PREFIX}actions.{listener}"
     found = problems({**MODES["nlb-instance"], key: FORWARD % target})
     assert any(key in problem and named in problem for problem in found), found
+
+
+@pytest.mark.parametrize("port", ["80", '"80"', '"http"'])
+def test_a_weighted_action_names_ports_of_other_services_by_number_or_name(port):
+    """Both ways are taken, a single one needs no weight, and the Service's own weight is 1 where it says nothing."""
+    targets = f'[{{"serviceName":"other","servicePort":{port}}}]'
+    text = f'{{"type":"forward","forwardConfig":{{"targetGroups":{targets}}}}}'
+    key = f"{PREFIX}actions.TCP-80"
+    forward = intent({**MODES["nlb-ip"], key: text}).options["aws"].actions["TCP-80"]
+    assert forward == Forward((WeightedTarget(1, service="other", port=port.strip('"')),), base_weight=1)
+
+
+def test_attributes_of_a_port_may_be_of_a_service_that_an_action_names():
+    """A number that an action names is known, as is any while it names a port by name; others are refused."""
+    key = f"{PREFIX}actions.TCP-80"
+    for named, attributed, is_fine in (("8080", "8080", True), ('"http"', "9090", True), ("8080", "9090", False)):
+        marks = {
+            key: FORWARD % (OTHER % named),
+            f"{AWS}target-group-attributes.{attributed}": "stickiness.enabled=true",
+        }
+        if is_fine:
+            assert intent({**MODES["nlb-ip"], **marks})
+        else:
+            assert any("no such port" in p or "have such a port" in p for p in problems({**MODES["nlb-ip"], **marks}))
+
+
+def test_decrypt_without_tls_is_told():
+    """There is nothing to decrypt on a TCP listener: a warning says so."""
+    text = FORWARD % '{"serviceName":"other","servicePort":80,"weight":1,"decrypt":true}'
+    read = intent({**MODES["nlb-ip"], f"{PREFIX}actions.TCP-80": text})
+    assert any("decrypt" in notice.message for notice in read.notices)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (FORWARD % (OTHER % 80), {"other"}),
+        (FORWARD % '{"targetGroupARN":"arn:aws:x","weight":1}', set()),
+        (FORWARD % '{"serviceName":"other"}', set()),
+        ("", set()),
+        ("null", set()),
+        ("[" * 100_000, set()),
+        ("9" * 5000, set()),
+    ],
+)
+def test_what_a_service_refers_to_is_told_without_fail(text, names):
+    """The Services that its actions name, in its namespace; an action that is none names none, and raises nothing."""
+    wanted = service({f"{PREFIX}actions.TCP-80": text, f"{PREFIX}actions.TCP-81": text, PREFIX + "actionsTCP-80": text})
+    assert lbctl_aws.DRIVER.references(wanted) == {Reference("services", "default", name) for name in names}
+    assert lbctl_aws.DRIVER.refers_to == ("services",)
 
 
 def test_status_codes_need_an_http_check_whoever_chose_it():
@@ -320,6 +383,14 @@ def test_ipv6_ranges_need_a_dualstack_balancer():
     assert intent(
         annotated("nlb-instance", ip_address_type="dualstack"), load_balancer_source_ranges=("2001:db8::/32",)
     )
+
+
+@pytest.mark.parametrize("mode", ["nlb-instance", "nlb-ip"])
+def test_an_ipv6_service_needs_a_dualstack_balancer(mode):
+    """IPv6 alone is refused on a balancer that serves IPv4 only, before AWS does; one with IPv4 as well is served."""
+    assert any("spec.ipFamilies" in p for p in problems(MODES[mode], ip_families=("IPv6",)))
+    assert intent(annotated(mode, ip_address_type="dualstack"), ip_families=("IPv6",))
+    assert intent(MODES[mode], ip_families=("IPv4", "IPv6"))
 
 
 def test_the_source_range_annotation_is_read():

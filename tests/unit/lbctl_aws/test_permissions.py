@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lbctl_aws
-from lbctl_aws.annotations import AWS, CLB, INSTANCE
+from lbctl_aws.annotations import AWS, CLB, INSTANCE, PREFIX
 from lbctl_aws.apply import WRITES
 from lbctl_aws.errors import IAM_PREFIXES
 from lbctl_aws.permissions import ALL_FEATURES, EVERYTHING, PERMISSIONS, build_policy
@@ -113,6 +113,17 @@ def test_a_feature_that_nobody_uses_needs_no_right(mode, marks, operation):
     marked = {AWS + key: value for key, value in marks.items()}
     assert named in permitted(shapes.service({**PLAIN[mode], **marked}))
     assert named in permitted(shapes.service({**PLAIN[mode], AWS + "healthcheck-interval": "wrong"}))
+
+
+def test_attributes_of_another_services_port_need_the_right_to_set_them():
+    """Which number a port has that an action names by its name is not known, so what is set on any of them counts."""
+    forward = '{"forwardConfig":{"targetGroups":[{"serviceName":"other","servicePort":"http"}]},"type":"forward"}'
+    marks = {**MODES["nlb-ip"], PREFIX + "actions.TCP-80": forward}
+    modify = "elasticloadbalancing:ModifyTargetGroupAttributes"
+    assert modify not in permitted(shapes.service(marks))
+    assert modify in permitted(
+        shapes.service({**marks, AWS + "target-group-attributes.8080": "stickiness.enabled=true"})
+    )
 
 
 def test_groups_of_the_user_need_no_right_to_make_any():

@@ -101,6 +101,16 @@ def test_a_reference_is_compared_by_what_it_points_to():
     assert [s.verb for s in steps([pointing, resource(group)], elsewhere)] == [Verb.UPDATE]
 
 
+def test_a_set_may_have_references_beside_plain_values():
+    """Whichever of them comes first."""
+    group = resource(Key("group", "g"))
+    for number in range(20):
+        mixed = frozenset({f"sg-{number}", Ref(group.key)})
+        there = frozenset({f"sg-{number}", "id-g"})
+        seen = observed(group, resource(groups=there))
+        assert steps([group, resource(groups=mixed)], seen) == ()
+
+
 def test_what_is_going_away_is_not_deleted_again():
     """A delete is on its way."""
     seen = Observed(SCOPE, {BALANCER: Seen(resource(), state=State.DELETING)})
