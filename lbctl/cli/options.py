@@ -51,7 +51,9 @@ def settings_options(command: F) -> F:
         "--config", type=click.Path(path_type=Path, dir_okay=False), help=f"Settings file [${CONFIG_VARIABLE}]."
     )
     @click.option(
-        "--provider", shell_complete=complete_provider, help="Serve everything with this driver; see `lbctl providers`."
+        "--provider",
+        shell_complete=complete_provider,
+        help="Serve everything with this driver, by its accounts in the file or by a new one; see `lbctl providers`.",
     )
     @click.option(
         "--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Set one value, as in queue.workers=8."
@@ -74,12 +76,10 @@ def settings_options(command: F) -> F:
         from lbctl.settings import load  # noqa: PLC0415 - help costs no YAML and no msgspec
 
         flags: dict[str, object] = {FLAGS[name]: options.pop(name) for name in FLAGS}
-        if provider:
-            flags[f"accounts.{provider}.provider"] = provider
         flags |= dict(_assignment(text) for text in assignments)
         environ = dict(os.environ)
         named = environ.pop(CONFIG_VARIABLE, "")
-        loaded = load(file=config or (Path(named) if named else None), environ=environ, flags=flags)
+        loaded = load(file=config or (Path(named) if named else None), environ=environ, flags=flags, provider=provider)
         return command(loaded=loaded, **options)
 
     return wrapped  # type: ignore[return-value]  # the decorators change the signature

@@ -49,6 +49,17 @@ def test_check_tells_every_problem_at_once():
     assert verdicts["shop/bad"]["file"] == "-, document 2"
 
 
+def test_the_provider_given_judges_whatever_the_file_says(tmp_path):
+    """`--provider aws` checks with aws and prints the role of aws, beside a settings file with an account of local."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("claim: {unclassed: here}\naccounts: {here: {provider: local}}")
+    given = {"LBCTL_CONFIG": str(file)}
+    said = lbctl("check", "-f", "-", "--provider", "aws", "-o", "json", text=json.dumps(GOOD), given=given)
+    assert [one["provider"] for one in said.document["services"]] == ["aws"]
+    said = lbctl("permissions", "--provider", "aws", "-o", "json", given=given)
+    assert said.document["provider"] == "aws"
+
+
 def test_check_names_the_field_of_a_wrong_type():
     """A port that is a word is invalid input that names the field."""
     wrong = {**GOOD, "spec": {"type": "LoadBalancer", "ports": [{"port": "eighty"}]}}
