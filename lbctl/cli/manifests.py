@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lbctl.cli.completing import complete_provider
 from lbctl.cli.options import output_option
 
 
@@ -11,7 +12,9 @@ from lbctl.cli.options import output_option
     short_help="Print the objects that install the controller.",
     epilog="Examples:  lbctl manifests --provider aws | kubectl apply -f -    lbctl manifests --provider local -o name",
 )
-@click.option("--provider", required=True, help="The driver to install; see `lbctl providers`.")
+@click.option(
+    "--provider", required=True, shell_complete=complete_provider, help="The driver to install; see `lbctl providers`."
+)
 @output_option("yaml", "json", "table", "name")
 def command(provider: str, output: str) -> None:
     """Print the objects that install the controller for one cloud, least rights and all: settings, roles, Deployment.

@@ -12,7 +12,13 @@ import pytest
 
 from lbctl.cli.main import COMMANDS, root
 
-WITHOUT_DOCUMENT = {"run": "it runs", "sandbox": "it runs", "completion": "a script", "config": "see `config show`"}
+WITHOUT_DOCUMENT = {
+    "run": "it runs",
+    "sandbox": "it runs",
+    "completion": "a script",
+    "config": "see `config show`",
+    "options": "a part of the help",
+}
 CODES = {"code", "returncode"}
 
 
