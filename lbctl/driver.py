@@ -343,6 +343,10 @@ class DriverInfo:
     and changes nothing else. `result_annotations` are all keys in which upstream records on the Service what it made
     (`Status.annotations`): they go with the balancer, and stay when it is released.
 
+    `parser` makes, from the decoded settings, what `Driver.parse` is for a Service of which the cloud has nothing yet;
+    it reads the upstream's configuration file that they name, and no more, and raises `InvalidSettings` when it cannot.
+    Pure but for that, loads no SDK. Without it, `lbctl check` judges by `annotations` and `capabilities` alone.
+
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
     from the decoded settings, what is wrong with the upstream's configuration file that they name, unknown keys among
@@ -377,6 +381,7 @@ class DriverInfo:
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
     result_annotations: frozenset[str] = frozenset()
+    parser: Callable[[Any], Callable[[Service], Intent]] | None = None
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

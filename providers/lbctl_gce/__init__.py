@@ -5,6 +5,8 @@ Importing this package loads no SDK.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Node
@@ -13,10 +15,10 @@ from lbctl_gce.kinds import ADDRESS, BALANCER, CLUSTER, RULE
 from lbctl_gce.machines import is_machine, machine_of
 from lbctl_gce.modes import CLASSES, FINALIZERS
 from lbctl_gce.names import INGRESS_UID
-from lbctl_gce.parse import CAPABILITIES, mode_of
+from lbctl_gce.parse import CAPABILITIES, mode_of, parse_service
 from lbctl_gce.permissions import build_roles
 from lbctl_gce.results import RESULT_ANNOTATIONS
-from lbctl_gce.settings import GceSettings, config_faults
+from lbctl_gce.settings import GceSettings, config_faults, default_modes
 
 
 def connect(setup: Setup) -> Driver:
@@ -65,6 +67,7 @@ DRIVER = DriverInfo(
         "XPN",
     ),
     permissions=build_roles,
+    parser=lambda settings: partial(parse_service, defaults=default_modes(settings)),
     controller_leases=(
         "kube-system/cloud-controller-manager",
         "kube-system/l4-lb-controller-gce-lock",
