@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     short_help="Play the whole life of some Services on this machine.",
     epilog="Examples:  lbctl demo    lbctl demo -o json | jq .ok",
 )
-@output_option("text", "json")
+@output_option("text", "json", "yaml")
 def command(output: str) -> int:
     """Play the whole life of some Services: a little cluster, real balancers, real traffic, and nothing left.
 
@@ -48,7 +48,7 @@ def command(output: str) -> int:
 def _screen(output: str) -> Iterator[Screen]:
     from lbctl.text import Lines, LiveTable, Silence  # noqa: PLC0415 - loaded by the command, not by its help
 
-    if output == "json":
+    if output in ("json", "yaml"):
         yield Silence()
     elif sys.stdout.isatty():
         with LiveTable() as live:

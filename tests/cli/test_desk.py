@@ -158,6 +158,7 @@ def test_a_plan_of_what_is_in_order_is_empty(served):
     """Nothing to do: exit code 0, for all and for one Service."""
     everything = served.lbctl("plan")
     assert (everything.code, everything.out) == (0, "Nothing to do.\n")
+    assert served.lbctl("plan", "-o", "name", "shop/web").out == ""
     said = served.lbctl("plan", "shop/web", "-o", "json")
     assert said.code == 0
     assert all(plan["actions"] == [] for plan in said.document["plans"])
@@ -168,6 +169,7 @@ def test_a_plan_of_new_services_lists_what_would_be_made(unserved):
     said = unserved.lbctl("plan")
     assert said.code == 2
     assert said.out.count("+ listener") == 4
+    assert unserved.lbctl("plan", "-o", "name").out.split() == ["shop/names", "shop/orders", "shop/web"]
     assert unserved.hands.get("shop/web").metadata.finalizers == ()
 
 
@@ -236,8 +238,9 @@ def test_once_serves_and_leaves(unserved):
 
 
 def test_once_for_one_service_leaves_the_others_alone(unserved):
-    """`once shop/web` serves that one only."""
-    assert unserved.lbctl("once", "shop/web").code == 0
+    """`once shop/web` serves that one only, and `-o name` names it."""
+    said = unserved.lbctl("once", "shop/web", "-o", "name")
+    assert (said.code, said.out) == (0, "shop/web\n")
     assert unserved.hands.get("shop/web").status.load_balancer.ingress
     assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
 
@@ -258,6 +261,27 @@ def test_once_says_what_became_of_a_service_that_goes(office):
     }
     assert found["web"]["addresses"] == found["kept"]["addresses"] == []
     assert [one["name"] for one in office.lbctl("once", "-o", "json").document["services"]] == ["api"]
+
+
+def test_once_and_status_say_the_same_of_a_service(office):
+    """A mistake is `failed` for both, though a round knows more words: exit codes 1 and 6."""
+    office.serve("web")
+    office.create("bad")
+    office.hands.patch("shop/bad", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "perhaps"}}})
+    office.lead("controller-1")
+    done = office.lbctl("once", "-o", "json")
+    told = office.lbctl("status", "-o", "json")
+    assert (done.code, told.code) == (1, 6)
+    for said in (done, told):
+        assert {one["name"]: one["state"] for one in said.document["services"]} == {"web": "ready", "bad": "failed"}
+
+
+def test_explain_of_what_wants_no_balancer_says_that_it_is_left_alone(served):
+    """A ClusterIP Service is foreign, not pending: nobody is going to give it a balancer."""
+    inner = {**WEB, "metadata": {"name": "inner", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+    served.hands.apply(inner)
+    assert served.lbctl("explain", "shop/inner", "-o", "json").document["state"] == "foreign"
+    served.hands.delete("shop/inner")
 
 
 def test_once_does_not_call_gone_what_the_cloud_does_not_let_go(office):
@@ -390,7 +414,8 @@ def test_apply_leaves_it_to_the_controller_that_leads(unserved):
     (digest,) = held_digests(unserved)
     assert unserved.lbctl("status").code == 6
 
-    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20s").code == 0
+    said = unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20s", "-o", "name")
+    assert (said.code, said.out) == (0, "shop/web\n")
     assert answers(unserved, "shop/web", 8088)
     assert unserved.hands.get("shop/web").metadata.annotations["lbctl.io/approve"] == digest
 

@@ -34,6 +34,7 @@ def test_check_accepts_what_would_be_served(command):
     listed = {"apiVersion": "v1", "kind": "List", "items": [GOOD, {**GOOD, "kind": "ConfigMap"}]}
     said = command("check", "-f", "-", "--provider", "local", text=json.dumps(listed))
     assert said.code == 0
+    assert command("check", "-f", "-", "--provider", "local", "-o", "name", text=json.dumps(listed)).out == "shop/web\n"
     assert said.out.split() == ["SERVICE", "PROVIDER", "RESULT", "WHAT", "shop/web", "local", "valid", "-"]
 
 
@@ -200,6 +201,11 @@ def test_config_show_never_shows_a_secret(tmp_path):
     file.write_text("accounts: {a: {provider: local, settings: {state_dir: /x}}}\nkube: {context: c}\n")
     said = lbctl("config", "show", "--config", str(file), "--set", "accounts.a.settings.api_key=hush")
     assert "hush" not in said.out + said.err
+
+
+def test_yaml_holds_what_json_holds():
+    """`version -o yaml` is the document of `version -o json`."""
+    assert yaml.safe_load(lbctl("version", "-o", "yaml").out) == lbctl("version", "-o", "json").document
 
 
 def test_version_is_the_packages():
