@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lbctl import __version__
+from lbctl.registry import find_provider, known_providers
 from tests.cli.console import lbctl, process
 
 GOOD = {
@@ -178,6 +179,29 @@ def test_annotations_are_found_by_a_part_of_their_key():
     wrong = lbctl("annotations", "lbctl.io/algoritm", "--provider", "local")
     assert wrong.code == 3
     assert "Did you mean lbctl.io/algorithm?" in wrong.err
+
+
+def test_a_default_that_is_shown_may_be_written():
+    """Whatever `annotations` shows as the default of a key is a value that the key's own kind takes, and means it."""
+    listed = lbctl("annotations", "-o", "json").document["annotations"]
+    shown = {(provider, one["key"]): one["default"] for one in listed for provider in one["providers"]}
+    declared = {(name, one.key): one for name in known_providers() for one in find_provider(name).annotations}
+    assert {key for key, default in shown.items() if default} < set(shown) == set(declared)
+    for key, default in shown.items():
+        assert not default or declared[key].kind.parse(default) == declared[key].default
+    assert shown["local", "lbctl.io/health-check-port"] == shown["cloudstack", "lbctl.io/cloudstack-timeout"] == ""
+    assert shown["aws", "lbctl.io/deletion-policy"] == "delete"
+
+
+def test_check_says_of_another_drivers_annotation_whose_it_is():
+    """A key that some driver has is not called unknown: the note names the command that tells whose it is."""
+    key = "lbctl.io/cloudstack-timeout"
+    service = {**GOOD, "metadata": {**GOOD["metadata"], "annotations": {key: "30"}}}
+    said = lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(service))
+    assert said.code == 0
+    assert "unknown" not in said.out
+    assert f"whose it is: lbctl annotations {key}" in said.out
+    assert "cloudstack" in lbctl("annotations", key).out
 
 
 def test_config_show_tells_where_each_value_came_from(tmp_path):
