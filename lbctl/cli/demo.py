@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def command(output: str) -> int:
     """Play the whole life of some Services: a little cluster, real balancers, real traffic, and nothing left.
 
-    Needs no cluster, no cloud and no root; takes about a minute. Every change shows its plan first. Exit code 0 when
+    Needs no cluster, no cloud and no root; takes about ten seconds. Every change shows its plan first. Exit code 0 when
     every request was answered and nothing is left, else 1.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
