@@ -60,6 +60,40 @@ def test_status_of_what_nobody_serves_is_pending(unserved):
     assert said.out.count("NotSeenYet") == 3
 
 
+def test_status_waits_until_services_are_ready(unserved):
+    """`--wait` returns when the named ones are ready, whatever the others are; exit code 0 and their table."""
+    waiting = subprocess.Popen(
+        [*COMMAND, "status", "--wait", "shop/web", "--timeout", "60s", "-o", "json"],
+        env={**os.environ, **unserved.given},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert unserved.lbctl("once", "shop/web").code == 0
+    out, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert [(one["name"], one["state"]) for one in json.loads(out)["services"]] == [("web", "ready")]
+    assert err == ""
+    said = unserved.lbctl("status", "--wait", "--timeout", "1s")
+    assert said.code == 6
+    assert said.out.count("NotSeenYet") == 2
+
+
+def test_watching_ends_when_all_are_ready(served):
+    """`--watch --wait` leaves at once where nothing is to be waited for: exit code 0."""
+    said = served.lbctl("status", "--watch", "--wait", "-n", "shop")
+    assert said.code == 0
+    assert "3 Services: 3 ready" in said.out
+
+
+def test_waiting_needs_services_and_a_reason(served):
+    """`--timeout` alone, and a Service that does not exist, are invalid input: nobody waits for a typing error."""
+    assert "--wait" in served.lbctl("status", "--timeout", "1s").err
+    for arguments in (("--timeout", "1s"), ("--wait", "shop/nothing"), ("shop/nothing",)):
+        assert served.lbctl("status", *arguments).code == 3
+    assert "shop/nothing" in served.lbctl("status", "shop/nothing").err
+
+
 def test_status_goes_on_and_follows_changes(served):
     """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
     said = served.lbctl("status", "--watch", "--timeout", "2s", "-n", "shop")
