@@ -147,7 +147,7 @@ def load(
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file is not None:
-        merged.update(_read_file(file))
+        merged.update(read_file(file))
         origins.update((path, str(file)) for path, _ in _flatten(merged))
     for path, (name, value) in _from_environ(environ).items():
         _put(merged, path, value)
@@ -166,7 +166,8 @@ def decode(section: Mapping[str, Any], kind: type, *, where: str) -> Any:  # noq
     return _convert(dict(section), kind, where=where)
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, Any]:
+    """What a settings file says, unchecked; `InvalidSettings` when it cannot be read or is no mapping."""
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
