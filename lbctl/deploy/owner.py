@@ -18,8 +18,8 @@ def installation(
 ) -> Variant:
     """The installation for this driver with this image (empty: the one that is built here) and settings.
 
-    `given` is the content of the settings file that `loaded` was read from. Where it is silent, what the cloud's installation
-    needs is added. `InvalidSettings` tells all at once what does not fit the rest of the installation.
+    `given` is the content of the settings file that `loaded` was read from. Where it is silent, what the cloud's
+    installation needs is added. `InvalidSettings` tells all at once what does not fit the rest of the installation.
     """
     variant = replace(variant_of(info), image_given=image)
     if loaded is None or given is None:
