@@ -254,7 +254,7 @@ def test_a_file_that_the_server_refuses_is_an_error(served, tmp_path):
 def test_a_service_that_does_not_exist_is_invalid_input(served):
     """`plan`, `once` and `explain` name the Service that they cannot find, with exit code 3."""
     for command in ("plan", "once", "explain"):
-        said = served.lbctl(command, "shop/nothing")
+        said = served.lbctl(command, "shop/nothing", "--policy", "observe")
         assert said.code == 3
         assert "shop/nothing" in said.err
 
@@ -315,7 +315,6 @@ def test_once_and_status_say_the_same_of_a_service(office):
     office.serve("web")
     office.create("bad")
     office.hands.patch("shop/bad", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "perhaps"}}})
-    office.lead("controller-1")
     done = office.lbctl("once", "-o", "json")
     told = office.lbctl("status", "-o", "json")
     assert (done.code, told.code) == (1, 6)
@@ -375,8 +374,8 @@ def test_explain_tells_quota_last_error_and_next_try(office):
 
     office.cloud.before, office.cloud.most_targets = refuse, 1
     office.create("web")
-    office.lead("controller-1")
     office.lbctl("once", "--timeout", "1s")
+    office.lead("controller-1")
     said = office.lbctl("explain", "shop/web", "-o", "json")
     found = {one["subject"]: one for one in said.document["findings"]}
     assert said.code == 6
