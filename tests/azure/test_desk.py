@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -295,7 +296,7 @@ def test_doctor_says_in_short_what_was_looked_at(desk):
 
 def test_the_printed_role_is_enough_and_doctor_misses_what_it_is_without(desk):
     """`permissions` knows subscription and kind of pools from azure.json; without one of its actions doctor fails."""
-    role = desk("permissions").document
+    role = json.loads(desk("permissions").out)
     assert role["AssignableScopes"] == [f"/subscriptions/{desk.server.cloud.subscription}"]
     assert not [action for action in role["Actions"] if "Compute" in action]
     desk.office.create("web")
