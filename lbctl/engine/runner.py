@@ -124,10 +124,8 @@ class Workers:
         try:
             exhaust(self.controller, work)
             ok = True
-        except LostLease as error:
-            log.warning("%s", error)
-            self._stop.set()
-        except KubeError as error:
+        except (LostLease, KubeError) as error:
+            # A late renewal opens the fence again: whether the Lease is lost is for the election alone to say.
             log.warning("%s", error)
             self.controller.retry(work)
         except Exception as bug:
