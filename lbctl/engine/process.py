@@ -98,6 +98,7 @@ class Process:
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._stop = threading.Event()
+        self._resign = threading.Event()
         self._failure: BaseException | None = None
         self.metrics = Metrics()
         self.metrics.build_info.labels(__version__).set(1)
@@ -217,7 +218,7 @@ class Process:
 
     def _lead(self, election: Election) -> None:
         try:
-            election.run(self._stop)
+            election.run(self._resign)
         except LostLease as error:
             self._failure = error
             self._stop.set()
@@ -291,6 +292,7 @@ class Process:
             reflector.stop()
         if self._working:
             self._workers.stop()
+        self._resign.set()
         self._recorder.wake()
         for thread in self._threads:
             thread.join(timeout=15)

@@ -122,6 +122,33 @@ def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
     assert lease_named(api, "lbctl")["spec"].get("holderIdentity", "") == ""
 
 
+def test_the_lease_is_given_back_after_the_last_call_to_the_cloud(tmp_path):
+    """A stop in the middle of a call: it ends under our Lease, the pass ends with it, and the Lease is free."""
+    cloud, clock = MemoryCloud(), SystemClock()
+    calling, holders = threading.Event(), []
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.store.seed([SERVICE, NODE])
+
+        def holder() -> str:
+            return lease_named(api, "lbctl")["spec"].get("holderIdentity", "")
+
+        def take_long(_name: str, _number: int) -> None:
+            calling.set()
+            running.process._stop.wait(20.0)
+            end = clock.monotonic() + 1.0
+            while holder() and clock.monotonic() < end:
+                clock.wait(0.05)
+            holders.append(holder())
+
+        cloud.before = take_long
+        running = Running(api, tmp_path, memory_info(cloud))
+        assert calling.wait(20.0)
+        running.stop()
+        assert [bool(one) for one in holders] == [True]
+        assert cloud.writes == 1
+        assert holder() == ""
+
+
 def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
     """As client-go tells them, with the identity, so that `kubectl describe lease` shows who led and until when."""
     running = Running(api, tmp_path)
