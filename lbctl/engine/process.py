@@ -23,7 +23,7 @@ from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
 from lbctl.engine.telling import Telling
-from lbctl.errors import KubeDenied, KubeError, KubeGone, LostLease
+from lbctl.errors import KubeDenied, KubeError, KubeGone
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
 from lbctl.kube.events import Recorder
@@ -84,7 +84,7 @@ class _Feed:
 
 
 class Process:
-    """One running controller; `run` returns when `stop` is set, and raises `LostLease` when it may not go on."""
+    """One running controller; `run` returns when `stop` is set, and raises what ended a thread, such as `LostLease`."""
 
     def __init__(
         self,
@@ -213,15 +213,8 @@ class Process:
             ),
             emit=self._recorder.emit,
         )
-        self._spawn("lease", lambda: self._lead(election))
+        self._spawn("lease", lambda: election.run(self._resign))
         return election
-
-    def _lead(self, election: Election) -> None:
-        try:
-            election.run(self._resign)
-        except LostLease as error:
-            self._failure = error
-            self._stop.set()
 
     def _watch(self) -> None:
         controller = self.assembly.controller
@@ -303,9 +296,17 @@ class Process:
             self._endpoints.close()
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread = threading.Thread(target=self._run_to_the_end, args=(target,), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _run_to_the_end(self, target: Callable[[], None]) -> None:
+        """End the process with a thread that fails: with one less it would look healthy and do part of its work."""
+        try:
+            target()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._failure = error
+            self._stop.set()
 
     def _note_bug(self, _error: BaseException) -> None:
         self.metrics.panics.inc()

@@ -21,21 +21,26 @@ from tests.clouds.memory import info as memory_info
 from tests.kube_servers import connect
 
 
+def make_process(api: ApiServer, folder: Path, info: DriverInfo = INFO) -> Process:
+    """A process that was not started yet."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(api.kubeconfig())
+    flags = {
+        "kube.kubeconfig": str(kubeconfig),
+        "obs.address": "127.0.0.1:0",
+        "accounts.free.provider": "free",
+    }
+    if info.settings is INFO.settings:
+        flags["accounts.free.settings.file"] = str(folder / "state")
+    settings = load(file=None, environ={}, flags=flags).settings
+    return Process(settings, clock=SystemClock(), find=lambda _name: info)
+
+
 class Running:
     """A process in a thread."""
 
     def __init__(self, api: ApiServer, folder: Path, info: DriverInfo = INFO) -> None:
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(api.kubeconfig())
-        flags = {
-            "kube.kubeconfig": str(kubeconfig),
-            "obs.address": "127.0.0.1:0",
-            "accounts.free.provider": "free",
-        }
-        if info.settings is INFO.settings:
-            flags["accounts.free.settings.file"] = str(folder / "state")
-        settings = load(file=None, environ={}, flags=flags).settings
-        self.process = Process(settings, clock=SystemClock(), find=lambda _name: info)
+        self.process = make_process(api, folder, info)
         self.thread = threading.Thread(target=self.process.run)
         self.thread.start()
 
@@ -147,6 +152,14 @@ def test_the_lease_is_given_back_after_the_last_call_to_the_cloud(tmp_path):
         assert [bool(one) for one in holders] == [True]
         assert cloud.writes == 1
         assert holder() == ""
+
+
+def test_a_process_ends_with_any_thread_that_fails(api, tmp_path):
+    """It would look healthy and do a part of its work; the error is told, and whoever supervises it starts another."""
+    process = make_process(api, tmp_path)
+    process._spawn("any", lambda: {}["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        process.run()
 
 
 def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
