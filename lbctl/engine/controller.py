@@ -264,8 +264,8 @@ class Controller:
         if verdict is Verdict.CONFIRM:
             account.nodes.load_live(list(self._list_nodes()), now=now)
             verdict = account.nodes.settle(now, confirmed=True)
-        if verdict is not Verdict.CHANGED:
-            return
+        if verdict is not Verdict.CHANGED or account.snapshot_at is None:
+            return  # the first snapshot has every scope planned, with the nodes of then
         remaining = {node.metadata.uid for node in account.nodes.current}
         removed = any(node.metadata.uid not in remaining for node in before)
         for scope in sorted(account.all_scopes()):

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
+from lbctl.errors import KubeUnreachable
+from lbctl.model.objects import Node, NodeAddress, NodeCondition, NodeStatus, Service, Taint
 from tests.clouds.memory import PREFIX, info
-from tests.world import change, endpoint_slice, node, service
+from tests.world import MemoryKube, change, endpoint_slice, node, service
+
+
+class FarKube(MemoryKube):
+    """An API server whose watches work and whose live lists may fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.lists = 0
+
+    def list_services(self) -> list[Service]:
+        """All Services, read live."""
+        self._reach()
+        return super().list_services()
+
+    def list_nodes(self) -> list[Node]:
+        """All Nodes, read live."""
+        self._reach()
+        return super().list_nodes()
+
+    def _reach(self) -> None:
+        self.lists += 1
+        if self.is_away:
+            raise KubeUnreachable("cannot list", after_seconds=0.0)
 
 
 def targets(cloud, name=None):
@@ -166,6 +191,21 @@ def test_a_node_set_that_only_seemed_to_vanish_stays(world, cloud):
     world.settle(90)
     assert only_targets(cloud) == {"n1", "n2"}
     assert cloud.calls.total() == calls
+
+
+def test_a_node_that_joins_before_the_first_snapshot_starts_no_work(make_world, cloud):
+    """What the account holds could not be read yet: nothing is written; the first plan has the node in it."""
+    kube = FarKube()
+    kube.put(service())
+    world = make_world(info(cloud), kube=kube)
+    kube.is_away = True
+    world.settle(2)
+    world.see_node(node("n3"))
+    world.settle(20)
+    assert (cloud.writes, kube.writes) == (0, 0)
+    kube.is_away = False
+    world.settle(60)
+    assert only_targets(cloud) == {"n1", "n2", "n3"}
 
 
 @pytest.mark.spec("SC-056")
