@@ -151,8 +151,5 @@ class Workers:
     def _keep_time(self) -> None:
         while not self._stop.is_set():
             wakings = self._wakings
-            try:
-                self.controller.tick()
-            except KubeError as error:
-                log.warning("could not confirm the list of nodes: %s", error)
+            self.controller.tick()
             self._nap(wakings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from lbctl.errors import KubeUnreachable
@@ -17,6 +19,7 @@ class FarKube(MemoryKube):
         super().__init__()
         self.is_away = False
         self.lists = 0
+        self.meanwhile = lambda: None
 
     def list_services(self) -> list[Service]:
         """All Services, read live."""
@@ -24,9 +27,11 @@ class FarKube(MemoryKube):
         return super().list_services()
 
     def list_nodes(self) -> list[Node]:
-        """All Nodes, read live."""
+        """All Nodes, read live, with what happens while the answer is on its way."""
         self._reach()
-        return super().list_nodes()
+        listed = super().list_nodes()
+        self.meanwhile()
+        return listed
 
     def _reach(self) -> None:
         self.lists += 1
@@ -206,6 +211,49 @@ def test_a_node_that_joins_before_the_first_snapshot_starts_no_work(make_world, 
     kube.is_away = False
     world.settle(60)
     assert only_targets(cloud) == {"n1", "n2", "n3"}
+
+
+def test_a_live_list_of_nodes_that_fails_is_asked_for_again_with_pauses(make_world, cloud):
+    """The targets stay meanwhile, and are removed when the list is there."""
+    kube = FarKube()
+    world = make_world(info(cloud), kube=kube)
+    world.apply(service())
+    for name in ("n1", "n2"):
+        world.see_node(None, name)
+    world.settle(55)
+    kube.is_away, lists = True, kube.lists
+    world.settle(65)
+    assert 5 <= kube.lists - lists <= 7
+    assert only_targets(cloud) == {"n1", "n2"}
+    kube.is_away = False
+    world.settle(15)
+    assert only_targets(cloud) == set()
+
+
+def test_nodes_are_heard_of_while_they_are_listed_and_that_is_newer(make_world, cloud):
+    """The list keeps nobody waiting: a node that joins, and one that goes, while it is on its way are seen."""
+    kube = FarKube()
+    world = make_world(info(cloud), kube=kube, nodes=("n1", "n2", "n3"))
+    world.apply(service())
+    stored = dict(kube.nodes)
+    for name in stored:
+        world.see_node(None, name)
+    kube.nodes = stored
+
+    def move() -> None:
+        world.see_node(node("n4"))
+        world.see_node(None, "n3")
+
+    def meanwhile() -> None:
+        kube.meanwhile = lambda: None
+        watch = threading.Thread(target=move, daemon=True)
+        watch.start()
+        watch.join(10.0)
+        assert not watch.is_alive(), "the watch waits for the list"
+
+    kube.meanwhile = meanwhile
+    world.settle(90)
+    assert only_targets(cloud) == {"n1", "n2", "n4"}
 
 
 @pytest.mark.spec("SC-056")
