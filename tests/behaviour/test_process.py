@@ -10,7 +10,7 @@ import pytest
 
 from lbctl.clock import SystemClock
 from lbctl.driver import DriverInfo
-from lbctl.engine.process import Process
+from lbctl.engine.process import MOST_FAILURES, Process
 from lbctl.kube.lease import micro_time
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
@@ -284,5 +284,20 @@ def test_a_custom_kind_that_the_cluster_does_not_have_keeps_nobody_waiting(tmp_p
         try:
             running.until(lambda: only_balancer(cloud).get("bandwidth") == 0)
             assert running.process.is_ready() == ""
+        finally:
+            running.stop()
+
+
+def test_what_can_be_done_without_and_cannot_be_read_keeps_nobody_waiting(tmp_path):
+    """The server fails to list what a Service names: the process becomes ready, and everybody else is served."""
+    cloud = MemoryCloud()
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.faults.answer(500, path=r"services\?.*type(!|%21)", times=-1)
+        api.store.seed([with_annotations({"also": "canary"}), NODE, CANARY])
+        running = Running(api, tmp_path, memory_info(cloud))
+        try:
+            running.until(lambda: only_balancer(cloud).get("targets") == {"n1"})
+            assert running.process.is_ready() == ""
+            assert api.journal.count("list", 500) + api.journal.count("watch", 500) >= MOST_FAILURES
         finally:
             running.stop()
