@@ -208,6 +208,7 @@ class Controller:
             if next(account.in_flight_of(work.scope), None) is None:
                 account.write_lease.leave(work.scope)
             self._follow_up(account, work, comeback)
+        self._shared.backoff.reset(work)
 
     def resync(self, account: Account, scope: Scope, *, priority: Priority = Priority.USER) -> None:
         """Have a scope worked on soon."""

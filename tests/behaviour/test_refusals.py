@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 from lbctl.engine.advice import longest_pause
+from lbctl.engine.controller import Task, Work
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -265,6 +266,18 @@ def test_a_service_that_trips_a_bug_keeps_nobody_else_from_being_served(make_wor
     assert world.addresses("odd")
     assert {str(bug) for bug in world.bugs} == {"'a bug'"}
     world.bugs.clear()
+
+
+def test_work_that_failed_now_and_then_starts_with_short_pauses_each_time(world):
+    """A pass that ends well in between makes the next failure a first one."""
+    world.apply(service())
+    work = Work("main", Task.RECONCILE, min(world.account.all_scopes()))
+    pauses = []
+    for _ in range(5):
+        world.controller.retry(work)
+        pauses.append(world.controller.next_due() - world.clock.monotonic())
+        world.settle(30)
+    assert max(pauses) <= 6.0
 
 
 @pytest.mark.spec("SC-091")
