@@ -207,7 +207,8 @@ class Account:
             return {}
         own = [member.identity for member in members]
         listed = (*own, *map(identity_of, self.references.services_of(own)))
-        by_name = ((identity, self.slices.get(identity.key, {})) for identity in listed)
+        # A copy each, made in one step: the watch puts slices in and takes them out meanwhile.
+        by_name = ((identity, dict(self.slices.get(identity.key, {}))) for identity in listed)
         return {identity: tuple(slices[name] for name in sorted(slices)) for identity, slices in by_name}
 
     @property

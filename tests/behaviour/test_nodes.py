@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -323,6 +324,30 @@ def test_one_joining_node_is_one_update_a_service_and_the_event_says_so(world, c
     world.settle()
     assert cloud.calls == {"update": 1}
     assert world.reasons()[-1] == "UpdatedLoadBalancer"
+
+
+def test_slices_that_come_and_go_disturb_nobody_who_reads_them(world):
+    """The watch puts them in and takes them out in a thread of its own; a pass sees those of one moment."""
+    world.apply(service(annotations={PREFIX + "pods": "true"}))
+    members, moving, stop = list(world.account.services.values()), endpoint_slice("10.2.0.1"), threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            world.controller.see_slice(None, moving)
+            world.controller.see_slice(moving, None)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        seen = [world.account.slices_of(members) for _ in range(60000)]
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    (identity,) = seen[0]
+    assert {tuple(one.key for one in found[identity]) for found in seen} <= {(), (moving.key,)}
 
 
 def test_a_rollout_of_pods_is_an_update_of_targets_and_no_drift(world, cloud):
