@@ -196,12 +196,17 @@ class Intake:
             self._shared.backoff.reset((account.name, scope))
 
     def forget(self, account: Account, identity: Identity) -> None:
-        """Drop a Service that is gone with all that it had; one of the same name that came meanwhile is next."""
+        """Drop a Service that is gone with all that it had; one of the same name that came meanwhile is next.
+
+        Nobody tells of a Service that is no balancer any more once its finalizer is off, so its object goes too.
+        """
         tracked = account.services.get(identity)
         account.forget(identity)
         newest = self._services.get(identity.key)
         if tracked is not None and newest is not None and identity_of(newest) != identity:
             self.consider(newest)
+        elif newest is not None and newest.spec.type != "LoadBalancer" and self.tracked(identity) is None:
+            del self._services[identity.key]
 
 
 def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:

@@ -65,6 +65,7 @@ class Snapshots:
         else:
             self._intake.reconsider()
         dirty |= self._rescope()
+        account.forget_ended(before=reading.started)
         account.orphan_watch.look(account.strangers(), now=reading.started)
         return frozenset(dirty)
 
