@@ -341,7 +341,12 @@ class DriverInfo:
     first, where the cluster has it. `billed` says, by resource kind, how the cloud charges for an object that nobody
     uses. `mark_fields` are the fields of resources that only say whose an object is: writing them takes a balancer over
     and changes nothing else. `result_annotations` are all keys in which upstream records on the Service what it made
-    (`Status.annotations`): they go with the balancer, and stay when it is released.
+    (`Status.annotations`): they go with the balancer, and stay when it is released. So do the types of conditions in
+    `result_conditions` (`Status.conditions`), by which upstream tells of parts of it beside our one condition.
+
+    `parser` makes, from the decoded settings, what `Driver.parse` is for a Service of which the cloud has nothing yet;
+    it reads the upstream's configuration file that they name, and no more, and raises `InvalidSettings` when it cannot.
+    Pure but for that, loads no SDK. Without it, `lbctl check` judges by `annotations` and `capabilities` alone.
 
     `documents` names, from the decoded settings, the ConfigMaps and Secrets (`configmaps/NAMESPACE/NAME`,
     `secrets/NAMESPACE/NAME`) that upstream keeps for its controllers and that the driver reads. `config_faults` says,
@@ -377,6 +382,8 @@ class DriverInfo:
     billed: Mapping[str, str] = field(default_factory=nothing, hash=False)
     mark_fields: frozenset[str] = frozenset({"tags", "tagged", "labels"})
     result_annotations: frozenset[str] = frozenset()
+    parser: Callable[[Any], Callable[[Service], Intent]] | None = None
+    result_conditions: frozenset[str] = frozenset()
     documents: Callable[[Any], tuple[str, ...]] = lambda _settings: ()
     config_faults: Callable[[Any], Iterable[str]] = lambda _settings: ()
     tear_down: Callable[[Any], None] = lambda _settings: None

@@ -409,6 +409,8 @@ class World:
             self.controller.see_pod(None, pod)
         for known in self.slices.values():
             self.controller.see_slice(None, known)
+        for reference, found in self.kube.customs.items():
+            self.controller.see_referred(reference.resource, None, found)
         self.controller.start(self.kube.list_services(), self.kube.list_nodes())
 
     def crash(self) -> None:

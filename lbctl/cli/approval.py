@@ -32,6 +32,12 @@ class PlanChanged(LbctlError):
     exit = Exit.FAILURE
 
 
+class Leading(LbctlError):
+    """A controller of ours leads and takes over by itself."""
+
+    reason = "Leading"
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The Services that were concerned, and whether all of it was done in time."""
@@ -55,6 +61,17 @@ def find_leader(assembly: Assembly) -> str:
     """The controller that leads now, empty for none; one GET."""
     lease = assembly.settings.lease
     return assembly.reads.get_lease_holder(lease.name, namespace=lease.namespace, now=assembly.clock.now())
+
+
+def refuse_beside_leader(assembly: Assembly) -> None:
+    """`Leading` when a controller leads, whose work this process would do a second time; one GET.
+
+    Where nothing may be written there is nothing to collide with.
+    """
+    leader = "" if assembly.settings.policy.mode == Mode.OBSERVE else find_leader(assembly)
+    if leader:
+        hint = "see what it does: lbctl status; let run what it holds: lbctl apply --approve DIGEST; or stop it first"
+        raise Leading(f"{leader} leads, and two would work on the same balancers", hint=hint)
 
 
 def _approved(results: Sequence[Result], digests: Iterable[str]) -> list[Result]:

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @output_option("table", "json", "yaml")
 @settings_options
 def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: str) -> int:
-    """Reconcile all Services, or those named, and leave.
+    """Reconcile all Services, or those named, and leave; refused while a controller leads, which does that anyway.
 
     Exit code 0 when all are ready or wait for somebody, 1 when one failed, 6 when time ran out.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
+    from lbctl.cli.approval import refuse_beside_leader  # noqa: PLC0415 - as above
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
     from lbctl.cli.documents import Round, WorkedOn  # noqa: PLC0415 - as above
     from lbctl.engine.runner import run_until_idle  # noqa: PLC0415 - as above
@@ -35,6 +36,7 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
     from lbctl.text import service_table  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as at:
+        refuse_beside_leader(at.assembly)
         at.read_clouds()
         assembly = at.assembly
         chosen = selected(assembly, services)

@@ -90,7 +90,10 @@ class Findings:
             return cls(search, older_than, search.look(), search.clock.now())
 
     def remove(self, *, apart: float, yes: bool, timeout: float) -> None:
-        """Look again after `apart` seconds, and remove what both looks agree on and is old enough."""
+        """Look again after `apart` seconds, and remove what both looks agree on and is old enough.
+
+        What may be younger than asked for, because its cloud does not tell, stays and says how it can be removed.
+        """
         if not self._old_enough(self.orphans):
             return
         with progress(f"looking again in {apart:.0f} s, because a list may lag and a Service may come late"):
@@ -98,6 +101,8 @@ class Findings:
             second = self.search.look()
         doomed = _without_shared(self._old_enough(agreed(self.orphans, second)), second)
         self.orphans = second
+        self._spare_unproven()
+        doomed = [orphan for orphan in doomed if self._state(orphan) == ORPHAN]
         if not doomed:
             return
         count = sum(len(orphan.objects) for orphan in doomed)
@@ -190,6 +195,16 @@ class Findings:
 
     def _old_enough(self, orphans: Sequence[Orphan]) -> list[Orphan]:
         return [orphan for orphan in orphans if self._state(orphan) == ORPHAN]
+
+    def _spare_unproven(self) -> None:
+        now = self.search.clock.now()
+        for orphan in self._old_enough(self.orphans):
+            if not orphan.is_proven_older_than(self.older_than, now=now):
+                key = (orphan.account, orphan.owner)
+                self.states[key], self.reasons[key] = (
+                    UNSURE,
+                    "its cloud tells no age; --older-than 0s removes it even so",
+                )
 
     def _note(self, orphan: Orphan, results: Sequence[Swept]) -> None:
         key = (orphan.account, orphan.owner)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import click
 
 from lbctl.cli import documents
-from lbctl.cli.approval import find_leader
+from lbctl.cli.approval import Leading, find_leader
 from lbctl.cli.consent import ask_consent
 from lbctl.cli.desk import Desk, selected
 from lbctl.cli.progress import progress
@@ -49,12 +49,6 @@ UPSTREAMS: Mapping[str, Upstream] = {
     "occm": Upstream("openstack", CLEANUP),
     "cloudstack": Upstream("cloudstack", CLEANUP),
 }
-
-
-class Leading(LbctlError):
-    """A controller of ours leads and takes over by itself."""
-
-    reason = "Leading"
 
 
 @dataclass(slots=True)

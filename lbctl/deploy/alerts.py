@@ -37,7 +37,7 @@ ALERTS = (
         "max by (namespace, service, reason) (lbctl_service_pending_seconds) > 600",
         "1m",
         WARNING,
-        "{{ $labels.namespace }}/{{ $labels.service }} has had no working balancer for over 10 minutes",
+        "{{ $labels.namespace }}/{{ $labels.service }} has not been what it asks for, for over 10 minutes",
         "It waits for: {{ $labels.reason }}. See: lbctl explain {{ $labels.namespace }}/{{ $labels.service }}",
     ),
     Alert(

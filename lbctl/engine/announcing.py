@@ -17,9 +17,9 @@ from lbctl.engine.passes import Pass, Shared, Steps, retry_conflicts
 from lbctl.engine.planning import build_world
 from lbctl.engine.tracked import READY, Cause, Outcome, Progress, Tracked
 from lbctl.errors import InvalidService, KubeError, KubeGone, LbctlError, Retry
-from lbctl.model.objects import Ingress
+from lbctl.model.objects import Condition, Ingress
 from lbctl.model.resource import Scope
-from lbctl.model.status import Notice, Severity, Status, published
+from lbctl.model.status import Notice, Severity, Status, Verdict, published
 from lbctl.plan.policy import Mode
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,8 @@ class Announcer:
             return
         overall = self._overall(tracked)
         ready = overall.progress is Progress.READY
-        yield from self._write(tracked, ingress, overall, results=status.annotations if ready else None)
+        results = status.annotations if ready else None
+        yield from self._write(tracked, ingress, overall, results=results, verdicts=status.conditions)
         if ready:
             yield from self._marker.shed(tracked)
 
@@ -238,18 +239,24 @@ class Announcer:
         outcome: Outcome,
         *,
         results: Mapping[str, str] | None = None,
+        verdicts: tuple[Verdict, ...] = (),
     ) -> Steps:
         if self._shared.policy.mode is Mode.OBSERVE:
             return
+        now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        ours = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
+        conditions = (*ours, *publish.upstream_conditions(verdicts, now=now))
         yield from retry_conflicts(
-            tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, outcome, results)
+            tracked, self._shared.reads, lambda: self._attempt(tracked, ingress, conditions, results)
         )
 
     def _attempt(
-        self, tracked: Tracked, ingress: tuple[Ingress, ...], outcome: Outcome, results: Mapping[str, str] | None
+        self,
+        tracked: Tracked,
+        ingress: tuple[Ingress, ...],
+        conditions: tuple[Condition, ...],
+        results: Mapping[str, str] | None,
     ) -> Steps:
-        now = self._shared.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        conditions = (publish.ready_condition(outcome, now=now), *publish.ports_condition(outcome, now=now))
         annotations = publish.annotation_changes(tracked.service, results, known=self._account.info.result_annotations)
         write = publish.status_write(
             tracked.service, ingress, conditions, families=_families(tracked), annotations=annotations

@@ -38,6 +38,10 @@ class Orphan:
         """True only where the cloud tells the age."""
         return self.created is not None and (now - self.created).total_seconds() < seconds
 
+    def is_proven_older_than(self, seconds: float, *, now: dt.datetime) -> bool:
+        """True where the cloud tells the age, or where any age will do."""
+        return seconds <= 0 or (self.created is not None and not self.is_younger_than(seconds, now=now))
+
 
 @dataclass(frozen=True, slots=True)
 class Living:

@@ -64,7 +64,7 @@ class Marker:
             tracked.service = self._shared.writer.remove_finalizers(tracked.service, names)
 
     def let_go(self, tracked: Tracked) -> Steps:
-        """Take our finalizers and result annotations off and empty the ingress, in one write."""
+        """Take our finalizers, conditions and result annotations off and empty the ingress, in one write."""
         if not tracked.vanished:
             yield from retry_conflicts(tracked, self._shared.reads, lambda: self._remove(tracked))
 
@@ -75,7 +75,9 @@ class Marker:
         yield "remove finalizer"
         self._shared.may_write()
         results = self._account.info.result_annotations.intersection(tracked.service.metadata.annotations)
-        clearing = Clearing(condition_types=(READY_CONDITION,), annotations=tuple(sorted(results)))
+        told = {c.type for c in tracked.service.status.conditions} & self._account.info.result_conditions
+        types = (READY_CONDITION, *sorted(told))
+        clearing = Clearing(condition_types=types, annotations=tuple(sorted(results)))
         tracked.service = self._shared.writer.remove_finalizers(tracked.service, names, clearing=clearing)
 
     def _add(self, state: Pass, tracked: Tracked) -> Steps:

@@ -53,7 +53,7 @@ def _measure_account(figures: Figures, account: Account, *, now: dt.datetime, mo
     for tracked in list(account.services.values()):
         state = state_of(tracked)
         figures.services[provider, state.value] += 1
-        if state is not State.READY:
+        if state not in (State.READY, State.HELD):
             figures.waiting.append(_waiting(tracked, now=now, monotonic=monotonic))
     for plan in list(account.plans.values()):
         figures.held.update(action.hazard.name.lower() for action in plan.held)

@@ -7,6 +7,7 @@ decisions know nothing of metrics.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from lbctl.clock import Clock
 from lbctl.engine.account import Account
@@ -78,6 +79,11 @@ class Meter:
             self._metrics.plans.labels(provider, step.verb.value, step.key.kind).inc()
             if repairs:
                 self._metrics.drift_repaired.labels(provider, step.key.kind).inc()
+
+    def began(self, accounts: Iterable[Account]) -> None:
+        """Take note that work begins: from now on the lack of any success shows."""
+        for account in accounts:
+            self._metrics.last_success.labels(account.info.name).set(self._clock.now().timestamp())
 
     def passed(self, account: Account, work: Work, seconds: float, *, ok: bool) -> None:
         """Count one piece of work."""

@@ -271,6 +271,7 @@ class Process:
         assert self._services is not None
         assert self._nodes is not None
         self.assembly.controller.start(self._services.store, self._nodes.store)
+        self._meter.began(self.assembly.accounts.values())
         self._workers.start()
         self._working = True
 

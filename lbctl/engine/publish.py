@@ -7,14 +7,14 @@ a retry that fails in the same way writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lbctl.engine.tracked import Outcome, Progress
 from lbctl.errors import Blame, InvalidService, LbctlError
 from lbctl.model.objects import Condition, Ingress, Service
 from lbctl.model.resource import NOTHING, nothing
-from lbctl.model.status import Notice, Severity, Status, published
+from lbctl.model.status import Notice, Severity, Status, Verdict, published
 
 READY_CONDITION = "lbctl.io/LoadBalancerReady"
 PORTS_CONDITION = "LoadBalancerPortsError"
@@ -110,6 +110,20 @@ def ports_condition(outcome: Outcome, *, now: str) -> tuple[Condition, ...]:
             message=outcome.message[:MESSAGE_LIMIT],
             last_transition_time=now,
         ),
+    )
+
+
+def upstream_conditions(verdicts: Iterable[Verdict], *, now: str) -> tuple[Condition, ...]:
+    """Conditions of upstream's that the driver tells beside ours."""
+    return tuple(
+        Condition(
+            type=verdict.type,
+            status="True" if verdict.holds else "False",
+            reason=verdict.reason,
+            message=verdict.message[:MESSAGE_LIMIT],
+            last_transition_time=now,
+        )
+        for verdict in verdicts
     )
 
 

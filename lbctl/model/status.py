@@ -26,6 +26,16 @@ class Notice:
     message: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Verdict:
+    """One of upstream's own conditions of a Service: its type, whether it holds, why, and the same in words."""
+
+    type: str
+    holds: bool
+    reason: str
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """A driver's answer for one Service.
@@ -33,13 +43,15 @@ class Status:
     `ingress` is what can be published now, also while later steps still fail. `waiting_for` is empty when the balancer
     serves; otherwise it is a stable sentence. `notices` are limits and warnings that do not stop anything.
     `annotations` are the `DriverInfo.result_annotations` that should be on the Service, all others of them not; None
-    leaves them as they are. They are written once the balancer serves.
+    leaves them as they are. They are written once the balancer serves. `conditions` are those of the
+    `DriverInfo.result_conditions` that something can be said of; the others stay as they are.
     """
 
     ingress: tuple[Ingress, ...] = ()
     waiting_for: str = ""
     notices: tuple[Notice, ...] = ()
     annotations: Mapping[str, str] | None = field(default=None, hash=False)
+    conditions: tuple[Verdict, ...] = ()
 
 
 def published(ingress: tuple[Ingress, ...], *, families: tuple[str, ...]) -> tuple[Ingress, ...]:

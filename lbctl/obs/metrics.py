@@ -78,7 +78,7 @@ class Metrics:
     pending = Declared(
         Gauge,
         "lbctl_service_pending_seconds",
-        "Which Services wait, for how long and why; absent once they are ready.",
+        "Which Services wait, for how long and why; absent once they are ready, and while they are held.",
         *("namespace", "service", "reason"),
     )
     reconcile_seconds = _seconds(
@@ -138,7 +138,10 @@ class Metrics:
     leader = Declared(Gauge, "lbctl_leader", "1 while this process leads.")
     upstream_leader = Declared(Gauge, "leader_election_master_status", "1 while this process leads.", "name")
     last_success = Declared(
-        Gauge, "lbctl_last_success_timestamp_seconds", "When a pass last ended without an error.", "provider"
+        Gauge,
+        "lbctl_last_success_timestamp_seconds",
+        "When a pass last ended without an error; before the first one, when the work began.",
+        "provider",
     )
     panics = Declared(Counter, "lbctl_panics_total", "Errors that are bugs of lbctl.")
 

@@ -5,14 +5,16 @@ Importing this package loads no SDK; `DRIVER.connect` does.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.errors import InvalidSettings
 from lbctl.model.objects import Node
 from lbctl_aws.annotations import TABLE
-from lbctl_aws.parse import CAPABILITIES
+from lbctl_aws.parse import CAPABILITIES, parse
 from lbctl_aws.permissions import needed_policy
 from lbctl_aws.place import BACKEND, BALANCER, CLASSIC, NETWORK, NODE_RULES
-from lbctl_aws.settings import LBC_CLASS, AwsSettings, file_faults
+from lbctl_aws.settings import LBC_CLASS, AwsSettings, file_faults, with_cloud_config
 from lbctl_aws.targets import instance_id, is_target
 
 __all__ = ["DRIVER"]
@@ -55,6 +57,7 @@ DRIVER = DriverInfo(
         "UnsupportedFeature",
     ),
     permissions=needed_policy,
+    parser=lambda settings: partial(parse, settings=with_cloud_config(settings)),
     config_faults=file_faults,
     # The defaults of `--leader-elect-resource-name` (cloud-provider) and `--leader-election-id` (LBC), in the namespace
     # that both are installed into by their own manifests.

@@ -5,12 +5,14 @@ Importing this package loads no SDK.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl_cloudstack.annotations import ANNOTATIONS
 from lbctl_cloudstack.names import SCOPE_KIND
-from lbctl_cloudstack.parse import CAPABILITIES
+from lbctl_cloudstack.parse import CAPABILITIES, parse_service
 from lbctl_cloudstack.permissions import build_role
-from lbctl_cloudstack.settings import CloudStackSettings, config_faults
+from lbctl_cloudstack.settings import CloudStackSettings, config_faults, with_cloud_config
 
 
 def connect(setup: Setup) -> Driver:
@@ -33,6 +35,7 @@ DRIVER = DriverInfo(
     extra="cloudstack",
     event_reasons=("AnnotationIgnored", "LimitedByDriver", "NodeSkipped"),
     permissions=build_role,
+    parser=lambda settings: partial(parse_service, settings=with_cloud_config(settings)),
     config_faults=config_faults,
     # The default of k8s.io/cloud-provider, which upstream's manifests and CloudStack's own clusters leave as it is.
     controller_leases=("kube-system/cloud-controller-manager",),

@@ -85,10 +85,8 @@ def load_settings(settings: CloudStackSettings) -> Loaded:
 
     Raises `InvalidSettings` with every problem. What is unknown in the file is logged and does not stop anything.
     """
-    given = {f: getattr(settings, f) for f in settings.__struct_fields__}
-    changed = {f: v for f, v in given.items() if v != getattr(DEFAULTS, f)}
     file = _read_cloud_config(settings.cloud_config)
-    merged = CloudStackSettings(**{**file.values, **changed})
+    merged = _merged(settings, file)
     merged = msgspec.structs.replace(
         merged,
         api_key=merged.api_key or (_read(merged.api_key_file).strip() if merged.api_key_file else ""),
@@ -102,6 +100,11 @@ def load_settings(settings: CloudStackSettings) -> Loaded:
     return Loaded(merged, file.unknown)
 
 
+def with_cloud_config(settings: CloudStackSettings) -> CloudStackSettings:
+    """The settings with the file's values where they say nothing, not checked and without keys from files."""
+    return _merged(settings, _read_cloud_config(settings.cloud_config))
+
+
 def config_faults(settings: CloudStackSettings) -> Iterator[str]:
     """What is wrong with the cloud-config that the settings name, what means nothing in it included; reads it only."""
     try:
@@ -110,6 +113,12 @@ def config_faults(settings: CloudStackSettings) -> Iterator[str]:
         yield error.message
         return
     yield from (f"{settings.cloud_config}: {sentence}" for sentence in (*file.faults, *file.unknown))
+
+
+def _merged(settings: CloudStackSettings, file: CloudConfig) -> CloudStackSettings:
+    given = {f: getattr(settings, f) for f in settings.__struct_fields__}
+    changed = {f: v for f, v in given.items() if v != getattr(DEFAULTS, f)}
+    return CloudStackSettings(**{**file.values, **changed})
 
 
 def _read_cloud_config(path: str) -> CloudConfig:

@@ -5,18 +5,21 @@ Importing this package loads no SDK.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lbctl.driver import Driver, DriverInfo, Setup
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Node
+from lbctl_gce import flowlogs, fronts
 from lbctl_gce.annotations import ANNOTATIONS
 from lbctl_gce.kinds import ADDRESS, BALANCER, CLUSTER, RULE
 from lbctl_gce.machines import is_machine, machine_of
 from lbctl_gce.modes import CLASSES, FINALIZERS
 from lbctl_gce.names import INGRESS_UID
-from lbctl_gce.parse import CAPABILITIES, mode_of
+from lbctl_gce.parse import CAPABILITIES, mode_of, parse_service
 from lbctl_gce.permissions import build_roles
 from lbctl_gce.results import RESULT_ANNOTATIONS
-from lbctl_gce.settings import GceSettings, config_faults
+from lbctl_gce.settings import GceSettings, config_faults, default_modes
 
 
 def connect(setup: Setup) -> Driver:
@@ -27,8 +30,9 @@ def connect(setup: Setup) -> Driver:
 
 
 def finalizers(intent: Intent) -> tuple[str, ...]:
-    """Upstream's own finalizer of the mode, from which it reads the mode again."""
-    return (FINALIZERS[mode_of(intent)],)
+    """Upstream's own finalizer of the mode, from which it reads the mode again; endpoint groups alone have none."""
+    mode = mode_of(intent)
+    return (FINALIZERS[mode],) if mode in FINALIZERS else ()
 
 
 def identity(node: Node) -> object:
@@ -58,13 +62,19 @@ DRIVER = DriverInfo(
     own_finalizers=frozenset(FINALIZERS.values()),
     event_reasons=(
         "ConflictingConfiguration",
+        "L4LBConfigInvalidMode",
+        "L4LBConfigNotFound",
         "CanNotMigrateTargetPoolToRBS",
+        "ForwardingRuleUnusable",
         "LimitedByDriver",
+        "NoForwardingRuleRef",
         "NodesWithoutTag",
         "UnsupportedConfiguration",
         "XPN",
+        "ZoneWithoutGroup",
     ),
     permissions=build_roles,
+    parser=lambda settings: partial(parse_service, defaults=default_modes(settings)),
     controller_leases=(
         "kube-system/cloud-controller-manager",
         "kube-system/l4-lb-controller-gce-lock",
@@ -76,6 +86,9 @@ DRIVER = DriverInfo(
         ADDRESS: "by the hour while nothing uses it, more than one in use",
     },
     result_annotations=RESULT_ANNOTATIONS,
+    result_conditions=frozenset({flowlogs.CONDITION, fronts.CONDITION}),
+    refers_to=(flowlogs.CONFIGS,),
+    references=flowlogs.references,
     documents=documents,
     config_faults=config_faults,
 )

@@ -25,6 +25,7 @@ SHARE = f"{CLOUD}load-balancer-backend-share"
 ALPHA_SHARE = f"alpha.{SHARE}"
 COLLECTION = f"{GKE}ip-collection-v6"
 LOGGING = f"{GKE}l4lb-config"
+FRONT = f"{GKE}custom-forwarding-rule"
 MIGRATE = f"{OUR_PREFIX}gce-target-pool"
 LEGACY, L4 = "cloud-provider-gcp", "ingress-gce"
 INTERNAL = ("ilb-ig", "ilb-neg")
@@ -167,10 +168,20 @@ ANNOTATIONS = AnnotationTable(
             LOGGING,
             "logging",
             ANY,
-            "Names an object with settings of logging. lbctl does not read it and leaves the logging of the backend "
-            "service as it is.",
+            "Names an L4LBConfig object in the Service's namespace; the backend service takes its settings of logging; "
+            "without one, logging stays as it is.",
             default="",
             modes=L4_MODES,
+            source=L4,
+        ),
+        Annotation(
+            FRONT,
+            "front",
+            ANY,
+            "Names up to ten forwarding rules, or gives their URLs, that somebody else has put before endpoint groups "
+            "which stand alone; their addresses are published.",
+            default="",
+            modes=("neg-only",),
             source=L4,
         ),
         Annotation(

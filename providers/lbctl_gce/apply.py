@@ -90,7 +90,7 @@ class Writer:
 
     def _send(self, action: Action, request: Request) -> Json:
         body = request.body
-        if action.steps[0].key.kind == BACKEND and action.call.endswith(".patch"):
+        if action.steps[0].key.kind == BACKEND and action.call.endswith((".patch", ".update")):
             body = self._with_fingerprint(action, request)
         return self.client.call(request.method, request.path, body=body, request_id=self.client.new_request_id())
 
@@ -102,7 +102,8 @@ class Writer:
         wanted = request.fields["backends"] or frozenset()
         assert isinstance(own, frozenset)
         assert isinstance(wanted, frozenset)
-        return merged_backends(request.body, live, own | wanted)
+        body = merged_backends(request.body, live, own | wanted)
+        return {**live, **body} if action.call.endswith(".update") else body
 
     def _operations(self, handles: list[str]) -> Iterable[tuple[str, Json]]:
         if len(handles) <= FEW_OPERATIONS:

@@ -6,11 +6,13 @@ them by `Ref`, and wait until they exist.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterator, Mapping
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lbctl.errors import MissingFact
 from lbctl.model.intent import Intent
 from lbctl.model.resource import Key, Resource
+from lbctl.model.status import Notice, Severity
 from lbctl_gce import names
 from lbctl_gce.checks import (
     L4_LOCAL,
@@ -22,10 +24,14 @@ from lbctl_gce.checks import (
     priority_of,
     shared_check,
 )
+from lbctl_gce.facts import Facts
+from lbctl_gce.flowlogs import UNMANAGED
 from lbctl_gce.kinds import BACKEND, ENDPOINT_GROUP, ENDPOINTS, GROUP, POOL, POOL_MEMBERS, link_of, shared_ref
-from lbctl_gce.machines import by_zone, in_subnet
+from lbctl_gce.machines import Machine, by_zone, in_subnet
 from lbctl_gce.modes import STRONG_AFFINITY_MODES, Mode
 from lbctl_gce.parse import mode_of, option
+from lbctl_gce.place import Place
+from lbctl_gce.settings import SKIP_GROUPS
 from lbctl_gce.subsets import choose_endpoints
 from lbctl_gce.wish import Wish
 
@@ -68,7 +74,21 @@ def backend_fields(
         "strong_seconds": 0,
         "same_zone": None,
         "description": "",
+        **UNMANAGED,
     }
+
+
+def group_zones(machines: Iterable[Machine], place: Place) -> Mapping[str, tuple[str, ...]]:
+    """Names of the instances in instance groups, by zone."""
+    return by_zone(in_subnet(machines, place.config.subnetwork))
+
+
+def group_links(machines: Iterable[Machine], place: Place, facts: Facts) -> frozenset[Hashable]:
+    """The instance groups of all zones with nodes: of each the one that is ours, or all that somebody else fills."""
+    zones = group_zones(machines, place)
+    if place.config.fills_groups:
+        return frozenset(shared_ref(Key(GROUP, f"{zone}/{place.legacy.group}")) for zone in zones)
+    return frozenset(path for zone in zones for path in facts.groups.get(zone, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,28 @@ class Backends:
         if self.wish.mode is Mode.TARGET_POOL:
             return (yield from self.pool())
         return (yield from self.backend_service())
+
+    def bare_zones(self) -> list[str]:
+        """Zones with nodes in which nobody has made the instance group that is not ours to make."""
+        if self.wish.place.config.fills_groups or not self.wish.mode.uses_groups:
+            return []
+        zones = group_zones(self.wish.machines, self.wish.place)
+        return [zone for zone in zones if zone not in self.wish.facts.groups]
+
+    def notices(self) -> Iterator[Notice]:
+        """Nodes that get no traffic, and settings of logging that cannot be followed."""
+        yield from () if self.wish.mode.is_legacy else self.wish.flowlogs.notices
+        bare = self.bare_zones()
+        if bare:
+            text = f"nodes in {', '.join(bare)} get no traffic: fill an instance group there whose name begins with"
+            yield Notice(Severity.WARNING, "ZoneWithoutGroup", f"{text} {self.wish.place.legacy.group}")
+
+    def _require_groups(self) -> None:
+        """Without any instance group there would be no backends at all (cloud-provider-gcp makes such a balancer)."""
+        bare = self.bare_zones()
+        if bare and not group_links(self.wish.machines, self.wish.place, self.wish.facts):
+            text = f"no instance group in {', '.join(bare)} has a name that begins with {self.wish.place.legacy.group}"
+            raise MissingFact(text, hint=f"fill one in each zone, or take {SKIP_GROUPS} out of gce.conf")
 
     def own_check(self) -> Key | None:
         """Key of the Service's own health check, which traffic policy Local needs."""
@@ -142,6 +184,7 @@ class Backends:
 
     def backend_service(self) -> Behind:
         """Backend service, with its own endpoint groups where the mode has them."""
+        self._require_groups()
         if shares_backend(self.wish.intent):
             protocol, affinity = shared_backend(self.wish.intent)
             return shared_ref(Key(BACKEND, self.wish.place.legacy.shared_backend(protocol, affinity))), frozenset()
@@ -154,8 +197,7 @@ class Backends:
             groups = frozenset(link_of(key, self.wish.place.config.region) for key in owned)
             needs = needs | owned
         else:
-            zones = by_zone(in_subnet(self.wish.machines, self.wish.place.config.subnetwork))
-            groups = frozenset(shared_ref(Key(GROUP, f"{zone}/{self.wish.place.legacy.group}")) for zone in zones)
+            groups = group_links(self.wish.machines, self.wish.place, self.wish.facts)
         key = Key(BACKEND, self.wish.labels.backend)
         yield Resource(key, key.id, self._backend_fields(check, groups or None), self.wish.owners, needs)
         return link_of(key, self.wish.place.config.region), frozenset({key})
@@ -177,6 +219,7 @@ class Backends:
             "strong_seconds": strong or 0,
             "same_zone": option(self.wish.intent, "same_zone") if self.wish.mode is Mode.INTERNAL_ENDPOINTS else None,
             "description": self.wish.labels.description,
+            **(UNMANAGED if self.wish.mode.is_legacy else self.wish.flowlogs.fields),
         }
 
     def _locality(self) -> str:
@@ -194,10 +237,7 @@ class Backends:
 
     def endpoint_groups(self) -> Iterator[Resource]:
         """A group for each zone with nodes, and the endpoints chosen for it."""
-        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
-        machines = [machine for machine in self.wish.machines if not (machine.draining and self.wish.mode.is_internal)]
-        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.wish.intent)
-        for zone, endpoints in chosen.items():
+        for zone, endpoints in self._endpoints().items():
             group = Key(ENDPOINT_GROUP, f"{zone}/{self.wish.labels.backend}")
             fields = {
                 "network": self.wish.place.config.network,
@@ -209,6 +249,20 @@ class Backends:
             yield Resource(
                 key, self.wish.labels.backend, {"endpoints": endpoints}, self.wish.owners, frozenset({group})
             )
+
+    def _endpoints(self) -> Mapping[str, Hashable]:
+        """Endpoints by zone; as they are while there is no node at all: a look-up has failed, not the cluster.
+
+        A group before which somebody else has put a balancer stays in a zone without nodes, because it may be in use.
+        """
+        present = (seen for seen in self.wish.seen.of_kind(ENDPOINTS) if self.wish.has(seen))
+        now = {seen.key.id.partition("/")[0]: seen.resource.fields["endpoints"] for seen in present}
+        if not self.wish.machines:
+            return now
+        # Only internal balancers with endpoint groups drain a node before it goes (ingress-gce, zonegetter).
+        machines = [machine for machine in self.wish.machines if not (machine.draining and self.wish.mode.is_internal)]
+        chosen = choose_endpoints(machines, self.current_endpoints(), intent=self.wish.intent)
+        return chosen if self.wish.mode.has_balancer else {**dict.fromkeys(now, frozenset()), **chosen}
 
     def current_endpoints(self) -> frozenset[str]:
         """Instances that are endpoints now."""

@@ -12,10 +12,12 @@ from lbctl.driver import Finding, Level
 from lbctl.errors import NotAuthenticated
 from lbctl_gce.client import Client
 from lbctl_gce.errors import ApiError, translated
+from lbctl_gce.facts import read_groups
 from lbctl_gce.methods import METHODS
 from lbctl_gce.observe import LISTS
 from lbctl_gce.permissions import ALL, names
 from lbctl_gce.place import Place
+from lbctl_gce.settings import SKIP_GROUPS
 from lbctl_gce.shapes import Json, tail
 
 REGION_QUOTAS = frozenset(
@@ -38,11 +40,15 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """Everything that is looked at; `strays` are nodes whose instance cannot be told from their provider id."""
+    """Everything that is looked at.
+
+    `strays` are nodes whose instance cannot be told from their provider id, `zones` are those of all others.
+    """
 
     client: Client
     place: Place
     strays: Iterable[str] = ()
+    zones: Iterable[str] = ()
 
     def run(self) -> Iterator[Finding]:
         """Findings in the order in which they build on each other; without credentials none after the first."""
@@ -58,6 +64,7 @@ class Checks:
         yield from (self._read(method) for method in sorted({*LISTS.values(), "instances.aggregatedList"}))
         yield from self._quotas()
         yield from self._subnet()
+        yield from self._groups()
         yield from self._nodes()
 
     def _identity(self) -> Finding:
@@ -75,7 +82,7 @@ class Checks:
 
     def _permissions(self) -> Iterator[Finding]:
         config = self.place.config
-        mine, networks = names(ALL, network=False), names(ALL, network=True)
+        mine, networks = names(ALL, network=False, fills_groups=config.fills_groups), names(ALL, network=True)
         if not config.is_shared_network:
             yield from self._granted(config.project, [*mine, *networks])
             return
@@ -151,6 +158,24 @@ class Checks:
         else:
             shared = f", shared by {config.network_project}" if config.is_shared_network else ""
             yield Finding(Level.OK, subject, f"{found.get('ipCidrRange', 'exists')}{shared}")
+
+    def _groups(self) -> Iterator[Finding]:
+        """Instance groups that somebody else fills, zone by zone."""
+        if self.place.config.fills_groups:
+            return
+        name = self.place.legacy.group
+        try:
+            found = read_groups(self.client.items("instanceGroups.aggregatedList"), self.place.legacy.is_group)
+        except ApiError:
+            return  # told above already
+        for zone in sorted(self.zones):
+            groups = ", ".join(sorted(path.rpartition("/")[2] for path in found.get(zone, ())))
+            if groups:
+                yield Finding(Level.OK, f"instance groups in {zone}", f"{groups}, filled by somebody else")
+            else:
+                hint = f"fill one, or take {SKIP_GROUPS} out of gce.conf"
+                text = f"none has a name that begins with {name}, so the nodes there get no traffic"
+                yield Finding(Level.FAILED, f"instance groups in {zone}", text, hint)
 
     def _nodes(self) -> Iterator[Finding]:
         strays = sorted(self.strays)

@@ -1,4 +1,4 @@
-"""The Compute API through `google-cloud-compute`: the only module that imports the SDK and `google.auth`.
+"""The Compute API through `google-cloud-compute`: the only module that imports the SDK, but for its credentials.
 
 Everything else works on the JSON form of objects, as the API documents it. Calls use explicit REST transports and the
 `*_unary` methods: the SDK's own waiting would poll the public endpoint even when another one is configured. The SDK
@@ -12,27 +12,22 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import google.auth
-import google.auth.credentials
 import google.auth.exceptions
 import requests
 from google.api_core import exceptions as api
 from google.api_core.gapic_v1.client_info import ClientInfo
-from google.auth import identity_pool
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import compute_v1
-from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
 from lbctl.clock import Clock
 from lbctl.errors import NotAuthenticated
+from lbctl_gce.credentials import Credentials, Identity, identity_of
 from lbctl_gce.errors import ApiError
 from lbctl_gce.methods import METHODS, Method
 
-SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 CALL_SECONDS = 60.0
 PAGE = 500
 MOST_PERMISSIONS = 100
@@ -55,42 +50,12 @@ class Endpoint:
     scheme: str = "https"
 
 
-def load_credentials(file: str = "") -> google.auth.credentials.Credentials:
-    """Credentials of this file (service account key or workload identity federation), else the default chain."""
-    try:
-        loaded = _from_file(file) if file else google.auth.default(scopes=SCOPES)[0]
-    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-        raise NotAuthenticated(
-            f"no credentials for Google Cloud: {error}",
-            hint="give the Pod a workload identity, or set `credentials_file` or GOOGLE_APPLICATION_CREDENTIALS",
-        ) from None
-    credentials: google.auth.credentials.Credentials = loaded
-    return credentials
-
-
-def _from_file(file: str) -> Any:  # noqa: ANN401 - one of google.auth's credentials
-    kind = json.loads(Path(file).read_text(encoding="utf-8")).get("type")
-    if kind == "service_account":
-        return service_account.Credentials.from_service_account_file(file, scopes=SCOPES)
-    if kind == "external_account":
-        return identity_pool.Credentials.from_file(file, scopes=SCOPES)
-    raise ValueError(f"{file} holds credentials of type {kind}; a service account or an external account is needed")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who calls, and until when its present token is good; `until` is empty for one that does not expire."""
-
-    name: str
-    until: str = ""
-
-
 @dataclass
 class Client:
     """Calls by method id, such as `forwardingRules.insert`; raises `ApiError`, without a token `NotAuthenticated`."""
 
     endpoint: Endpoint
-    credentials: google.auth.credentials.Credentials
+    credentials: Credentials
     user_agent: str
     clock: Clock
     record: Callable[[str, str, float], None] = lambda _operation, _code, _seconds: None
@@ -137,10 +102,7 @@ class Client:
             return {}
 
         self._recorded("credentials.refresh", sign_in)
-        given = self.credentials
-        name = getattr(given, "service_account_email", "") or getattr(given, "info", {}).get("audience", "")
-        until = given.expiry.isoformat(timespec="seconds") + "Z" if given.expiry else ""
-        return Identity(str(name) or type(given).__name__, until)
+        return identity_of(self.credentials)
 
     def granted(self, project: str, permissions: Sequence[str]) -> frozenset[str]:
         """Those of the permissions that we have in a project; one call for a hundred, which needs no right itself."""

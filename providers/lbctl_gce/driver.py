@@ -6,32 +6,37 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from lbctl.clock import Clock
 from lbctl.driver import DriverInfo, Finding, Health, Outcome, Pending, Refs, Setup, World
 from lbctl.model.intent import Intent
 from lbctl.model.objects import Ingress, Service
 from lbctl.model.resource import Desired, Identity, Observed, Outputs, Scope
-from lbctl.model.status import Status, published
+from lbctl.model.status import Status, Verdict, published
 from lbctl.plan.actions import Action, Plan
 from lbctl_gce.apply import Writer
+from lbctl_gce.backends import group_zones
 from lbctl_gce.check import Checks
 from lbctl_gce.claims import NameClaims
-from lbctl_gce.client import Client, Endpoint, load_credentials
+from lbctl_gce.client import Client, Endpoint
+from lbctl_gce.credentials import Credentials, Granted, load_credentials
 from lbctl_gce.errors import ApiError, translated
 from lbctl_gce.facts import FactBook, Facts
 from lbctl_gce.firewalls import ManualRules, manual_notice
+from lbctl_gce.flowlogs import choose_flowlogs
+from lbctl_gce.fronts import choose_fronts, named_fronts, read_fronts
 from lbctl_gce.health import Pulse
-from lbctl_gce.kinds import ADDRESS, CLUSTER, FIREWALL, RULE, balancer_scope
+from lbctl_gce.kinds import ADDRESS, BACKEND, CLUSTER, FIREWALL, GROUP, RULE, balancer_scope
 from lbctl_gce.machines import machines_of
 from lbctl_gce.metadata import InstanceMetadata
 from lbctl_gce.model import model_balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.names import INGRESS_UID, L4Names, LegacyNames, balancer_name, cluster_id
-from lbctl_gce.observe import Reading, observe_all, read_cloud
-from lbctl_gce.parse import is_leaving, option, parse_service
+from lbctl_gce.observe import LISTS, Reading, observe_all, read_cloud
+from lbctl_gce.parse import is_leaving, mode_of, option, parse_service
 from lbctl_gce.place import Place
 from lbctl_gce.plan import build_actions
-from lbctl_gce.results import results_of
-from lbctl_gce.settings import GceSettings, read_config
+from lbctl_gce.results import results_of, status_of_endpoints
+from lbctl_gce.settings import PUBLIC_HOST, Config, GceSettings, read_config
 from lbctl_gce.shared import model_cluster, undetermined
 
 log = logging.getLogger(__name__)
@@ -42,24 +47,30 @@ class GceDriver:
 
     def __init__(self, info: DriverInfo, setup: Setup) -> None:
         settings: GceSettings = setup.settings
-        config = read_config(settings, InstanceMetadata())
+        metadata = InstanceMetadata()
+        config = read_config(settings, metadata)
         for key in (*config.unknown_keys, *config.idle_keys):
             log.warning("gce.conf: %s", key)
         self.info = info
         self._clock = setup.clock
         self._place = Place(config, L4Names.of(setup.cluster.id), LegacyNames(_ingress_uid(setup)))
         endpoint = Endpoint(config.project, config.network_project, config.region, config.host, config.scheme)
-        credentials = load_credentials(settings.credentials_file)
-        self._client = Client(endpoint, credentials, setup.user_agent, setup.clock, setup.record)
+        self._client = Client(
+            endpoint, _credentials(config, metadata, setup.clock), setup.user_agent, setup.clock, setup.record
+        )
         self._manual = ManualRules(config.network_project, config.is_shared_network)
         self._writer = Writer(self._client, self._place, self._manual)
         self._existing: dict[str, Mode] = {}
         self._claims = NameClaims(self._place)
         self._strays: frozenset[str] = frozenset()
+        self._zones: frozenset[str] = frozenset()
         self._book = FactBook(
             addresses=lambda: self._items("addresses.list"),
             instances=lambda: self._items("instances.aggregatedList"),
             subnets=lambda: self._items("subnetworks.list"),
+            groups=lambda: self._items("instanceGroups.aggregatedList"),
+            fronts=lambda: read_fronts(self._items(LISTS[RULE]), self._items(LISTS[BACKEND])),
+            is_group=self._place.legacy.is_group,
             now=setup.clock.monotonic,
         )
 
@@ -78,16 +89,22 @@ class GceDriver:
         return intent
 
     def scopes(self, intent: Intent, world: World) -> tuple[Scope, ...]:  # noqa: ARG002 - the contract's signature
-        """The Service's own scope, and the cluster's."""
-        return balancer_scope(intent.identity), CLUSTER
+        """The Service's own scope, and the cluster's, of which endpoint groups alone need nothing."""
+        own = balancer_scope(intent.identity)
+        return (own, CLUSTER) if mode_of(intent).has_balancer else (own,)
 
     def facts(self, scope: Scope, world: World) -> Facts:  # noqa: ARG002 - the Services alone tell
         """Reserved addresses, subnets and tags, as far as the scope's Services need them; usually no call."""
-        if not self._place.config.node_tags and world.intents:
+        if not self._place.config.node_tags and any(mode_of(intent).has_balancer for intent in world.intents.values()):
             self._book.with_tags(machine.name for machine in world.nodes.project(machines_of))
+        if not self._place.config.fills_groups:
+            self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
+            self._book.with_groups(self._zones)
         for intent in world.intents.values():
             requested = [intent.requested_address] if intent.requested_address else []
             self._book.with_addresses(wanted=requested, names=option(intent, "addresses")[:2])
+            if not mode_of(intent).has_balancer:
+                self._book.with_fronts(named_fronts(intent, self._place.config.region))
             subnet = option(intent, "subnet") or option(intent, "internal_subnet")
             if subnet:
                 self._book.with_subnet(subnet)
@@ -135,7 +152,10 @@ class GceDriver:
         intent = world.intents.get(identity)
         observed = world.observed.get(balancer_scope(identity))
         if intent is None or observed is None:
-            return Status(waiting_for="the forwarding rule does not exist yet")
+            return Status(waiting_for="nothing exists yet")
+        if not mode_of(intent).has_balancer:
+            fronts = choose_fronts(intent, self._place.config.region, observed, self._book.facts.fronts)
+            return status_of_endpoints(world.services[identity], observed, fronts)
         rules = [seen for seen in observed.of_kind(RULE) if seen.ours and identity in seen.resource.owners]
         addresses = sorted({seen.outputs["address"].partition("/")[0] for seen in rules})
         ingress = published(tuple(Ingress(ip=address) for address in addresses), families=intent.families)
@@ -145,7 +165,13 @@ class GceDriver:
         shared = world.observed.get(CLUSTER) or Observed(CLUSTER)
         present = world.services[identity].metadata.annotations
         results = results_of(intent, self._place, observed, shared, present)
-        return Status(ingress, waiting, tuple(manual), results)
+        conditions = () if mode_of(intent).is_legacy else self._conditions(identity, world)
+        return Status(ingress, waiting, tuple(manual), results, conditions)
+
+    @staticmethod
+    def _conditions(identity: Identity, world: World) -> tuple[Verdict, ...]:
+        verdict = choose_flowlogs(world.services[identity], world.referred).verdict
+        return (verdict,) if verdict is not None else ()
 
     def health(self, identities: Iterable[Identity], world: World) -> Mapping[Identity, Health]:
         """What Google's checks find: one call for each group of a backend service and each instance of a pool."""
@@ -157,7 +183,7 @@ class GceDriver:
 
     def check(self) -> Iterator[Finding]:
         """Findings for the doctor."""
-        return Checks(self._client, self._place, self._strays).run()
+        return Checks(self._client, self._place, self._strays, self._zones).run()
 
     def close(self) -> None:
         """Let go of connections."""
@@ -166,7 +192,10 @@ class GceDriver:
     def _take(self, reading: Reading, world: World) -> Mapping[Scope, Observed]:
         self._claims.keep(world.services)
         self._strays = world.nodes.project(undetermined)
+        self._zones = frozenset(group_zones(world.nodes.project(machines_of), self._place))
         self._book.take_addresses(reading.bodies[ADDRESS])
+        self._book.take_groups(reading.bodies[GROUP])
+        self._book.take_fronts(read_fronts(reading.bodies[RULE], reading.bodies[BACKEND]))
         self._manual.look(reading.bodies[FIREWALL])
         self._existing = {
             body["name"]: existing_mode(body.get("target", ""), body.get("loadBalancingScheme", ""))
@@ -204,6 +233,12 @@ class GceDriver:
             else:
                 found[scope] = replace(observed, resources={**observed.resources, key: seen})
         return found
+
+
+def _credentials(config: Config, metadata: InstanceMetadata, clock: Clock) -> Credentials:
+    if config.token_server:
+        return Granted(config.token_server, metadata.token, clock.monotonic)
+    return load_credentials(config.settings.credentials_file, confined=config.host != PUBLIC_HOST)
 
 
 def _ingress_uid(setup: Setup) -> str:

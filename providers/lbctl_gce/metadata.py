@@ -1,12 +1,13 @@
 """What the instance that we run on says of its place: project, zone and network, by the metadata server.
 
 Asked only for what settings and gce.conf leave open (as upstream: cloud-provider-gcp, gce.go), so that a controller
-outside Google Cloud asks nothing. The host may be another one (`GCE_METADATA_HOST`, as for Google's libraries), and
-`NO_GCE_CHECK=true` switches it off.
+outside Google Cloud asks nothing; and for the instance's own token where gce.conf names a server that grants others.
+The host may be another one (`GCE_METADATA_HOST`, as for Google's libraries), and `NO_GCE_CHECK=true` switches it off.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 USUAL = "metadata.google.internal"
 FLAVOR = {"Metadata-Flavor": "Google"}
 ANSWER_SECONDS = 1.0
+OWN_TOKEN = "instance/service-accounts/default/token"  # noqa: S105 - where it is asked for
 FIRST_INTERFACE = "instance/network-interfaces/0/network"
 
 
@@ -39,6 +41,14 @@ class InstanceMetadata:
     def network(self) -> str:
         """The name of the first interface's network, or empty; the server says `projects/NUMBER/networks/NAME`."""
         return self._get(FIRST_INTERFACE).rpartition("/")[2]
+
+    def token(self) -> str:
+        """A token of the instance's own account, or empty."""
+        try:
+            token: str = json.loads(self._get(OWN_TOKEN) or "{}").get("access_token", "")
+        except ValueError:
+            return ""
+        return token
 
     def _get(self, path: str) -> str:
         if self._off:

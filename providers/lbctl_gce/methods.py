@@ -57,7 +57,11 @@ _TABLE: dict[str, dict[str, Method]] = {
         "RegionBackendServices",
         "RegionBackendService",
         "region",
-        {**_life("regionBackendServices"), "getHealth": "compute.regionBackendServices.get"},
+        {
+            **_life("regionBackendServices"),
+            "update": "compute.regionBackendServices.update",
+            "getHealth": "compute.regionBackendServices.get",
+        },
     ),
     "healthChecks": _of("HealthChecks", "HealthCheck", "global", _life("healthChecks", "aggregatedList")),
     "regionHealthChecks": _of("RegionHealthChecks", "RegionHealthCheck", "region", _life("regionHealthChecks")),

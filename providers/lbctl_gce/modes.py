@@ -15,13 +15,14 @@ from lbctl.model.status import Notice, Severity
 
 
 class Mode(enum.StrEnum):
-    """The five kinds of balancers."""
+    """The five kinds of balancers, and what stands behind one that somebody else makes."""
 
     TARGET_POOL = "netlb-tp"
     EXTERNAL_GROUPS = "netlb-rbs"
     EXTERNAL_ENDPOINTS = "netlb-neg"
     INTERNAL_GROUPS = "ilb-ig"
     INTERNAL_ENDPOINTS = "ilb-neg"
+    ENDPOINTS_ALONE = "neg-only"
 
     @property
     def is_internal(self) -> bool:
@@ -41,7 +42,12 @@ class Mode(enum.StrEnum):
     @property
     def uses_endpoints(self) -> bool:
         """True when nodes are reached through endpoint groups of the Service's own."""
-        return self in (Mode.EXTERNAL_ENDPOINTS, Mode.INTERNAL_ENDPOINTS)
+        return self in (Mode.EXTERNAL_ENDPOINTS, Mode.INTERNAL_ENDPOINTS, Mode.ENDPOINTS_ALONE)
+
+    @property
+    def has_balancer(self) -> bool:
+        """False for endpoint groups before which somebody else puts a balancer."""
+        return self is not Mode.ENDPOINTS_ALONE
 
     @property
     def scheme(self) -> str:
@@ -64,6 +70,7 @@ CLASSES = {
     f"{CLASS_PREFIX}external": Mode.EXTERNAL_GROUPS,
     f"{CLASS_PREFIX}internal-legacy": Mode.INTERNAL_GROUPS,
     f"{CLASS_PREFIX}internal": Mode.INTERNAL_ENDPOINTS,
+    "networking.gke.io/standalone-passthrough-lb-neg": Mode.ENDPOINTS_ALONE,
 }
 INTERNAL_WORDS = frozenset({"Internal", "internal"})
 
@@ -130,7 +137,8 @@ def _marked(service: Service, modes: tuple[Mode, ...], existing: Mode | None) ->
 def _conflict(mode: Mode, *, wants_internal: bool) -> tuple[Notice, ...]:
     if mode.is_internal or not wants_internal:
         return ()
-    text = f"the class asks for an external balancer and {keys.TYPE} for an internal one; the class wins"
+    kind = "an external balancer" if mode.has_balancer else "no balancer"
+    text = f"the class asks for {kind} and {keys.TYPE} for an internal one; the class wins"
     return (Notice(Severity.WARNING, "ConflictingConfiguration", text),)
 
 

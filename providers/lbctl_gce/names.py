@@ -140,6 +140,10 @@ class LegacyNames:
         """Instance group of a zone, shared with Ingress; the dash is double on purpose."""
         return f"k8s-ig--{self.cluster}" if self.cluster else "k8s-ig"
 
+    def is_group(self, name: str) -> bool:
+        """True for every group that is named for the cluster; without an id others' names would begin so too."""
+        return name.startswith(self.group) if self.cluster else name == self.group
+
     @property
     def shared_check(self) -> str:
         """Shared health check, in `httpHealthChecks` for target pools and in `healthChecks` for internal balancers."""

@@ -66,7 +66,7 @@ def read_cloud(client: Client, place: Place, *, read_at: float, only: Scope | No
     """
     bodies = {kind: tuple(client.items(method)) for kind, method in LISTS.items()}
     members: dict[str, frozenset[str]] = {}
-    for body in bodies[GROUP] if only in (None, CLUSTER) else ():
+    for body in bodies[GROUP] if place.config.fills_groups and only in (None, CLUSTER) else ():
         if body["name"] == place.legacy.group and _in_region(body, place):
             listed = client.items("instanceGroups.listInstances", {"zone": _zone(body), "instance_group": body["name"]})
             members[tail(body["selfLink"])] = frozenset(entry["instance"].rpartition("/")[2] for entry in listed)
@@ -154,7 +154,7 @@ class Finder:
         if kind == BACKEND:
             return name.startswith(legacy.shared_backends)
         return name in {
-            GROUP: (legacy.group,),
+            GROUP: (legacy.group,) if self.place.config.fills_groups else (),
             CHECK: (l4.shared_check, legacy.shared_check),
             HTTP_CHECK: (legacy.shared_check,),
             FIREWALL: (
@@ -198,8 +198,10 @@ class Finder:
         return Identity(namespace, name, "unknown")
 
     def _resources(self, kind: str, body: Json, owners: frozenset[Identity]) -> Iterator[Resource]:
-        key = key_of(kind, body)
-        yield Resource(key, body["name"], READERS[kind](body), owners, self._needs(kind, body))
+        key, fields = key_of(kind, body), READERS[kind](body)
+        if kind == BACKEND:
+            fields = {**fields, "backends": self._own_groups(fields["backends"])}
+        yield Resource(key, body["name"], fields, owners, self._needs(kind, body))
         path = tail(body["selfLink"])
         if kind == GROUP:
             yield _members(MEMBERS, key, {"instances": self.reading.members.get(path, frozenset())}, owners)
@@ -208,6 +210,17 @@ class Finder:
         elif kind == POOL:
             instances = frozenset(tail(link) for link in body.get("instances", ()))
             yield _members(POOL_MEMBERS, key, {"instances": instances}, owners)
+
+    def _own_groups(self, backends: Hashable) -> frozenset[str]:
+        """Those groups that are the cluster's to link and unlink: what somebody has linked by hand is left out."""
+        assert isinstance(backends, frozenset)
+        return frozenset(path for path in backends if self._is_own_group(path.rpartition("/")[2]))
+
+    def _is_own_group(self, name: str) -> bool:
+        if name.startswith(f"k8s2-{self.place.l4.cluster}-"):
+            return True
+        legacy = self.place.legacy
+        return name == legacy.group if self.place.config.fills_groups else legacy.is_group(name)
 
     def _needs(self, kind: str, body: Json) -> frozenset[Key]:
         """What the object points at, which may go only after it."""

@@ -29,10 +29,12 @@ CAPABILITIES = Capabilities(
     shared_address=True,
     requested_address=True,
 )
+NETWORK, OWN_NETWORK = "networking.gke.io/network", "default"
+"""The key in a selector that names one of several networks of the cluster, and the name of the nodes' own."""
 STRONG_AFFINITY_SECONDS = range(60, 57601)
 MOST_ADDRESSES = 2
-TOLD_APART = frozenset({"logging", "target_pool"})
-"""Annotations of some kinds that have a notice of their own, or have had their effect once it is over."""
+TOLD_APART = frozenset({"target_pool"})
+"""Annotations of some kinds that have had their effect once it is over."""
 SAME_ZONE = frozenset({"PreferSameZone", "PreferClose"})
 
 
@@ -46,11 +48,14 @@ def parse_service(service: Service, *, defaults: Defaults, existing: Mode | None
     options = {**values.by_name, "mode": choice.mode, "same_zone": same_zone}
     families = intent.families[:1] if choice.mode.is_legacy else intent.families
     intent = replace(intent, options=options, families=families)
-    problems += [*_mode_problems(intent, choice.mode), *_option_problems(intent, options, choice.mode)]
+    problems += [*_network_problems(service), *_mode_problems(intent, choice.mode)]
+    problems += _option_problems(intent, options, choice.mode)
     # What a Service that goes away asks for no longer matters, but its scopes do: the API takes its node ports first.
     if problems and not is_leaving(service):
         raise InvalidService(problems)
     notices = (*intent.notices, *choice.notices, *_notices(options, choice.mode, local=intent.local))
+    if not choice.mode.has_balancer:
+        notices += tuple(_left_to_others(intent))
     return replace(intent, notices=notices)
 
 
@@ -75,6 +80,19 @@ def mode_of(intent: Intent) -> Mode:
 def option(intent: Intent, name: str) -> Any:  # noqa: ANN401 - each annotation has its own type
     """Value of an annotation, or its default."""
     return (intent.options or {})[name]
+
+
+def _network_problems(service: Service) -> Iterator[Problem]:
+    """A Service for pods in another network than the cluster's, by which it would be served in the wrong one.
+
+    Upstream finds network and subnet in `Network` and `GKENetworkParamSet` objects (ingress-gce, pkg/network).
+    """
+    network = service.spec.selector.get(NETWORK, "")
+    if network not in ("", OWN_NETWORK):
+        text = f"balancers in another network ({network}) than the nodes' own are not made"
+        yield Problem(
+            f"spec.selector[{NETWORK}]", text, "leave such a Service to ingress-gce, or take the selector out"
+        )
 
 
 def _mode_problems(intent: Intent, mode: Mode) -> Iterator[Problem]:
@@ -110,8 +128,6 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
         yield _warning("AnnotationIgnored", f"{keys.ADDRESSES} names more than two addresses; {left} is not used")
     if options["weighted"] == "pods-per-node" and not local:
         yield _warning("UnsupportedConfiguration", f"{keys.WEIGHTED} has an effect with traffic policy Local only")
-    if options["logging"]:
-        yield _warning("AnnotationIgnored", f"{keys.LOGGING} is not read; logging of the balancer stays as it is")
     for annotation in keys.ANNOTATIONS:
         asks = options[annotation.name] not in (annotation.default, "false")
         if asks and annotation.modes and mode not in annotation.modes and annotation.name not in TOLD_APART:
@@ -119,6 +135,14 @@ def _notices(options: Mapping[str, Any], mode: Mode, *, local: bool) -> Iterator
     if options["backends"] == "enabled" and mode is Mode.TARGET_POOL:
         text = f"{keys.BACKENDS} has no effect on a balancer that has a target pool"
         yield _warning("CanNotMigrateTargetPoolToRBS", text)
+
+
+def _left_to_others(intent: Intent) -> Iterator[Notice]:
+    """Wishes about a balancer of a Service that gets endpoint groups alone."""
+    asked = {"loadBalancerSourceRanges": intent.source_ranges, "loadBalancerIP": intent.requested_address}
+    for field in (field for field, value in asked.items() if value):
+        text = f"{field} has no effect: the class asks for endpoint groups without a balancer"
+        yield _warning("UnsupportedConfiguration", text)
 
 
 def _warning(reason: str, text: str) -> Notice:

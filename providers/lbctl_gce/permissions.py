@@ -13,18 +13,21 @@ from typing import Any
 
 from lbctl.model.objects import Service
 from lbctl_gce.modes import FINALIZERS, Mode, choose_mode
-from lbctl_gce.settings import GceSettings, default_modes, named_projects
+from lbctl_gce.settings import GceSettings, default_modes, fills_groups, named_projects
 
 READER = frozenset[Mode]()
 """Nobody's in particular: what a snapshot and `lbctl doctor` read, whatever there is."""
 ALL = frozenset(Mode)
+BALANCERS = frozenset(mode for mode in Mode if mode.has_balancer)
 POOLS = frozenset({Mode.TARGET_POOL})
-BACKENDS = ALL - POOLS
+BACKENDS = BALANCERS - POOLS
 INTERNAL = frozenset(mode for mode in Mode if mode.is_internal)
 REGIONAL_CHECKS = BACKENDS - INTERNAL
 GROUPS = frozenset(mode for mode in Mode if mode.uses_groups)
 ENDPOINTS = frozenset(mode for mode in Mode if mode.uses_endpoints)
 LIFE = "create delete get"
+FILLING = frozenset(f"compute.instanceGroups.{verb}" for verb in ("create", "delete", "get", "update"))
+"""What it takes to make instance groups and say who is in them, beyond linking them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,10 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_of("instances", "list"),
     *_of("projects", "get"),
     *_of("regions", "get"),
-    *_of("forwardingRules", LIFE, ALL),
+    *_of("forwardingRules", LIFE, BALANCERS),
     # Global access of internal balancers is all that is changed on a forwarding rule.
     *_of("forwardingRules", "update", INTERNAL),
-    *_of("addresses", f"{LIFE} use", ALL - INTERNAL),
+    *_of("addresses", f"{LIFE} use", BALANCERS - INTERNAL),
     *_of("addresses", "createInternal deleteInternal get useInternal", INTERNAL),
     *_of("targetPools", f"{LIFE} addHealthCheck addInstance removeHealthCheck removeInstance use", POOLS),
     *_of("httpHealthChecks", f"{LIFE} update useReadOnly", POOLS),
@@ -71,17 +74,17 @@ PERMISSIONS: tuple[Permission, ...] = (
     *_of("instances", "use", ALL),
     *_of("publicDelegatedPrefixes", "use", REGIONAL_CHECKS),
     *_of("globalOperations", "get list", ALL),
-    *_of("regionOperations", "get", ALL),
+    *_of("regionOperations", "get", BALANCERS),
     *_of("zoneOperations", "get", GROUPS | ENDPOINTS),
     *_of("projects", "get", network=True),
     *_of("firewalls", "list", network=True),
     *_of("subnetworks", "list", network=True),
-    *_of("firewalls", f"{LIFE} update", ALL, network=True),
-    *_of("networks", "updatePolicy", ALL, network=True),
+    *_of("firewalls", f"{LIFE} update", BALANCERS, network=True),
+    *_of("networks", "updatePolicy", BALANCERS, network=True),
     *_of("networks", "use", INTERNAL | ENDPOINTS, network=True),
     *_of("subnetworks", "use", INTERNAL | ENDPOINTS, network=True),
     *_of("subnetworks", "useExternalIp", REGIONAL_CHECKS, network=True),
-    *_of("globalOperations", "get list", ALL, network=True),
+    *_of("globalOperations", "get list", BALANCERS, network=True),
 )
 
 
@@ -92,10 +95,11 @@ def build_roles(settings: GceSettings, services: Iterable[Service] | None) -> Ma
     """
     modes = ALL if services is None else _modes(settings, services)
     project, network_project = named_projects(settings)
+    mine = names(modes, network=False, fills_groups=fills_groups(settings))
     if network_project in ("", project):
-        return role("lbctl", [*names(modes, network=False), *names(modes, network=True)])
+        return role("lbctl", [*mine, *names(modes, network=True)])
     return {
-        f"project {project}": role("lbctl", names(modes, network=False)),
+        f"project {project}": role("lbctl", mine),
         f"project {network_project}": role("lbctl in the network's project", names(modes, network=True)),
     }
 
@@ -110,10 +114,10 @@ def role(title: str, permissions: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def names(modes: frozenset[Mode], *, network: bool) -> list[str]:
+def names(modes: frozenset[Mode], *, network: bool, fills_groups: bool = True) -> list[str]:
     """Permissions for these kinds, in the cluster's project or in the network's."""
     wanted = (p for p in PERMISSIONS if p.network is network and (not p.modes or not p.modes.isdisjoint(modes)))
-    return sorted({permission.name for permission in wanted})
+    return sorted({permission.name for permission in wanted} - (frozenset() if fills_groups else FILLING))
 
 
 def _modes(settings: GceSettings, services: Iterable[Service]) -> frozenset[Mode]:

@@ -97,7 +97,7 @@ class Labels:
 
     def cut(self, families: Iterable[str], *, local: bool) -> Iterator[str]:
         """Names in use whose hash may have been cut off, so that another Service's may be the same."""
-        for family in families if not self.mode.is_legacy else ():
+        for family in families if self.mode.has_balancer and not self.mode.is_legacy else ():
             if family == "IPv6":
                 yield self.firewall(family)
                 yield from (self.rule(family, protocol) for protocol in PROTOCOLS if self.mode.is_internal)

@@ -26,7 +26,7 @@ from lbctl_gce.kinds import (
     home_of,
 )
 from lbctl_gce.names import balancer_name
-from lbctl_gce.rules import CUTS, MOVES, RULES
+from lbctl_gce.rules import CUTS, LOGGING, MOVES, RULES
 from lbctl_gce.shapes import same_ip
 
 MOST_PER_CHANGE = 1000
@@ -215,6 +215,8 @@ def _replacement(step: Step) -> Iterator[Action]:
 
 def _single(step: Step) -> Action:
     verb = {Verb.CREATE: "insert", Verb.UPDATE: "patch", Verb.DELETE: "delete"}[step.verb]
+    if step.key.kind == BACKEND and any(change.field in LOGGING for change in step.changes) and verb == "patch":
+        verb = "update"  # a patch could neither empty the list of fields, nor take away what only logging may have
     return Action(f"{step.verb} {step.key}", f"{home_of(step.key).collection}.{verb}", (step,))
 
 

@@ -15,6 +15,7 @@ from lbctl.model.resource import Key, Ref, Resource
 from lbctl.plan.actions import Action, Step
 from lbctl_gce.kinds import BACKEND, CHECK, ENDPOINTS, FIREWALL, HTTP_CHECK, POOL, RULE, path_of
 from lbctl_gce.plan import MEMBERSHIP
+from lbctl_gce.rules import LOGGING
 from lbctl_gce.shapes import WRITERS, Fields, Json, Links, zonal_policy
 
 RAISED_BY_HAND = ("interval", "timeout", "healthy", "unhealthy", "draining")
@@ -92,6 +93,8 @@ def _change_backend(step: Step, fields: Fields, links: Links) -> Json:
         body["connectionTrackingPolicy"] = {"enableStrongAffinity": False, "trackingMode": "PER_CONNECTION"}
     if fields["same_zone"] is False and any(c.field == "same_zone" for c in step.changes):
         body["networkPassThroughLbTrafficPolicy"] = zonal_policy(on=False)
+    if not any(change.field in LOGGING for change in step.changes):
+        body.pop("logConfig", None)
     return {
         key: value for key, value in body.items() if value is not None and key not in ("name", "loadBalancingScheme")
     }

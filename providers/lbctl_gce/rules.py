@@ -21,7 +21,7 @@ from lbctl_gce.kinds import (
     RULE,
 )
 from lbctl_gce.ports import same_ports
-from lbctl_gce.shapes import same_ip
+from lbctl_gce.shapes import same_ip, same_rate
 
 MOVES, CUTS = Hazard.MOVES_ADDRESS, Hazard.INTERRUPTS
 
@@ -41,6 +41,7 @@ def same_or_shared(old: Hashable, new: Hashable) -> bool:
     return old == new or "shared by all L4" in str(new)
 
 
+LOGGING = ("logging", "sample_rate", "log_mode", "log_fields")
 CHECK_FIELDS = {name: FieldRule(equal=at_least) for name in ("interval", "timeout", "healthy", "unhealthy")}
 RULES = Rules(
     {
@@ -68,6 +69,8 @@ RULES = Rules(
                 "draining": FieldRule(equal=at_least),
                 "backends": FieldRule(ignore_unset=True),
                 "same_zone": FieldRule(ignore_unset=True),
+                **{name: FieldRule(ignore_unset=True) for name in LOGGING},
+                "sample_rate": FieldRule(ignore_unset=True, equal=same_rate),
             },
             on_delete=Hazard.NONE,
         ),

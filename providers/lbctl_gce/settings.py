@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,11 @@ KNOWN_KEYS = frozenset(
         "alpha-features",
     }
 )
-USED_FEATURES = frozenset({"ILBSubsets"})
+NO_SERVER = ("", "nil")
+"""Values of token-url by which the default credentials are used."""
+ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
+SUBSETS, SKIP_GROUPS = "ILBSubsets", "SkipIGsManagement"
+USED_FEATURES = frozenset({SUBSETS, SKIP_GROUPS})
 
 
 class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,8 +84,19 @@ class GceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 @dataclass(frozen=True, slots=True)
+class TokenServer:
+    """Who grants tokens, and what it is sent, which may be secret."""
+
+    url: str
+    body: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """What holds after file and settings are joined; `network` and `subnetwork` are paths without their project."""
+    """What holds after file and settings are joined; `network` and `subnetwork` are paths without their project.
+
+    `fills_groups` False leaves instance groups and who is in them to somebody else: they are linked only.
+    """
 
     project: str
     network_project: str
@@ -92,6 +108,8 @@ class Config:
     node_tags: frozenset[str]
     defaults: Defaults
     settings: GceSettings
+    token_server: TokenServer | None = None
+    fills_groups: bool = True
     unknown_keys: tuple[str, ...] = ()
     idle_keys: tuple[str, ...] = ()
 
@@ -132,8 +150,10 @@ def read_config(settings: GceSettings, metadata: InstanceMetadata | None = None)
         node_tags=frozenset(settings.node_tags or file.get("node-tags", ())),
         defaults=_defaults(settings, file),
         settings=settings,
+        token_server=_token_server(settings, file),
+        fills_groups=_fills_groups(file),
         unknown_keys=_unknown_keys(file),
-        idle_keys=tuple(_idle_keys(file)),
+        idle_keys=tuple(_idle_keys(settings, file)),
     )
 
 
@@ -157,6 +177,11 @@ def default_modes(settings: GceSettings) -> Defaults:
     return _defaults(settings, _file(settings))
 
 
+def fills_groups(settings: GceSettings) -> bool:
+    """False when somebody else fills the cluster's instance groups."""
+    return _fills_groups(_file(settings))
+
+
 def read_gce_conf(path: str) -> dict[str, tuple[str, ...]]:
     """All keys of the section `[global]`, each with all its values; `InvalidSettings` when there is no such file."""
     try:
@@ -177,7 +202,7 @@ def parse_gce_conf(text: str) -> dict[str, tuple[str, ...]]:
     if section is None:
         return {}
     return {
-        key: tuple(part.strip().strip('"') for part in value.split("\n") if part.strip())
+        key: tuple(_unquoted(part.strip()) for part in value.split("\n") if part.strip())
         for key, value in parser.items(section)
     }
 
@@ -186,19 +211,31 @@ def _unknown_keys(file: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(unknown_key(key) for key in sorted(set(file) - KNOWN_KEYS))
 
 
-def _idle_keys(file: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _idle_keys(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> Iterator[str]:
     """What upstream would do and is not done here, as sentences; keys that balancers do not depend on say nothing."""
-    if _first(file, "token-url") not in ("", "nil"):
-        yield "token-url is not asked: tokens come from credentials_file, else from the default credentials"
+    if _first(file, "token-url") not in NO_SERVER and settings.credentials_file:
+        yield "token-url is not asked: credentials_file in the settings wins"
     for feature in file.get("alpha-features", ()):
         if feature not in USED_FEATURES:
             yield f"alpha-features {feature} has no effect here"
+
+
+def _token_server(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> TokenServer | None:
+    url = _first(file, "token-url")
+    if url in NO_SERVER or settings.credentials_file:
+        return None
+    return TokenServer(url, _first(file, "token-body"))
 
 
 def unknown_key(key: str) -> str:
     """What to say about a key that upstream does not know."""
     nearest = difflib.get_close_matches(key, KNOWN_KEYS, n=1)
     return f"{key} is unknown" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _unquoted(text: str) -> str:
+    """A value without its quotes, and with what a backslash stands before as gcfg reads it."""
+    return re.sub(r'\\(.)|"', lambda found: ESCAPES.get(found[1], found[1]) if found[1] else "", text)
 
 
 class _Repeating(configparser.RawConfigParser):
@@ -230,11 +267,15 @@ def _region_of(zone: str) -> str:
 
 
 def _defaults(settings: GceSettings, file: dict[str, tuple[str, ...]]) -> Defaults:
-    subsetting = settings.subsetting or "ILBSubsets" in file.get("alpha-features", ())
+    subsetting = settings.subsetting or SUBSETS in file.get("alpha-features", ())
     return Defaults(
         Mode.EXTERNAL_GROUPS if settings.backend_service_default else Mode.TARGET_POOL,
         Mode.INTERNAL_ENDPOINTS if subsetting else Mode.INTERNAL_GROUPS,
     )
+
+
+def _fills_groups(file: dict[str, tuple[str, ...]]) -> bool:
+    return SKIP_GROUPS not in file.get("alpha-features", ())
 
 
 def _first(file: dict[str, tuple[str, ...]], key: str) -> str:

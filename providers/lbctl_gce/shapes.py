@@ -19,6 +19,7 @@ Fields = Mapping[str, Hashable]
 ROOT = "https://www.googleapis.com/compute/v1/projects"
 PROJECT = re.compile(r"^(?:.*/)?projects/[^/]+/")
 CHECK_PATH = "/healthz"
+SMALLEST_RATE = 0.5e-6
 ZONAL_OFF = "ZONAL_AFFINITY_DISABLED"
 NETWORK_PARTS = ("/networks/", "/subnetworks/")
 
@@ -125,7 +126,34 @@ def read_backend(body: Json) -> Fields:
         "strong_seconds": int(tracking.get("idleTimeoutSec", 0)) if tracking.get("enableStrongAffinity") else 0,
         "same_zone": zonal.get("spillover", ZONAL_OFF) != ZONAL_OFF,
         "description": body.get("description", ""),
+        **_read_logging(body.get("logConfig", {})),
     }
+
+
+def _read_logging(config: Json) -> Fields:
+    if not config.get("enable"):
+        return {"logging": False, "sample_rate": None, "log_mode": None, "log_fields": None}
+    return {
+        "logging": True,
+        "sample_rate": float(config.get("sampleRate", 1.0)),
+        "log_mode": config.get("optionalMode", "EXCLUDE_ALL_OPTIONAL"),
+        "log_fields": frozenset(config.get("optionalFields", ())),
+    }
+
+
+def _write_logging(fields: Fields) -> Json:
+    """What of it may be said of logging that is off, is that it is off."""
+    if not fields["logging"]:
+        return {"enable": False}
+    names = fields["log_fields"]
+    assert isinstance(names, frozenset)
+    config: Json = {"enable": True, "sampleRate": fields["sample_rate"], "optionalMode": fields["log_mode"]}
+    return {**config, **({"optionalFields": sorted(names)} if names else {})}
+
+
+def same_rate(old: Hashable, new: Hashable) -> bool:
+    """Equality of sample rates, which the API keeps with fewer digits."""
+    return old == new or (isinstance(old, float) and isinstance(new, float) and abs(old - new) < SMALLEST_RATE)
 
 
 def _is_default(body: Json) -> bool:
@@ -156,6 +184,8 @@ def write_backend(name: str, fields: Fields, links: Links) -> Json:
         }
     if fields["same_zone"]:
         body["networkPassThroughLbTrafficPolicy"] = zonal_policy(on=True)
+    if fields["logging"] is not None:
+        body["logConfig"] = _write_logging(fields)
     return body
 
 

@@ -13,9 +13,9 @@ from lbctl.driver import World
 from lbctl.model.intent import Intent
 from lbctl.model.node import NodeSet
 from lbctl.model.objects import Node
-from lbctl.model.resource import Desired, Identity, Key, Observed, Resource, Seen
+from lbctl.model.resource import Desired, Identity, Key, Observed, Ref, Resource, Seen
 from lbctl.model.status import Notice, Severity
-from lbctl_gce.backends import AFFINITIES, backend_fields, shared_backend, shares_backend
+from lbctl_gce.backends import AFFINITIES, backend_fields, group_links, group_zones, shared_backend, shares_backend
 from lbctl_gce.checks import (
     BEFORE_DENY,
     KUBE_PROXY_PORT,
@@ -41,7 +41,7 @@ from lbctl_gce.kinds import (
     link_of,
     shared_ref,
 )
-from lbctl_gce.machines import MOST_IN_GROUP, by_zone, canonical, in_subnet, machine_of, machines_of, tags_of_nodes
+from lbctl_gce.machines import MOST_IN_GROUP, canonical, machine_of, machines_of, tags_of_nodes
 from lbctl_gce.model import Balancer
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of
@@ -102,6 +102,8 @@ class Shared:
 
     def groups(self) -> Iterator[Resource]:
         """An instance group with its members for each zone that has nodes or is referred to."""
+        if not self.place.config.fills_groups:
+            return
         zones = self.zones() if any(mode_of(i).uses_groups for i in self.world.intents.values()) else {}
         kept = self._referred_zones()
         members = {**dict.fromkeys(kept, ()), **self.zones()}
@@ -113,8 +115,7 @@ class Shared:
 
     def zones(self) -> dict[str, tuple[str, ...]]:
         """Names of the instances of each zone."""
-        machines = in_subnet(self.world.nodes.project(machines_of), self.place.config.subnetwork)
-        return dict(by_zone(machines))
+        return dict(group_zones(self.world.nodes.project(machines_of), self.place))
 
     def _members(self, zone: str, names: tuple[str, ...]) -> frozenset[str] | None:
         """Members to have; None keeps them as they are: without any node a look-up has failed, not the cluster."""
@@ -141,7 +142,7 @@ class Shared:
         """Shared checks that are wanted or referred to, each with its firewall rule."""
         references = self.references()
         intents = [intent for intent in self.world.intents.values() if not intent.local]
-        for mode in Mode:
+        for mode in filter(lambda mode: mode.has_balancer, Mode):
             check = shared_check(mode, self.place)
             wanted = [intent for intent in intents if mode_of(intent) is mode]
             if not wanted and link_of(check.key, self.place.config.region) not in references:
@@ -194,8 +195,8 @@ class Shared:
         pointed = {str(seen.resource.fields["backend"]) for seen in self._everywhere(RULE)}
         wanted = {shared_backend(intent): None for intent in self.world.intents.values() if shares_backend(intent)}
         check = shared_check(Mode.INTERNAL_GROUPS, self.place).key
-        groups = {Key(GROUP, f"{zone}/{self.place.legacy.group}") for zone in self.zones()}
-        links = frozenset(shared_ref(group) for group in groups)
+        links = group_links(self.world.nodes.project(machines_of), self.place, self.facts) if wanted else frozenset()
+        groups = frozenset(link.key for link in links if isinstance(link, Ref))
         for protocol, affinity in SHARED_BACKENDS:
             key = Key(BACKEND, self.place.legacy.shared_backend(protocol, affinity))
             if (protocol, affinity) in wanted or link_of(key, self.place.config.region) in pointed:
@@ -212,7 +213,7 @@ class Shared:
 
     def notices(self) -> dict[Identity, tuple[Notice, ...]]:
         """For every Service that uses groups: zones with more nodes than a group takes."""
-        crowded = _crowded(self.world.nodes)
+        crowded = _crowded(self.world.nodes) if self.place.config.fills_groups else ()
         users = [identity for identity, intent in self.world.intents.items() if mode_of(intent).uses_groups]
         return dict.fromkeys(users, crowded) if crowded else {}
 

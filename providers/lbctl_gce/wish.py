@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lbctl.model.intent import Intent
 from lbctl.model.resource import Identity, Observed, Seen
 from lbctl_gce.facts import Facts
+from lbctl_gce.flowlogs import Flowlogs
 from lbctl_gce.machines import Machine, tags_of_nodes, target_tags
 from lbctl_gce.modes import Mode
 from lbctl_gce.parse import mode_of
@@ -15,13 +16,14 @@ from lbctl_gce.place import Labels, Place
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`seen` is the Service's own scope, `machines` are the instances of all nodes."""
+    """`seen` is the Service's own scope, `machines` are the instances of all nodes, `flowlogs` what to log."""
 
     intent: Intent
     place: Place
     facts: Facts
     seen: Observed
     machines: tuple[Machine, ...]
+    flowlogs: Flowlogs = field(default_factory=Flowlogs)
 
     @property
     def mode(self) -> Mode:

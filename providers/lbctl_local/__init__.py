@@ -6,6 +6,7 @@ The "cloud" is a state directory with Envoy's discovery files. Importing this pa
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from lbctl.clock import SystemClock
 from lbctl.driver import Driver, DriverInfo, Setup
@@ -13,8 +14,8 @@ from lbctl.model.node import internal_ip
 from lbctl.model.objects import Node
 from lbctl_local.annotations import ANNOTATIONS
 from lbctl_local.names import BALANCER, PROCESS
-from lbctl_local.parse import CAPABILITIES
-from lbctl_local.settings import LocalSettings, find_state_dir
+from lbctl_local.parse import CAPABILITIES, parse_service
+from lbctl_local.settings import LocalSettings, find_state_dir, parse_pools
 
 FAMILIES = ("IPv4", "IPv6")
 
@@ -59,5 +60,6 @@ DRIVER = DriverInfo(
     # A write that replaces a pool takes effect once its first health checks are through (2 s for a dead target).
     min_node_sync_seconds=3.0,
     event_reasons=("LimitedByDriver",),
+    parser=lambda settings: partial(parse_service, pools=parse_pools(settings)),
     tear_down=tear_down,
 )

@@ -6,14 +6,19 @@ no SDK.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from lbctl.driver import Driver, DriverInfo, Setup
-from lbctl.model.objects import Node
+from lbctl.model.intent import Intent
+from lbctl.model.objects import Node, Service
 from lbctl_openstack.addresses import node_addresses
 from lbctl_openstack.annotations import ANNOTATIONS
 from lbctl_openstack.capabilities import CAPABILITIES
 from lbctl_openstack.names import BALANCER, FLOATING
+from lbctl_openstack.parse import parse_service
 from lbctl_openstack.permissions import needed_credential
-from lbctl_openstack.settings import OpenStackSettings, config_faults
+from lbctl_openstack.settings import OpenStackSettings, config_faults, load
 
 
 def connect(setup: Setup) -> Driver:
@@ -31,6 +36,10 @@ def has_address(node: Node) -> bool:
 def node_identity(node: Node) -> tuple[object, ...]:
     """All of a node that makes a difference here: its instance, its addresses, and labels that select it."""
     return node.spec.provider_id, tuple(node_addresses(node)), tuple(sorted(node.metadata.labels.items()))
+
+
+def _parser(settings: OpenStackSettings) -> Callable[[Service], Intent]:
+    return partial(parse_service, conf=load(settings), monitor_for_local=settings.monitor_for_local)
 
 
 DRIVER = DriverInfo(
@@ -57,6 +66,7 @@ DRIVER = DriverInfo(
         "LimitedByDriver",
     ),
     permissions=needed_credential,
+    parser=_parser,
     config_faults=config_faults,
     # The default of `--leader-elect-resource-name` (cloud-provider) in the namespaces of upstream's and OpenShift's
     # manifests.

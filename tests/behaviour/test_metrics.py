@@ -12,7 +12,7 @@ import pytest
 
 from lbctl.clock import SystemClock
 from lbctl.engine.process import Process
-from lbctl.errors import QuotaExceeded
+from lbctl.errors import PermissionDenied, QuotaExceeded
 from lbctl.kube.access import Access
 from lbctl.kube.rest import Rest
 from lbctl.obs.log import JsonFormatter
@@ -132,6 +132,18 @@ def test_a_service_that_waits_is_named_with_its_reason(running):
     assert pending not in samples
 
 
+def test_a_controller_without_any_success_shows_since_when(running):
+    """The time of the last success is there from the start, so that an alert on its age can fire."""
+
+    def refuse(_name, _number):
+        raise PermissionDenied("no")
+
+    running.cloud.before = refuse
+    running.apply("web")
+    samples = running.until(services("memory", "failed"), 1)
+    assert samples['lbctl_last_success_timestamp_seconds{provider="memory"}'] > 0
+
+
 def test_a_service_of_another_class_counts_as_foreign(running):
     """A class that nobody here serves is counted apart."""
     running.apply("web", loadBalancerClass="example.com/other")
@@ -157,6 +169,7 @@ def test_a_held_change_is_counted_by_its_hazard(running):
     running.apply("web", annotations={"memory.example.com/flavor": "large"})
     samples = running.until(services("memory", "held"), 1)
     assert samples['lbctl_actions_held{hazard="moves_address"}'] >= 1
+    assert not [name for name in samples if name.startswith("lbctl_service_pending_seconds")]
 
 
 def test_time_is_told_stage_by_stage(running):

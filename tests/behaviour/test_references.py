@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lbctl.model.objects import CustomObject, ObjectMeta
-from tests.clouds.memory import PREFIX, TIERS
-from tests.world import NAMESPACE, endpoint_slice, service
+from lbctl.model.objects import Condition, CustomObject, ObjectMeta
+from tests.clouds.memory import PREFIX, TIER_KNOWN, TIERS
+from tests.world import NAMESPACE, change, endpoint_slice, service
 
+READY = "lbctl.io/LoadBalancerReady"
 CANARY = {PREFIX + "pods": "true", PREFIX + "also": "canary"}
 
 
@@ -105,6 +106,25 @@ def test_an_object_of_a_custom_kind_is_part_of_the_wish(world, cloud):
     world.controller.see_referred(TIERS, tier(20), None)
     world.settle()
     assert fields(cloud)["bandwidth"] == 0
+
+
+def test_upstreams_own_condition_is_told_beside_ours_and_goes_with_the_balancer(world):
+    """It turns with what it tells of; another controller's condition stays through all of it."""
+
+    def told():
+        found = {c.type: c for c in world.live().status.conditions}
+        known = found.get(TIER_KNOWN)
+        return set(found), (known.status, known.reason, known.message) if known else None
+
+    foreign = Condition(type="Foreign", status="True", reason="Theirs", last_transition_time="2026-01-01T00:00:00Z")
+    wanted = service(annotations={PREFIX + "tier": "gold"})
+    world.apply(change(wanted, status=change(wanted.status, conditions=(foreign,))))
+    assert told() == ({"Foreign", READY, TIER_KNOWN}, ("False", "Missing", "tier gold"))
+    world.controller.see_referred(TIERS, None, tier(10))
+    world.settle()
+    assert told()[1] == ("True", "Found", "tier gold")
+    world.edit("web", type="ClusterIP")
+    assert told() == ({"Foreign"}, None)
 
 
 def test_a_restart_writes_nothing_for_references(canary, cloud):

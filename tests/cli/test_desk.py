@@ -242,6 +242,19 @@ def test_once_for_one_service_leaves_the_others_alone(unserved):
     assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
 
 
+def test_once_leaves_the_work_to_a_controller_that_leads(office):
+    """Also what that one holds: nothing is written to cloud or Service, and the leader and the ways on are named."""
+    office.create("web")
+    office.lead("controller-1")
+    before = office.cloud.state()
+    said = office.lbctl("once", "shop/web", "--policy", "sync")
+    assert said.code == 1
+    assert "controller-1 leads" in said.err
+    assert "lbctl apply --approve" in said.err
+    assert office.cloud.state() == before
+    assert not office.hands.get("shop/web").metadata.finalizers
+
+
 def test_once_says_what_became_of_a_service_that_goes(office):
     """A deleted one is gone with its address, one to be retained is let go, the third is ready and alone then."""
     office.serve("web", "kept", "api")

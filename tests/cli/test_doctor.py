@@ -26,6 +26,7 @@ ROLE = {
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
     ],
 }
 
@@ -48,7 +49,7 @@ def test_a_sound_place_has_no_failed_finding(office):
     told = {one["message"] for one in findings(said)}
     assert {"the cloud answers", "2 nodes can be targets", "none of this cloud runs here"} <= told
     assert any("controller-1 leads, renewed 7 s ago" in text or "renewed 8 s ago" in text for text in told)
-    assert sum(one["subject"] == "right" for one in findings(said)) == 19
+    assert sum(one["subject"] == "right" for one in findings(said)) == 25
 
 
 def test_each_missing_right_is_a_finding(office):
@@ -83,7 +84,7 @@ def test_who_may_nothing_hears_all_of_it(office):
     said = office.lbctl("doctor", "-o", "json")
     failed = [one for one in findings(said) if one["level"] == "failed"]
     assert said.code == 2
-    assert sum(one["subject"] == "right" for one in failed) == 14
+    assert sum(one["subject"] == "right" for one in failed) == 17
     assert "the cloud answers" in {one["message"] for one in findings(said)}
     assert all(one["hint"] for one in failed)
 

@@ -8,7 +8,7 @@ from lbctl.cli.main import run
 from lbctl.sandbox.nodes.traffic import Kind, Request, Traffic
 from tests.cli.office import Office
 
-AT_ONCE = ("--delete", "--apart", "0s", "--yes")
+AT_ONCE = ("--delete", "--apart", "0s", "--older-than", "0s", "--yes")
 
 
 @pytest.fixture
@@ -84,9 +84,19 @@ def test_a_service_that_lives_is_never_an_orphan(office, kind):
 def test_nothing_is_deleted_without_consent(littered):
     """Without a terminal and without --yes, gc refuses with exit code 3 and does nothing."""
     before = littered.cloud.state()
-    said = littered.lbctl("gc", "--delete", "--apart", "0s")
+    said = littered.lbctl("gc", "--delete", "--apart", "0s", "--older-than", "0s")
     assert said.code == 3
     assert "--yes" in said.err
+    assert littered.cloud.state() == before
+
+
+def test_what_may_be_younger_than_asked_for_stays(littered):
+    """Where the cloud tells no age, --older-than cannot hold, so nothing is removed, and it is said how it can be."""
+    before = littered.cloud.state()
+    said = littered.lbctl("gc", "--delete", "--apart", "0s", "--yes")
+    assert said.code == 2
+    assert "unsure: its cloud tells no age" in said.out
+    assert "--older-than 0s" in said.out
     assert littered.cloud.state() == before
 
 

@@ -49,6 +49,78 @@ def test_check_tells_every_problem_at_once():
     assert verdicts["shop/bad"]["file"] == "-, document 2"
 
 
+NO_SERVER_STORES = {
+    "spec.ports[0].port": {"ports": [{"port": 80_000}]},
+    "spec.ports[1].name": {"ports": [{"port": 80}, {"port": 81}]},
+    "spec.externalTrafficPolicy": {"externalTrafficPolicy": "Foo"},
+    "spec.sessionAffinity": {"sessionAffinity": "Cookie"},
+    "spec.prots": {"prots": []},
+}
+
+
+@pytest.mark.parametrize("field", NO_SERVER_STORES)
+def test_check_refuses_what_no_api_server_stores(field):
+    """The field is named, whichever driver would serve the Service."""
+    wrong = {**GOOD, "spec": {**GOOD["spec"], **NO_SERVER_STORES[field]}}
+    said = lbctl("check", "-f", "-", "--provider", "gce", "-o", "json", text=json.dumps(wrong))
+    (verdict,) = said.document["services"]
+    assert said.code == 3
+    assert field in [problem["path"] for problem in verdict["problems"]]
+
+
+def test_check_takes_a_service_as_get_prints_it():
+    """What a server filled in, such as its address and versions, is no mistake of the author's."""
+    meta = {**GOOD["metadata"], "resourceVersion": "7", "uid": "8c9a1f1e", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    stored = {**GOOD, "metadata": meta, "spec": {**GOOD["spec"], "clusterIP": "172.20.0.9"}, "status": {}}
+    assert lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(stored)).code == 0
+
+
+AWS_TYPE = "service.beta.kubernetes.io/aws-load-balancer-type"
+DRIVERS_REFUSE = [
+    ("aws", {}, {"ports": [{"port": 53, "protocol": "UDP"}]}, "protocol UDP is not supported"),
+    ("aws", {AWS_TYPE: "external"}, {}, "no target type is given"),
+    ("azure", {}, {"loadBalancerIP": "nonsense"}, "is not an IP address"),
+    (
+        "gce",
+        {},
+        {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2, "protocol": "UDP"}]},
+        "several protocols",
+    ),
+    (
+        "openstack",
+        {"loadbalancer.openstack.org/proxy-protocol": "true", "loadbalancer.openstack.org/x-forwarded-for": "true"},
+        {},
+        "forwarded",
+    ),
+    (
+        "cloudstack",
+        {"service.beta.kubernetes.io/cloudstack-load-balancer-stickiness-method-param": "a=b"},
+        {},
+        "stickiness",
+    ),
+    ("local", {}, {"loadBalancerIP": "8.8.8.8"}, "is in no address pool"),
+]
+
+
+@pytest.mark.parametrize(("provider", "annotations", "spec", "words"), DRIVERS_REFUSE)
+def test_check_says_what_the_controller_would_say(provider, annotations, spec, words):
+    """Rules of a driver that need no cloud hold without one: none is connected, and no credentials are needed."""
+    meta = {**GOOD["metadata"], "annotations": annotations}
+    wrong = {**GOOD, "metadata": meta, "spec": {**GOOD["spec"], **spec}}
+    said = lbctl("check", "-f", "-", "--provider", provider, text=json.dumps(wrong))
+    assert said.code == 3
+    assert words in said.out
+
+
+def test_check_goes_on_without_the_clouds_configuration_file():
+    """A file that is in the cluster only is noted, and the driver's defaults judge."""
+    file = ("--set", "accounts.openstack.settings.cloud_config=/nowhere/cloud.conf")
+    said = lbctl("check", "-f", "-", "--provider", "openstack", *file, text=json.dumps(GOOD))
+    assert said.code == 0
+    assert "judged by the driver's default settings" in said.out
+    assert "/nowhere/cloud.conf" in said.out
+
+
 def test_check_names_the_field_of_a_wrong_type():
     """A port that is a word is invalid input that names the field."""
     wrong = {**GOOD, "spec": {"type": "LoadBalancer", "ports": [{"port": "eighty"}]}}

@@ -28,7 +28,7 @@ from lbctl.model.problem import Problem
 from lbctl.model.ranges import served_ranges
 from lbctl.model.reference import SERVICES, Reference
 from lbctl.model.resource import Desired, Identity, Key, Observed, Outputs, Ref, Resource, Scope, Seen, State
-from lbctl.model.status import Status
+from lbctl.model.status import Status, Verdict
 from lbctl.naming import default_balancer_name
 from lbctl.plan.actions import Action, Hazard, Plan, Step, Verb, Wait
 from lbctl.plan.diff import diff
@@ -229,6 +229,7 @@ RULES = Rules(
     }
 )
 TIERS = "tiers.v1.example.com"
+TIER_KNOWN = "TierKnown"
 FIREWALL = Scope("firewall", "cluster")
 
 
@@ -456,7 +457,15 @@ class MemoryDriver:
             return Status(waiting_for="the balancer does not exist yet")
         waiting = "" if seen.state is State.ACTIVE else "the balancer is being made"
         addresses = (seen.outputs["address"], seen.outputs["address6"])
-        return Status(tuple(Ingress(ip=address) for address in addresses if address), waiting)
+        ingress = tuple(Ingress(ip=address) for address in addresses if address)
+        return Status(ingress, waiting, conditions=tuple(self._tier_known(identity, world)))
+
+    def _tier_known(self, identity: Identity, world: World) -> Iterator[Verdict]:
+        intent = world.intents.get(identity)
+        name = (intent.options or {}).get("tier") if intent is not None else None
+        if name is not None:
+            is_known = Reference(TIERS, identity.namespace, str(name)) in world.referred
+            yield Verdict(TIER_KNOWN, is_known, "Found" if is_known else "Missing", f"tier {name}")
 
     def release(self, identity: Identity, observed: Observed) -> tuple[Action, ...]:
         if self.cloud.names_are_marks:
@@ -539,6 +548,7 @@ def info(cloud: MemoryCloud) -> DriverInfo:
         classes=("example.com/memory",),
         watches=frozenset({"pods", "endpointslices"}),
         refers_to=(SERVICES, TIERS),
+        result_conditions=frozenset({TIER_KNOWN}),
         references=references,
         node_identity=lambda node: node.metadata.name,
         controller_leases=("kube-system/memory-controller",),

@@ -15,6 +15,7 @@ from lbctl.deploy.files import rendered_files
 from lbctl.deploy.objects import build
 from lbctl.deploy.variants import PLACES, variant_of
 from lbctl.kube.rights import needed_rights
+from lbctl.model.reference import SERVICES
 from lbctl.registry import find_provider, known_providers
 from lbctl.sandbox.api.kinds import BY_TYPE
 from lbctl.settings import decode
@@ -158,10 +159,12 @@ def test_the_settings_are_what_lbctl_reads(provider, tmp_path):
 
 
 def test_what_a_driver_watches_is_granted_to_that_driver_only():
-    """EndpointSlices are in the roles exactly where the driver watches them."""
+    """EndpointSlices are in the roles exactly where the driver watches them, custom kinds where it refers to them."""
     for provider in PROVIDERS:
         roles = {one["metadata"]["name"] for one in objects(provider) if one["kind"] == "ClusterRole"}
-        assert roles == {"lbctl", *(f"lbctl-{watched}" for watched in find_provider(provider).watches)}
+        info = find_provider(provider)
+        kinds = {name.partition(".")[0] for name in info.refers_to} - {SERVICES}
+        assert roles == {"lbctl", *(f"lbctl-{watched}" for watched in {*info.watches, *kinds})}
 
 
 def test_rights_on_pods_go_to_those_drivers_only_that_judge_gates():

@@ -24,6 +24,7 @@ MODES = {
     "netlb-neg": "",
     "ilb-ig": f"{CLASS}internal-legacy",
     "ilb-neg": f"{CLASS}internal",
+    "neg-only": "networking.gke.io/standalone-passthrough-lb-neg",
 }
 """Class of each kind; endpoint groups behind an external balancer are told by upstream's finalizer alone."""
 

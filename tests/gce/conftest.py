@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,21 @@ Build = Callable[..., Google]
 
 
 @pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call to any other host than the server's fails."""
-    resolve = socket.getaddrinfo
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A look-up of any other host than the server's is refused, and fails the test whichever thread asked."""
+    resolve, asked, before = socket.getaddrinfo, [], set(threading.enumerate())
 
     def guarded(host: Any, *args: Any, **options: Any) -> Any:
-        assert host in ("127.0.0.1", "localhost"), f"the name {host} was looked up"
-        return resolve(host, *args, **options)
+        if host in ("127.0.0.1", "localhost"):
+            return resolve(host, *args, **options)
+        asked.append(host)
+        raise AssertionError(f"the name {host} was looked up")
 
     monkeypatch.setattr(socket, "getaddrinfo", guarded)
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert not asked
 
 
 @pytest.fixture

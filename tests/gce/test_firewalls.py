@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lbctl_gce.settings import CHECK_RANGES_V4
 from tests.clouds.gce.errors import quota
 from tests.clouds.gce.faults import Fault
 from tests.clouds.gce.world import HOME, REGION, Google
@@ -258,3 +259,17 @@ def test_a_rule_that_was_changed_by_hand_is_repaired(world: Google) -> None:
     world.compute.store.objects[f"{HOME}/global/firewalls/{name}"]["sourceRanges"] = ["10.9.9.9/32"]
     world.settle(1300)
     assert traffic(world)["sourceRanges"] == ["0.0.0.0/0"]
+
+
+@pytest.mark.parametrize("kind", ["external", "external-legacy", "internal", "internal-legacy"])
+def test_traffic_rules_may_be_left_to_the_operator(build: Build, kind: str) -> None:
+    """Only health checks are let in; rules that were there before the setting go, and the operator's own stay."""
+    world = build()
+    world.apply(service(load_balancer_class=f"networking.gke.io/l4-regional-{kind}"))
+    assert traffic(world)
+    world.settings = change(world.settings, firewalls=False)
+    world.crash()
+    world.settle(60)
+    assert world.condition().status == "True"
+    assert [sorted(rule["sourceRanges"]) for rule in world.objects("firewalls").values()] == [sorted(CHECK_RANGES_V4)]
+    assert world.plans() == []

@@ -65,6 +65,30 @@ def test_a_new_zone_adds_its_group_to_every_balancer_and_keeps_the_others(world:
     assert foreign in {entry["group"] for entry in world.compute.store.objects[path]["backends"]}
 
 
+@pytest.mark.parametrize("kind", ["external", "internal-legacy"])
+def test_a_backend_that_somebody_linked_by_hand_outlives_every_look(world: Google, kind: str) -> None:
+    """A restart, a look for drift and a change of the Service leave it; the cluster's own group goes with its zone."""
+    world.join("n3", "c")
+    world.apply(service(load_balancer_class=f"networking.gke.io/l4-regional-{kind}"))
+    (path,) = [p for p, b in world.compute.store.of("backendServices") if b["name"] in world.objects("backendServices")]
+    foreign = f"https://www.googleapis.com/compute/v1/{HOME}/zones/{REGION}-b/instanceGroups/somebody-elses"
+    world.compute.store.objects[path]["backends"].append({"group": foreign, "balancingMode": "CONNECTION"})
+
+    def linked() -> set[str]:
+        return {entry["group"].partition("/zones/")[2] for entry in world.compute.store.objects[path]["backends"]}
+
+    groups = {f"{REGION}-{zone}/instanceGroups/k8s-ig--0123456789abcdef" for zone in "bc"}
+    theirs = {f"{REGION}-b/instanceGroups/somebody-elses"}
+    world.crash()
+    world.settle(1300)
+    assert (linked(), world.plans()) == (groups | theirs, [])
+    world.edit("web", session_affinity="ClientIP")
+    assert linked() == groups | theirs
+    world.see_node(None, "n3")
+    world.settle(60)
+    assert linked() == {group for group in groups if "-b/" in group} | theirs
+
+
 @pytest.mark.spec("GCE-052")
 def test_without_any_node_nothing_is_taken_away(world: Google) -> None:
     """No node at all is more likely a fault than the truth; the condition says so."""

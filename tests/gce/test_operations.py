@@ -6,6 +6,7 @@ import functools
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from lbctl.errors import CloudError, InvalidSettings, PermissionDenied, QuotaExc
 from lbctl.obs.metrics import Metrics
 from lbctl_gce import DRIVER
 from lbctl_gce.errors import ApiError, translated
+from tests.clouds.gce.credentials import write_account, write_federation
 from tests.clouds.gce.description import checked, find_method
 from tests.clouds.gce.errors import Refusal
 from tests.clouds.gce.faults import Fault
@@ -135,8 +137,12 @@ def test_what_only_the_author_can_mend_is_not_tried_again(world: Google) -> None
 
 
 @pytest.mark.spec("GCE-087")
-def test_every_call_goes_to_the_configured_endpoint(world: Google) -> None:
-    """Looking up any other name fails the test; waiting for an operation is no exception."""
+@pytest.mark.parametrize("kind", ["federation", "key"])
+def test_every_call_goes_to_the_configured_endpoint(world: Google, tmp_path: Path, kind: str) -> None:
+    """Looking up any other name fails the test, in whatever thread: neither waiting nor signing in is an exception."""
+    write = {"federation": write_federation, "key": write_account}[kind]
+    world.settings = change(world.settings, credentials_file=str(write(tmp_path / kind, world.server.url)))
+    world.crash()
     world.compute.operations.latency = 5.0
     world.apply(service())
     world.settle(60)

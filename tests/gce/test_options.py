@@ -175,17 +175,6 @@ def test_the_newer_key_of_the_subnet_wins_where_it_is_known(build: Build, subset
         assert only(world, "forwardingRules")["subnetwork"].endswith("/other")
 
 
-def test_settings_of_logging_are_left_as_they_are(world: Google) -> None:
-    """The annotation is answered with a warning, and what is set by hand survives every change."""
-    world.apply(service(annotations={f"{GKE}l4lb-config": "verbose"}))
-    assert "AnnotationIgnored" in world.reasons()
-    path = next(path for path, body in world.compute.store.of("backendServices") if "shop-web" in body["name"])
-    world.compute.store.objects[path]["logConfig"] = {"enable": True, "sampleRate": 0.5}
-    assert world.plans() == []
-    world.edit("web", session_affinity="ClientIP")
-    assert world.compute.store.objects[path]["logConfig"] == {"enable": True, "sampleRate": 0.5}
-
-
 @pytest.mark.parametrize("value", ["True", "yes", "1", "enabled"])
 def test_global_access_needs_the_exact_word(world: Google, value: str) -> None:
     """Anything but `true` means no, as upstream has it."""
@@ -228,3 +217,28 @@ def test_standard_tier_is_of_new_balancers_at_once(world: Google) -> None:
     world.apply(service(annotations={f"{CLOUD}network-tier": "Standard"}))
     assert only(world, "forwardingRules")["networkTier"] == "STANDARD"
     assert world.plans() == []
+
+
+@pytest.mark.parametrize("kind", ["external", "external-legacy", "internal", "internal-legacy"])
+def test_a_service_for_pods_of_another_network_is_refused_and_left_alone(world: Google, kind: str) -> None:
+    """It is never served in the wrong network; a balancer that it has already stays as it is, until it is deleted."""
+    classed = {"load_balancer_class": f"networking.gke.io/l4-regional-{kind}"}
+    before = world.state()
+    world.apply(service("new", selector={"networking.gke.io/network": "dmz"}, **classed))
+    assert world.condition("new").reason == "InvalidService"
+    assert "spec.selector[networking.gke.io/network]" in world.condition("new").message
+    assert "another network (dmz)" in world.condition("new").message
+    assert world.state() == before
+    world.delete("new")
+    assert not world.exists("new")
+    world.apply(service(selector={"networking.gke.io/network": "default"}, **classed))
+    assert world.condition().status == "True"
+    served, address = world.state(), world.addresses()
+    world.edit("web", selector={"networking.gke.io/network": "dmz"})
+    assert world.condition().reason == "InvalidService"
+    world.crash()
+    world.settle(700)
+    assert (world.state(), world.addresses()) == (served, address)
+    world.delete("web")
+    world.settle(700)
+    assert world.state() == before

@@ -43,11 +43,16 @@ DRIVERS = {
     "LoadBalancerSourceRangesIgnored": "Source ranges without effect: of another family, or not known to the provider.",
     "NodeInOtherBalancer": "Nodes serve another load balancer already and are left alone.",
     "NodeSkipped": "A node is no target; the message says why.",
+    "ForwardingRuleUnusable": "A forwarding rule that a Service names does not lead to its endpoint groups.",
+    "L4LBConfigInvalidMode": "The L4LBConfig object that a Service names cannot be followed; logging stays as it is.",
+    "L4LBConfigNotFound": "There is no such L4LBConfig object as a Service names; logging stays as it is.",
+    "NoForwardingRuleRef": "A Service with endpoint groups alone names no forwarding rule, so it gets no address.",
     "NodesWithoutTag": "No network tag reaches some instances, so no firewall rule does.",
     "SecurityGroupUnclear": "A node's security group cannot be told from its tags.",
     "UnsupportedConfiguration": "An annotation has no effect together with the rest of the Service.",
     "UnsupportedFeature": "A field has no effect in this mode; the message names what to use.",
     "XPN": "The network is another project's: the message is the command that its administrator has to run.",
+    "ZoneWithoutGroup": "Somebody else fills instance groups, and has made none in a zone that has nodes.",
 }
 CONDITION = (
     ("True", "Ready", "The balancer serves and the address is published."),
@@ -71,6 +76,7 @@ def events_page() -> str:
         table(("status", "reason", "meaning"), ((status, code_or_text(why), what) for status, why, what in CONDITION)),
         f"A mix of protocols that the cloud cannot serve also sets the API's own condition `{PORTS_CONDITION}`, with "
         f"the reason `{MIXED_PROTOCOLS_REASON}`.",
+        *_upstreams(),
         "## Events of every Service",
         table(("type", "reason", "when"), _core()),
         "## Events of failures",
@@ -80,6 +86,14 @@ def events_page() -> str:
         "## Events of drivers",
         table(("reason", "drivers", "meaning"), _drivers()),
     )
+
+
+def _upstreams() -> Iterator[str]:
+    """Conditions of upstream's that drivers tell beside ours."""
+    found = {name: find_provider(name).result_conditions for name in sorted(known_providers())}
+    told = [f"`{kind}` ({name})" for name, kinds in found.items() for kind in sorted(kinds)]
+    if told:
+        yield f"Upstream's own conditions of parts of a balancer are told beside it: {', '.join(told)}."
 
 
 def code_or_text(text: str) -> str:

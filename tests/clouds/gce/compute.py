@@ -266,7 +266,7 @@ class Compute:
         allowed = PATCHABLE.get(collection)
         if allowed is not None and not set(body) <= allowed:
             raise invalid(f"Fields {sorted(set(body) - allowed)} cannot be changed on a forwarding rule")
-        new = {**old, **body} if merge else {**_defaults(collection), **body, "name": old["name"]}
+        new = _patched(old, body) if merge else {**_defaults(collection), **body, "name": old["name"]}
         rules.check(self.store, path, new, old=old)
         return lambda: self._store_change(path, new)
 
@@ -281,6 +281,12 @@ class Compute:
         if "/targetPools/" not in body["target"]:
             raise invalid("Invalid value for field 'resource.target': it must be a target")
         return lambda: self._store_change(path, new)
+
+
+def _patched(old: Body, patch: Body) -> Body:
+    """As a JSON merge patch works: what an object does not name stays, a list is taken whole."""
+    nested = {k: _patched(old[k], v) for k, v in patch.items() if isinstance(v, dict) and isinstance(old.get(k), dict)}
+    return {**old, **patch, **nested}
 
 
 def _collection(method: Method) -> str:

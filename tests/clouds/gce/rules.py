@@ -161,9 +161,20 @@ def check_backend_service(store: Store, path: str, body: Body) -> None:
             raise not_found(path_of(link))
     _check_groups(store, body)
     _check_users(store, path, body)
+    _check_logging(body.get("logConfig", {}))
     tracking = body.get("connectionTrackingPolicy", {})
     if tracking.get("enableStrongAffinity") and body.get("sessionAffinity", "NONE") == "NONE":
         raise invalid("enableStrongAffinity needs session affinity")
+
+
+def _check_logging(config: Body) -> None:
+    rest = [name for name in ("sampleRate", "optionalMode", "optionalFields") if config.get(name)]
+    if rest and not config.get("enable"):
+        raise invalid(f"Invalid value for field 'resource.logConfig.{rest[0]}': logging is not enabled")
+    if not 0 <= config.get("sampleRate", 1.0) <= 1:
+        raise invalid("Invalid value for field 'resource.logConfig.sampleRate': it must be in [0, 1]")
+    if config.get("optionalFields") and config.get("optionalMode") != "CUSTOM":
+        raise invalid("Invalid value for field 'resource.logConfig.optionalFields': the optional mode is not CUSTOM")
 
 
 def _check_groups(store: Store, body: Body) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,30 @@ from tests.clouds.gce.description import find_method
 from tests.clouds.gce.errors import Refusal
 
 
+class Listener(ThreadingHTTPServer):
+    """A thread for each connection, all of which end with the server."""
+
+    daemon_threads = True
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End every connection, and with it its thread."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
 class ComputeServer:
     """A running endpoint at `url`."""
 
@@ -23,8 +49,8 @@ class ComputeServer:
         self.compute = Compute(now)
         self.bugs: list[BaseException] = []
         self.hands_out_tokens = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self.tokens = {TOKEN}
+        self._server = Listener(("127.0.0.1", 0), self._handler())
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.address}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -36,6 +62,7 @@ class ComputeServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
         self._thread.join(5)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -81,7 +108,7 @@ class ComputeServer:
             return 400, {"error": "invalid_grant", "error_description": "The token of the Pod is not trusted."}
         if path == "/token":
             return 200, TOKEN_REPLY
-        if bearer != f"Bearer {TOKEN}":
+        if bearer.removeprefix("Bearer ") not in self.tokens:
             return 401, Refusal(401, "authError", "Invalid Credentials").body()
         return None
 

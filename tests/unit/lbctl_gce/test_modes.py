@@ -32,16 +32,17 @@ def marked(*modes: Mode, **options):
 @pytest.mark.parametrize(
     ("suffix", "wanted"),
     [
-        ("external-legacy", "netlb-tp"),
-        ("external", "netlb-rbs"),
-        ("internal-legacy", "ilb-ig"),
-        ("internal", "ilb-neg"),
+        ("l4-regional-external-legacy", "netlb-tp"),
+        ("l4-regional-external", "netlb-rbs"),
+        ("l4-regional-internal-legacy", "ilb-ig"),
+        ("l4-regional-internal", "ilb-neg"),
+        ("standalone-passthrough-lb-neg", "neg-only"),
     ],
 )
 @pytest.mark.parametrize("annotations", [{}, RBS, {TYPE: "Internal"}])
 def test_a_class_decides_whatever_annotations_say(suffix, wanted, annotations):
     """Each of upstream's classes stands for one kind."""
-    assert mode(service(annotations=annotations, load_balancer_class=CLASS_PREFIX + suffix)) == wanted
+    assert mode(service(annotations=annotations, load_balancer_class=f"networking.gke.io/{suffix}")) == wanted
 
 
 @pytest.mark.spec("GCE-004")
@@ -95,7 +96,7 @@ def test_without_finalizer_the_forwarding_rule_that_is_there_decides(existing):
     assert mode(service(), existing=existing) == existing
 
 
-@pytest.mark.parametrize("kept", list(Mode))
+@pytest.mark.parametrize("kept", list(FINALIZERS))
 def test_every_mode_is_kept_by_its_finalizer(kept):
     """Upstream reads the mode from it, and so do we."""
     annotations = {TYPE: "Internal"} if kept.is_internal else {}

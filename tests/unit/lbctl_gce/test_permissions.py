@@ -49,18 +49,29 @@ def test_all_kinds_together_are_the_shipped_roles():
 @pytest.mark.parametrize(
     ("suffix", "has", "lacks"),
     [
-        ("external-legacy", "targetPools.addInstance", "regionBackendServices.create"),
-        ("external", "regionHealthChecks.create", "targetPools.create"),
-        ("internal-legacy", "healthChecks.create", "regionHealthChecks.create"),
-        ("internal", "networkEndpointGroups.attachNetworkEndpoints", "instanceGroups.create"),
+        ("l4-regional-external-legacy", "targetPools.addInstance", "regionBackendServices.create"),
+        ("l4-regional-external", "regionHealthChecks.create", "targetPools.create"),
+        ("l4-regional-internal-legacy", "healthChecks.create", "regionHealthChecks.create"),
+        ("l4-regional-internal", "networkEndpointGroups.attachNetworkEndpoints", "instanceGroups.create"),
+        ("standalone-passthrough-lb-neg", "networkEndpointGroups.create", "forwardingRules.create"),
+        ("standalone-passthrough-lb-neg", "instances.use", "firewalls.create"),
     ],
 )
 def test_a_role_for_some_services_has_what_their_kinds_need(suffix, has, lacks):
     """A cluster of one kind asks for nothing that only others use."""
-    wanted = service(load_balancer_class=CLASS_PREFIX + suffix)
+    wanted = service(load_balancer_class=f"networking.gke.io/{suffix}")
     included = DRIVER.permissions(ALONE, [wanted])["includedPermissions"]
     assert f"compute.{has}" in included
     assert f"compute.{lacks}" not in included
+
+
+def test_groups_that_somebody_else_fills_need_no_right_to_fill_them(tmp_path):
+    """Linking them is all that is done."""
+    file = tmp_path / "gce.conf"
+    file.write_text("[global]\nproject-id = shop\nalpha-features = SkipIGsManagement\n")
+    included = DRIVER.permissions(GceSettings(config_file=str(file)), None)["includedPermissions"]
+    groups = [name for name in included if ".instanceGroups." in name]
+    assert groups == ["compute.instanceGroups.list", "compute.instanceGroups.use"]
 
 
 def test_what_a_service_had_before_can_still_be_removed():

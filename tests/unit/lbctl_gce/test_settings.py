@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.errors import InvalidSettings
 from lbctl_gce.modes import Mode
-from lbctl_gce.settings import GceSettings, config_faults, parse_gce_conf, read_config
+from lbctl_gce.settings import GceSettings, TokenServer, config_faults, parse_gce_conf, read_config
 
 CONF = """
 [global]
@@ -56,12 +56,12 @@ def test_config_show_is_told_what_is_wrong_with_the_file(tmp_path):
 
 
 def test_what_upstream_would_do_by_the_file_and_is_not_done_here_is_told(tmp_path):
-    """Another source of tokens and features of upstream's; keys on which no balancer depends say nothing."""
+    """Another source of tokens than the settings', and features; keys on which no balancer depends say nothing."""
     file = tmp_path / "gce.conf"
-    file.write_text(CONF.replace("nil", "https://tokens.example") + "alpha-features = SkipIGsManagement\n")
-    told = read_config(GceSettings(config_file=str(file))).idle_keys
+    file.write_text(CONF.replace("nil", "https://tokens.example") + "alpha-features = NetworkTiers\n")
+    told = read_config(GceSettings(config_file=str(file), credentials_file="key.json")).idle_keys
     assert [sentence.split(" ")[0] for sentence in told] == ["token-url", "alpha-features"]
-    assert "SkipIGsManagement" in told[1]
+    assert "NetworkTiers" in told[1]
     file.write_text(CONF + "stack-type = IPV4\nregional = true\nsecondary-range-name = pods\n")
     assert read_config(GceSettings(config_file=str(file))).idle_keys == ()
 
@@ -105,3 +105,18 @@ def test_a_file_that_is_no_ini_file_is_refused():
     """The error says what is wrong."""
     with pytest.raises(InvalidSettings, match="INI"):
         parse_gce_conf("no section\n")
+
+
+def test_quotes_and_backslashes_of_values_are_read_as_upstream_reads_them():
+    """The body of a question for tokens is JSON within quotes; a representation of it shows nothing."""
+    found = parse_gce_conf('[global]\ntoken-body = "{\\"cluster\\":\\"a\\\\b\\"}"\n')
+    assert found["token-body"] == ('{"cluster":"a\\b"}',)
+    assert "secret" not in repr(TokenServer("https://tokens.example", "secret"))
+
+
+def test_nil_means_the_default_credentials(tmp_path):
+    """As the absence of the key does."""
+    file = tmp_path / "gce.conf"
+    for text, server in (("nil", None), ("https://tokens.example", TokenServer("https://tokens.example"))):
+        file.write_text(CONF.replace("nil", text))
+        assert read_config(GceSettings(config_file=str(file))).token_server == server
