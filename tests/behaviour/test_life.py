@@ -112,8 +112,9 @@ def test_a_service_that_is_gone_leaves_nothing_behind_in_memory(world):
     """Deleted or no balancer any more, in a cluster with a thousand a day: the process does not grow."""
 
     def live_and_go(number):
-        for name in (f"gone{number}", f"inner{number}"):
-            world.apply(service(name, annotations={PREFIX + "pods": "true", PREFIX + "also": f"canary{number}"}))
+        for port, name in enumerate((f"gone{number}", f"inner{number}"), start=80):
+            annotations = {PREFIX + "pods": "true", PREFIX + "also": f"canary{number}"}
+            world.apply(service(name, ports=(port,), annotations=annotations))
             world.see_slice(endpoint_slice("10.2.0.1", name=name))
         world.see_node(node(f"extra{number}"))
         world.settle()
