@@ -6,6 +6,7 @@ its scopes. Called under the controller's lock; knows no queue, only whom to tel
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Identity, Scope
+
+log = logging.getLogger(__name__)
 
 
 class Touch(Protocol):
@@ -39,6 +42,7 @@ class Intake:
         self._shared = shared
         self._touch = touch
         self._services: dict[str, Service] = {}
+        self._stumbled: set[str] = set()
 
     def __iter__(self) -> Iterator[Service]:
         """Every Service that was seen, as of now."""
@@ -83,7 +87,25 @@ class Intake:
         return [(service, claim) for service, claim in claims if claim.standing is Standing.FOREIGN]
 
     def consider(self, service: Service) -> None:
-        """Compare a Service with what is remembered of it, and have its scopes worked on if that decides anything."""
+        """Compare a Service with what is remembered of it, and have its scopes worked on if that decides anything.
+
+        A bug that one Service trips costs the others nothing; it is told, and tried again by `reconsider`.
+        """
+        try:
+            self._consider(service)
+        except Exception as bug:
+            log.exception("cannot take in Service %s; this is a bug", service.key)
+            self._shared.on_bug(bug)
+            self._stumbled.add(service.key)
+        else:
+            self._stumbled.discard(service.key)
+
+    def reconsider(self) -> None:
+        """Try again those Services that tripped a bug."""
+        for service in [service for key, service in self._services.items() if key in self._stumbled]:
+            self.consider(service)
+
+    def _consider(self, service: Service) -> None:
         identity = identity_of(service)
         known = self.tracked(identity)
         if known is not None and service.metadata.is_older_than(known[1].service.metadata):
@@ -111,6 +133,7 @@ class Intake:
         intent, problems = _parse(account, service)
         returned = tracked.standing is not Standing.WANTED
         changed = is_new or returned or intent != tracked.intent or problems != tracked.problems
+        changed = changed or service.key in self._stumbled
         if tracked.service is not service:
             changed = changed or self._needs_repair(tracked, service, decision)
         tracked.service, tracked.finalizer = service, decision.finalizer
@@ -141,6 +164,7 @@ class Intake:
         """Take note of a Service that is gone without our clean-up: what it had is removed by its identity."""
         identity = identity_of(service)
         self._services.pop(service.key, None)
+        self._stumbled.discard(service.key)
         known = self.tracked(identity)
         if known is None:
             return
@@ -172,12 +196,17 @@ class Intake:
             self._shared.backoff.reset((account.name, scope))
 
     def forget(self, account: Account, identity: Identity) -> None:
-        """Drop a Service that is gone with all that it had; one of the same name that came meanwhile is next."""
+        """Drop a Service that is gone with all that it had; one of the same name that came meanwhile is next.
+
+        Nobody tells of a Service that is no balancer any more once its finalizer is off, so its object goes too.
+        """
         tracked = account.services.get(identity)
         account.forget(identity)
         newest = self._services.get(identity.key)
         if tracked is not None and newest is not None and identity_of(newest) != identity:
             self.consider(newest)
+        elif newest is not None and newest.spec.type != "LoadBalancer" and self.tracked(identity) is None:
+            del self._services[identity.key]
 
 
 def _parse(account: Account, service: Service) -> tuple[Intent | None, tuple[Problem, ...]]:
