@@ -20,7 +20,7 @@ from lbctl.model.status import Notice, Severity
 APPROVE = "lbctl.io/approve"
 DELETION_POLICY = "lbctl.io/deletion-policy"
 OUR_PREFIX = "lbctl.io/"
-UNKNOWN = "is unknown and has no effect on the balancer"
+UNKNOWN = "is no annotation of this driver and has no effect on the balancer"
 """What is said of a key, here and by the API server."""
 
 
@@ -48,6 +48,15 @@ class Annotation:
     def is_pattern(self) -> bool:
         """True when the key has a variable part."""
         return "{" in self.key
+
+    @property
+    def written_default(self) -> str:
+        """The default as one would write it; empty when there is none, or no text of its kind means it."""
+        text = str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+        try:
+            return text if self.kind.parse(text) == self.default else ""
+        except ValueError:
+            return ""
 
     def match(self, key: str) -> str | None:
         """The variable part of `key`, empty for an exact match, None when it does not match."""
@@ -164,7 +173,8 @@ class AnnotationTable:
         if key in self.ignored or not key.startswith(self.own_prefixes):
             return []
         nearest = self.nearest(key)
-        hint = f"; did you mean {nearest}?" if nearest else ""
+        whose = f"; whose it is: lbctl annotations {key}" if key.startswith(OUR_PREFIX) else ""
+        hint = f"; did you mean {nearest}?" if nearest else whose
         return [Notice(Severity.WARNING, "AnnotationIgnored", f"{key} {UNKNOWN}{hint}")]
 
 

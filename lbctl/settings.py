@@ -137,15 +137,19 @@ class Loaded:
         return tuple(str(value) for path, value in flat if value and _is_secret(path))
 
 
-def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Loaded:
+def load(
+    *, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, object], provider: str | None = None
+) -> Loaded:
     """Settings from all sources; `flags` maps paths to values, None meaning "not given".
+
+    With a `provider`, only its accounts are left; one with the driver's defaults when no source has any.
 
     Raises `InvalidSettings` naming the file or variable, the key, and the nearest known key.
     """
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file is not None:
-        merged.update(_read_file(file))
+        merged.update(read_file(file))
         origins.update((path, str(file)) for path, _ in _flatten(merged))
     for path, (name, value) in _from_environ(environ).items():
         _put(merged, path, value)
@@ -154,6 +158,8 @@ def load(*, file: Path | None, environ: Mapping[str, str], flags: Mapping[str, o
         if given is not None:
             _put(merged, path, given)
             origins[path] = "flag"
+    if provider:
+        origins.update(dict.fromkeys(_leave_only(provider, merged), "flag"))
     return Loaded(_convert(merged, Settings, where="settings"), origins)
 
 
@@ -162,7 +168,8 @@ def decode(section: Mapping[str, Any], kind: type, *, where: str) -> Any:  # noq
     return _convert(dict(section), kind, where=where)
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, Any]:
+    """What a settings file says, unchecked; `InvalidSettings` when it cannot be read or is no mapping."""
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -280,6 +287,23 @@ def _put(into: dict[str, Any], path: str, value: object) -> None:
     for area in areas:
         into = into.setdefault(area, {})
     into[name] = value
+
+
+def _leave_only(provider: str, merged: dict[str, Any]) -> Iterator[str]:
+    """Leave out the accounts of other drivers; yields the paths of what had to be set for this one to serve."""
+    accounts = merged.get("accounts") or {}
+    if not isinstance(accounts, dict) or not all(isinstance(one, dict) for one in accounts.values()):
+        return
+    kept = {name: account for name, account in accounts.items() if account.get("provider", provider) == provider}
+    merged["accounts"] = kept or {provider: {}}
+    for name, account in merged["accounts"].items():
+        if "provider" not in account:
+            account["provider"] = provider
+            yield f"accounts.{name}.provider"
+    claim = merged.get("claim")
+    if isinstance(claim, dict) and claim.get("unclassed") in accounts.keys() - merged["accounts"].keys():
+        claim["unclassed"] = ClaimSettings().unclassed
+        yield "claim.unclassed"
 
 
 def _is_secret(path: str) -> bool:

@@ -102,10 +102,12 @@ def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
 class Silence:
     """A screen that shows nothing, for those who want one document at the end."""
 
+    height = sys.maxsize
+
     def say(self, line: str = "") -> None:
         """Nothing."""
 
-    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def show(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, head: str = "", doubt: str = "") -> None:
         """Nothing."""
 
 

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from lbctl.settings import Loaded
 
 UPSTREAMS = ("aws-ccm", "aws-lbc", "azure", "gce", "gke-l4", "occm", "cloudstack")
+FROM = f"Only what this controller serves: {', '.join(UPSTREAMS[:-1])} or {UPSTREAMS[-1]}."
 
 
 @click.command(
     short_help="Show, Service by Service, what taking over would do.",
-    epilog="Examples:  lbctl adopt --from aws-ccm --provider aws    lbctl adopt shop/web --write --yes",
+    epilog="Examples:  lbctl adopt --from aws-ccm    lbctl adopt shop/web --write --yes",
 )
 @services_argument
-@click.option("--from", "upstream", type=click.Choice(UPSTREAMS), help="Only what this controller serves.")
-@click.option("--write", is_flag=True, help="Write lbctl's marks where nothing else would change.")
+@click.option("--from", "upstream", type=click.Choice(UPSTREAMS), metavar="CONTROLLER", help=FROM)
+@click.option("--write", is_flag=True, help="Write lbctl's marks where nothing else changes.")
 @click.option("--yes", is_flag=True, help="With --write: do not ask.")
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="With --write: when to give up.")
 @output_option("table", "wide", "json", "yaml", "name")

@@ -60,19 +60,13 @@ def _document(annotation: lbctl.annotations.Annotation) -> Annotation:
         key=annotation.key,
         providers=[],
         value=annotation.kind.grammar,
-        default=_shown(annotation.default),
+        default=annotation.written_default,
         doc=annotation.doc,
         on_change=annotation.on_change,
         modes=list(annotation.modes),
         source=annotation.source,
         deprecated=annotation.deprecated,
     )
-
-
-def _shown(default: object) -> str:
-    if default in (None, "", ()):
-        return ""
-    return str(default).lower() if default in (True, False) else str(default)
 
 
 def _pages(found: Iterable[Annotation]) -> str:

@@ -24,7 +24,8 @@ def answer(
     if form in ("json", "yaml"):
         click.echo(rendered(form, document))
     elif form == "name":
-        click.echo("\n".join(names))
+        for name in names:
+            click.echo(name)
     else:
         click.echo(wide() if form == "wide" and wide is not None else text())
 

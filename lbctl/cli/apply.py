@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )
 @click.option("--approve", "digests", multiple=True, required=True, metavar="DIGEST", help="A digest that plan showed.")
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="When to give up.")
-@output_option("table", "json", "yaml")
+@output_option("table", "json", "yaml", "name")
 @settings_options
 def command(loaded: Loaded, digests: tuple[str, ...], timeout: float, output: str) -> int:
     """Run the plans with these digests, including what the policy holds back.
@@ -38,5 +38,5 @@ def command(loaded: Loaded, digests: tuple[str, ...], timeout: float, output: st
         at.read_clouds()
         done = carry_out(at, digests, seconds=timeout)
         services = [WorkedOn.of(account, tracked) for account, tracked in done.services]
-    answer(output, Round(services), text=lambda: service_table(services))
+    answer(output, Round(services), text=lambda: service_table(services), names=(one.key for one in services))
     return Exit.OK if done.in_time else Exit.NOT_READY

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     epilog="Examples:  lbctl check -f services/ --provider aws    lbctl check -f - --provider local < web.yaml",
 )
 @click.option("-f", "--filename", "files", multiple=True, required=True, help="File or folder, - for standard input.")
-@output_option("table", "json", "yaml")
+@output_option("table", "json", "yaml", "name")
 @settings_options
 def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
     """Validate the Services of type LoadBalancer in files: every problem of every Service, and unknown annotations.
@@ -42,5 +42,6 @@ def command(loaded: Loaded, files: tuple[str, ...], output: str) -> int:
         output,
         Validation([verdict.document() for verdict in verdicts]),
         text=lambda: table(Verdict.COLUMNS, rows) if rows else "No Services in these files.",
+        names=(verdict.service for verdict in verdicts),
     )
     return Exit.OK if all(verdict.is_valid for verdict in verdicts) else Exit.INVALID_INPUT

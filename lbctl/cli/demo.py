@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     short_help="Play the whole life of some Services on this machine.",
     epilog="Examples:  lbctl demo    lbctl demo -o json | jq .ok",
 )
-@output_option("text", "json")
+@output_option("text", "json", "yaml")
 def command(output: str) -> int:
     """Play the whole life of some Services: a little cluster, real balancers, real traffic, and nothing left.
 
-    Needs no cluster, no cloud and no root; takes about a minute. Every change shows its plan first. Exit code 0 when
+    Needs no cluster, no cloud and no root; takes about ten seconds. Every change shows its plan first. Exit code 0 when
     every request was answered and nothing is left, else 1.
     """
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
@@ -48,7 +48,7 @@ def command(output: str) -> int:
 def _screen(output: str) -> Iterator[Screen]:
     from lbctl.text import Lines, LiveTable, Silence  # noqa: PLC0415 - loaded by the command, not by its help
 
-    if output == "json":
+    if output in ("json", "yaml"):
         yield Silence()
     elif sys.stdout.isatty():
         with LiveTable() as live:

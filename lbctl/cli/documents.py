@@ -6,6 +6,7 @@ says what is written. A field with the default UNSET is left out where it does n
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -14,7 +15,6 @@ from msgspec import UNSET, UnsetType
 
 from lbctl.driver import Level
 from lbctl.engine.summary import State
-from lbctl.engine.tracked import Progress
 from lbctl.model.capabilities import Affinity
 from lbctl.plan.actions import Verb
 
@@ -135,6 +135,16 @@ def actions_of(plan: actions.Plan) -> list[Action]:
 # -- services ---------------------------------------------------------------------------------------------------------
 
 
+class After(enum.StrEnum):
+    """The states of `lbctl status` that there are after a round of work, and that a Service is gone."""
+
+    READY = State.READY.value
+    PENDING = State.PENDING.value
+    FAILED = State.FAILED.value
+    HELD = State.HELD.value
+    GONE = "gone"
+
+
 class WorkedOn(Part):
     """A Service after a round of work."""
 
@@ -142,25 +152,31 @@ class WorkedOn(Part):
     name: str
     provider: str
     account: str
-    state: Progress
+    state: After
     reason: str
     message: str
     addresses: list[str]
     ports: list[str]
 
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
     @classmethod
     def of(cls, account: Account, tracked: Tracked) -> Self:
         """A Service after the round of this process."""
-        from lbctl.engine.rounds import outcome_of  # noqa: PLC0415 - it loads the engine, for two commands of many
+        from lbctl.engine.rounds import WORDS, outcome_of  # noqa: PLC0415 - loads the engine, for two commands of many
 
         outcome = outcome_of(account, tracked)
-        ingress = () if outcome.progress is Progress.GONE else tracked.service.status.load_balancer.ingress
+        state = After(WORDS[outcome.progress])
+        ingress = () if state is After.GONE else tracked.service.status.load_balancer.ingress
         return cls(
             namespace=tracked.identity.namespace,
             name=tracked.identity.name,
             provider=account.info.name,
             account=account.name,
-            state=outcome.progress,
+            state=state,
             reason=outcome.reason,
             message=outcome.message,
             addresses=[entry.ip or entry.hostname or "" for entry in ingress],

@@ -20,32 +20,27 @@ from lbctl.errors import Exit, LbctlError
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the writing of an answer may fail with; a pipe whose reader left is ended by click, in silence."""
 COMPLETE = "_LBCTL_COMPLETE"
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("lbctl.cli.run", "Run the controller until stopped."),
-    "once": ("lbctl.cli.once", "Reconcile once and leave."),
-    "plan": ("lbctl.cli.plan", "Show what would be done."),
-    "apply": ("lbctl.cli.apply", "Do what a plan showed, held actions included."),
-    "status": ("lbctl.cli.status", "Show every Service's balancer."),
-    "explain": ("lbctl.cli.explain", "Say why a Service is as it is, and what to do."),
-    "doctor": ("lbctl.cli.doctor", "Look for what is wrong with cluster, rights and clouds."),
-    "permissions": ("lbctl.cli.permissions", "Print the smallest role that a driver needs."),
-    "gc": ("lbctl.cli.gc", "Find and remove what Services that are gone left behind."),
-    "adopt": ("lbctl.cli.adopt", "Show, Service by Service, what taking over would do."),
-    "release": ("lbctl.cli.release", "Let go of a Service and keep its balancer."),
-    "check": ("lbctl.cli.check", "Validate Services in files, without a cluster."),
-    "providers": ("lbctl.cli.providers", "List drivers and what they can do."),
-    "annotations": ("lbctl.cli.annotations", "Look annotations up."),
-    "manifests": ("lbctl.cli.manifests", "Print the objects that install the controller."),
-    "config": ("lbctl.cli.config", "Show settings and where each came from."),
-    "sandbox": ("lbctl.cli.sandbox", "Keep a little cluster with real traffic on this machine."),
-    "demo": ("lbctl.cli.demo", "Play the whole life of some Services on this machine."),
-    "completion": ("lbctl.cli.completion", "Print a shell's completion script."),
-    "version": ("lbctl.cli.version", "Print the version."),
-}
+OVERVIEW: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("run", "once"), "Run the controller; or one round of it."),
+    (("plan", "apply"), "Show what would be done; do what a plan showed."),
+    (("status", "explain"), "Show balancers; say why one is as it is."),
+    (("doctor", "check"), "Look for what is wrong: in clouds; in files."),
+    (("permissions",), "Print the smallest role that a driver needs."),
+    (("adopt", "release"), "Show what taking over would do; let go again."),
+    (("gc",), "Remove what Services that are gone left behind."),
+    (("providers", "annotations"), "List drivers; look annotations up."),
+    (("manifests",), "Print the objects that install the controller."),
+    (("config", "options"), "Show settings; list the options that set them."),
+    (("sandbox", "demo"), "Keep a little cluster here; play in one."),
+    (("completion", "version"), "Print a shell's completion script; the version."),
+)
+"""All commands, a line for those that belong together: one line each is more than a screen."""
+COMMANDS: tuple[str, ...] = tuple(name for names, _ in OVERVIEW for name in names)
+"""Each is the `command` of a module of its name."""
 
 
 class LazyGroup(click.Group):
-    """Imports a sub-command only when it is used; help needs their one-line summaries only."""
+    """Imports a sub-command only when it is used; help needs the overview only."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of the table."""
@@ -55,13 +50,13 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(f"lbctl.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """List the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(", ".join(names), what) for names, what in OVERVIEW])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

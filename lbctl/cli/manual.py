@@ -9,10 +9,9 @@ import click
 
 from lbctl import __version__
 from lbctl.cli.main import COMMANDS, root
-from lbctl.cli.options import FLAGS
+from lbctl.cli.options import SettingsOption, listed_options
 from lbctl.errors import Exit
 
-COMMON = frozenset({*FLAGS, "config", "provider", "assignments"})
 EXITS = {
     Exit.OK: "fine",
     Exit.FAILURE: "failure",
@@ -35,7 +34,8 @@ def manual() -> str:
         command = root.get_command(context, name)
         assert command is not None
         lines += _command(command, click.Context(command, parent=context, info_name=name))
-    lines += [".SH COMMON OPTIONS", *_common(), ".SH EXIT STATUS"]
+    common = (option.own_record(context) for option in listed_options())
+    lines += [".SH COMMON OPTIONS", *_options(common), ".SH EXIT STATUS"]
     for code, meaning in EXITS.items():
         lines += [".TP", rf"\fB{int(code)}\fR", meaning]
     return "\n".join(lines) + "\n"
@@ -44,9 +44,9 @@ def manual() -> str:
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f'.SS "{_escaped(context.command_path)} {_escaped(" ".join(command.collect_usage_pieces(context)))}"'
     yield from _paragraphs(command.help)
-    own = (one for one in command.params if one.name not in COMMON)
-    yield from _options(own, context)
-    if any(one.name in COMMON for one in command.params):
+    own = [one for one in command.params if not isinstance(one, SettingsOption)]
+    yield from _options(one.get_help_record(context) for one in own)
+    if len(own) < len(command.params):
         yield from (".PP", "And the common options below.")
     yield from _examples(command)
     if isinstance(command, click.Group):
@@ -56,19 +56,10 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
             yield from _command(inner, click.Context(inner, parent=context, info_name=name))
 
 
-def _options(parameters: Iterable[click.Parameter], context: click.Context) -> Iterator[str]:
-    for parameter in parameters:
-        record = parameter.get_help_record(context)
+def _options(records: Iterable[tuple[str, str] | None]) -> Iterator[str]:
+    for record in records:
         if record is not None:
             yield from (".TP", rf"\fB{_escaped(record[0])}\fR", _escaped(record[1]))
-
-
-def _common() -> Iterator[str]:
-    """The options that lead to settings, once; every command that has them has the same."""
-    status = root.get_command(click.Context(root), "status")
-    assert status is not None
-    context = click.Context(status, info_name="status")
-    yield from _options((one for one in status.params if one.name in COMMON), context)
 
 
 def _paragraphs(text: str | None) -> Iterator[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )
 @services_argument
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="When to give up.")
-@output_option("table", "json", "yaml")
+@output_option("table", "json", "yaml", "name")
 @settings_options
 def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: str) -> int:
     """Reconcile all Services, or those named, and leave; refused while a controller leads, which does that anyway.
@@ -30,9 +30,8 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help
     from lbctl.cli.approval import refuse_beside_leader  # noqa: PLC0415 - as above
     from lbctl.cli.desk import desk, selected  # noqa: PLC0415 - as above
-    from lbctl.cli.documents import Round, WorkedOn  # noqa: PLC0415 - as above
+    from lbctl.cli.documents import After, Round, WorkedOn  # noqa: PLC0415 - as above
     from lbctl.engine.runner import run_until_idle  # noqa: PLC0415 - as above
-    from lbctl.engine.tracked import Progress  # noqa: PLC0415 - as above
     from lbctl.text import service_table  # noqa: PLC0415 - as above
 
     with desk(loaded.settings) as at:
@@ -46,7 +45,7 @@ def command(loaded: Loaded, services: tuple[str, ...], timeout: float, output: s
         clock = assembly.clock
         in_time = run_until_idle(assembly.controller, clock, deadline=clock.monotonic() + timeout)
         done = [WorkedOn.of(account, tracked) for account, tracked in chosen]
-    answer(output, Round(done), text=lambda: service_table(done))
-    if any(one.state in (Progress.FAILED, Progress.INVALID) for one in done):
+    answer(output, Round(done), text=lambda: service_table(done), names=(one.key for one in done))
+    if any(one.state is After.FAILED for one in done):
         return Exit.FAILURE
     return Exit.OK if in_time else Exit.NOT_READY

@@ -5,6 +5,7 @@ The continuous view mirrors the Services by a watch, and says so when what it sh
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import random
@@ -13,6 +14,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+
+import click
 
 from lbctl.cli.desk import connect
 from lbctl.cli.progress import progress
@@ -27,20 +30,24 @@ from lbctl.kube.watch import Reflector
 from lbctl.model.objects import Service
 from lbctl.registry import find_provider
 from lbctl.settings import Settings
-from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, age, summary_rows
+from lbctl.text import SUMMARY_COLUMNS, Lines, LiveTable, Silence, age, summary_rows
 
 LOOK_SECONDS = 0.25
 SPARE_LINES = 4
 """Lines of the terminal for the head, a doubt, the names of the columns and the prompt."""
 
 
-class Overview:
-    """One cluster; `namespace` empty means all of them."""
+Screen = Lines | LiveTable | Silence
 
-    def __init__(self, settings: Settings, *, namespace: str) -> None:
+
+class Overview:
+    """One cluster; `namespace` empty means all of them, `names` none means every Service."""
+
+    def __init__(self, settings: Settings, *, namespace: str, names: Sequence[str] = ()) -> None:
         self._rest = connect(settings)
         self._rules = _rules(settings)
         self._namespace = namespace
+        self._names = frozenset(names)
         self._clock = SystemClock()
         self._stale_since: dt.datetime | None = None
 
@@ -49,15 +56,40 @@ class Overview:
         return self._clock.now()
 
     def read(self) -> list[Summary]:
-        """All Services that want a balancer, by name; one GET per 500."""
+        """All Services that want a balancer, by name; one GET per 500. `UsageError` when one of `names` is none."""
         with progress("reading the Services"):
-            return self._summaries(Cluster(self._rest).list_services())
+            summaries = self._summaries(Cluster(self._rest).list_services())
+        unknown = sorted(self._names.difference(summary.key for summary in summaries))
+        if unknown:
+            hint = "Name them as NAMESPACE/NAME; see: lbctl status -o name"
+            raise click.UsageError(f"There is no Service of type LoadBalancer called {', '.join(unknown)}. {hint}")
+        return summaries
 
-    def watch(self, *, seconds: float | None) -> list[Summary]:
-        """Show the Services until interrupted or for `seconds`; returns what was shown last.
+    def watch(self, *, seconds: float | None, until_settled: bool) -> list[Summary]:
+        """Show the Services until interrupted, for `seconds`, or until all are settled; returns what was shown last.
 
         Raises KubeUnreachable when nothing could be shown at all.
         """
+        if self._names:
+            self.read()
+        with LiveTable() if sys.stdout.isatty() else contextlib.nullcontext(Lines()) as screen:
+            return self._follow(screen, seconds=seconds, until_settled=until_settled)
+
+    def wait(self, *, seconds: float) -> list[Summary]:
+        """Return once all Services are settled, or after `seconds`, with what there is then."""
+        summaries = self.read()
+        if self.are_settled(summaries):
+            return summaries
+        with progress("waiting for the Services to be ready"):
+            return self._follow(Silence(), seconds=seconds, until_settled=True)
+
+    def are_settled(self, summaries: Sequence[Summary]) -> bool:
+        """Whether all are ready; another controller's count too, where nobody named them."""
+        if self._names:
+            return self._names <= {summary.key for summary in summaries if summary.state is State.READY}
+        return all(_is_fine(summary) for summary in summaries)
+
+    def _follow(self, screen: Screen, *, seconds: float | None, until_settled: bool) -> list[Summary]:
         mirror = Reflector(
             service_resource((SHARED_FINALIZER, OWN_FINALIZER)),
             rest=self._rest,
@@ -68,7 +100,6 @@ class Overview:
         thread = threading.Thread(target=mirror.run, name="watch", daemon=True)
         give_up_at = None if seconds is None else self._clock.monotonic() + seconds
         with ExitStack() as ending:
-            screen = ending.enter_context(LiveTable()) if sys.stdout.isatty() else Lines()
             ending.callback(mirror.stop)
             # The screen says itself why it is stale, once.
             logging.getLogger("lbctl").addHandler(logging.NullHandler())
@@ -81,6 +112,8 @@ class Overview:
                 head = count_states(summaries) if mirror.synced else "reading the Services"
                 rows = summary_rows(shown, now=self.now())
                 screen.show(SUMMARY_COLUMNS, rows, head=head, doubt=self._doubt(mirror))
+                if until_settled and mirror.synced and self.are_settled(summaries):
+                    break
                 self._clock.wait(LOOK_SECONDS)
         if not mirror.synced:
             raise KubeUnreachable(mirror.stats.last_error or "the list of Services did not come in time")
@@ -88,7 +121,8 @@ class Overview:
 
     def _summaries(self, services: Iterable[Service]) -> list[Summary]:
         wanted = (s for s in services if s.spec.type == "LoadBalancer")
-        mine = (s for s in wanted if self._namespace in ("", s.metadata.namespace))
+        chosen = (s for s in wanted if not self._names or s.key in self._names)
+        mine = (s for s in chosen if self._namespace in ("", s.metadata.namespace))
         return sorted((self._summary(service) for service in mine), key=lambda summary: summary.key)
 
     def _summary(self, service: Service) -> Summary:

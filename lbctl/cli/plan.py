@@ -27,7 +27,7 @@ NOTHING = "Nothing to do."
     "-f", "--filename", "files", multiple=True, help="Plan the Services of this file or folder as if applied."
 )
 @click.option("--server-dry-run", is_flag=True, help="With -f: let the API server default and check them first.")
-@output_option("text", "json", "yaml")
+@output_option("text", "json", "yaml", "name")
 @settings_options
 def command(
     loaded: Loaded, services: tuple[str, ...], files: tuple[str, ...], *, server_dry_run: bool, output: str
@@ -58,8 +58,20 @@ def command(
     for note in notes:
         click.echo(note, err=True)
     document = documents.Plans([documents.Plan.of(result) for result in results])
-    answer(output, document, text=lambda: _text(line for r in results for line in r.lines(plan_lines)))
+    answer(
+        output,
+        document,
+        text=lambda: _text(line for r in results for line in r.lines(plan_lines)),
+        names=_changed(results),
+    )
     return _exit(results)
+
+
+def _changed(results: Iterable[Result]) -> list[str]:
+    """The Services for which something would be done, now or once it is approved."""
+    plans = [result.plan for result in results if result.plan is not None]
+    actions = (action for plan in plans for action in (*plan.actions, *plan.held))
+    return sorted({owner.key for action in actions for step in action.steps for owner in step.owners})
 
 
 def _text(lines: Iterable[str]) -> str:

@@ -37,7 +37,9 @@ def role_of(settings: Settings, *, names: Sequence[str], files: Sequence[str]) -
     """
     if len(settings.accounts) != 1:
         found = ", ".join(settings.accounts) or "none"
-        raise InvalidSettings(f"one account is needed, and there is: {found}", hint="give --provider NAME")
+        is_chosen = len({account.provider for account in settings.accounts.values()}) == 1
+        hint = "give --config FILE with one of them alone" if is_chosen else "give --provider NAME"
+        raise InvalidSettings(f"one account is needed, and there is: {found}", hint=hint)
     ((name, account),) = settings.accounts.items()
     info = find_provider(account.provider)
     decoded = decode(account.settings, info.settings, where=f"accounts.{name}.settings")

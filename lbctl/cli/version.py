@@ -11,7 +11,7 @@ from lbctl.cli.options import output_option
 
 
 @click.command(short_help="Print the version.", epilog="Examples:  lbctl version    lbctl version -o json")
-@output_option("text", "json")
+@output_option("text", "json", "yaml")
 def command(output: str) -> None:
     """Print the version of lbctl and of Python."""
     from lbctl.cli.answer import answer  # noqa: PLC0415 - loaded by the command, not by its help

@@ -60,7 +60,7 @@ class Variant:
     """One cloud's installation. Two replicas, of which one leads, except where the data plane is the Pod's own.
 
     `watches` are those of the driver, `custom_kinds` what Services may refer to, `leases` and `documents` what it may
-    do with single objects of others.
+    do with single objects of others. `image_given` and `settings_given` are what an owner has instead of ours.
     """
 
     provider: str
@@ -69,6 +69,8 @@ class Variant:
     custom_kinds: tuple[Right, ...] = ()
     leases: tuple[Right, ...] = ()
     documents: tuple[Right, ...] = ()
+    image_given: str = ""
+    settings_given: Mapping[str, Any] | None = None
 
     @property
     def replicas(self) -> int:
@@ -81,8 +83,15 @@ class Variant:
         return f"{__version__}-{self.provider}"
 
     @property
+    def image(self) -> str:
+        """The image with this cloud's SDK."""
+        return self.image_given or f"lbctl:{self.tag}"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The content of the settings file."""
+        if self.settings_given is not None:
+            return dict(self.settings_given)
         lease = LeaseSettings()
         account: dict[str, Any] = {"provider": self.provider}
         if self.place.settings:

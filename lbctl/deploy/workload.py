@@ -60,7 +60,7 @@ def parts_of(variant: Variant) -> Parts:
     return Parts(
         namespace=NAMESPACE,
         replicas=variant.replicas,
-        image=f"lbctl:{variant.tag}",
+        image=variant.image,
         pull_policy="IfNotPresent",
         settings_text=yaml.safe_dump(variant.settings),
         settings_checksum=checksum(variant.settings),

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from lbctl.driver import Driver, DriverInfo, JudgesGates, Pending
 from lbctl.engine.bisection import Bisection
@@ -24,6 +24,9 @@ from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import EndpointSlice, Pod
 from lbctl.model.resource import Identity, Observed, Outputs, Scope
 from lbctl.plan.actions import Action, Plan
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Account:
         self.unauthenticated: LbctlError | None = None
         self.snapshot_at: float | None = None
         self.last_snapshot_error: LbctlError | None = None
-        self.slices: dict[str, dict[str, EndpointSlice]] = defaultdict(dict)
+        self.slices: dict[str, dict[str, EndpointSlice]] = {}
         self.pods: dict[str, Pod] = {}
         self.references = References(info.refers_to)
         self._lock = threading.RLock()
@@ -88,7 +91,7 @@ class Account:
             before = set(tracked.scopes) if tracked.identity in self.services else set()
             self.services[tracked.identity] = tracked
             for scope in before.difference(scopes):
-                self._members[scope].discard(tracked.identity)
+                _drop(self._members, scope, tracked.identity)
             for scope in scopes:
                 self._members[scope].add(tracked.identity)
             tracked.scopes = scopes
@@ -102,7 +105,20 @@ class Account:
             self.references.note(identity, frozenset())
             for scope in tracked.scopes if tracked else ():
                 self.culprits.pop((scope, identity), None)
-                self._members[scope].discard(identity)
+                _drop(self._members, scope, identity)
+
+    def forget_ended(self, *, before: float) -> None:
+        """Drop the notes on scopes in which nothing was there or wanted at that time (monotonic) and is now.
+
+        A later reading cannot be older than the last write to such a scope, so nobody has to know of it any more.
+        """
+        with self._lock:
+            alive = self.all_scopes() | {flight.scope for flight in list(self.in_flight.values())}
+            for scope in [s for s, written in self.written_at.items() if written < before and s not in alive]:
+                del self.written_at[scope]
+            for notes in (self.plans, self.node_updates, self.failures, self.conflicts):
+                for scope in [s for s in list(notes) if s not in alive and s not in self.written_at]:
+                    notes.pop(scope, None)
 
     def see(self, observed: Observed, *, now: float) -> None:
         """Take over what was read, or what a reply confirmed, of one scope."""
@@ -112,7 +128,7 @@ class Account:
             old_owners = before.owners() if before is not None else frozenset()
             new_owners = observed.owners()
             for owner in old_owners - new_owners:
-                self._owners[owner].discard(scope)
+                _drop(self._owners, owner, scope)
             for owner in new_owners - old_owners:
                 self._owners[owner].add(scope)
             self.written_at[scope] = now
@@ -166,8 +182,7 @@ class Account:
     def all_scopes(self) -> frozenset[Scope]:
         """Every scope that any Service asks for or in which something was seen."""
         with self._lock:
-            wanted = {scope for scope, members in self._members.items() if members}
-            return frozenset(wanted) | frozenset(self.observed)
+            return frozenset(self._members) | frozenset(self.observed)
 
     def in_flight_of(self, scope: Scope) -> Iterator[InFlight]:
         """Operations of one scope that the cloud is still working on."""
@@ -198,6 +213,13 @@ class Account:
             if identity not in self.services:
                 yield from ((scope, identity) for scope in sorted(scopes))
 
+    def forget_slice(self, gone: EndpointSlice) -> None:
+        """Drop an EndpointSlice that is gone, or that may be another Service's from now on."""
+        known = self.slices.get(gone.service_key, {})
+        known.pop(gone.key, None)
+        if not known:
+            self.slices.pop(gone.service_key, None)
+
     def slices_of(self, members: Iterable[Tracked]) -> dict[Identity, tuple[EndpointSlice, ...]]:
         """The EndpointSlices of Services and of those that they refer to, by name of the slice.
 
@@ -207,7 +229,8 @@ class Account:
             return {}
         own = [member.identity for member in members]
         listed = (*own, *map(identity_of, self.references.services_of(own)))
-        by_name = ((identity, self.slices.get(identity.key, {})) for identity in listed)
+        # A copy each, made in one step: the watch puts slices in and takes them out meanwhile.
+        by_name = ((identity, dict(self.slices.get(identity.key, {}))) for identity in listed)
         return {identity: tuple(slices[name] for name in sorted(slices)) for identity, slices in by_name}
 
     @property
@@ -232,3 +255,10 @@ class Account:
             for tracked in members
             if tracked.standing is Standing.WANTED and tracked.intent is not None
         }
+
+
+def _drop(sets: dict[K, set[V]], key: K, value: V) -> None:
+    """Take a value out of the set of a key, and the key with its last one."""
+    sets[key].discard(value)
+    if not sets[key]:
+        del sets[key]

@@ -25,6 +25,7 @@ from lbctl.engine.queue import Priority, ScopeQueue
 from lbctl.engine.reconcile import Reconciler
 from lbctl.engine.snapshots import Snapshots
 from lbctl.errors import KubeError, LbctlError, NotAuthenticated, Throttled
+from lbctl.model.node import NodeSet
 from lbctl.model.objects import EndpointSlice, Node, Pod, Service
 from lbctl.model.reference import SERVICES
 from lbctl.model.resource import Scope
@@ -157,13 +158,12 @@ class Controller:
     # -- time -------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Settle the node sets that are due."""
+        """Settle the node sets that are due; one live list of the Nodes for those that shrank beyond belief."""
         with self._lock:
-            now = self._now()
-            for account in self.accounts.values():
-                due = account.nodes.next_due()
-                if self._started and due is not None and due <= now:
-                    self._settle_nodes(account, now)
+            known = self.accounts.values() if self._started else ()
+            doubted = [account for account in known if self._settle_nodes(account) is Verdict.CONFIRM]
+        if doubted:
+            self._confirm_nodes(doubted)
 
     def next_due(self) -> float | None:
         """When `tick` or the next piece of work is due; None when nothing waits."""
@@ -211,6 +211,7 @@ class Controller:
             if next(account.in_flight_of(work.scope), None) is None:
                 account.write_lease.leave(work.scope)
             self._follow_up(account, work, comeback)
+        self._shared.backoff.reset(work)
 
     def resync(self, account: Account, scope: Scope, *, priority: Priority = Priority.USER) -> None:
         """Have a scope worked on soon."""
@@ -261,14 +262,27 @@ class Controller:
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 
-    def _settle_nodes(self, account: Account, now: float) -> None:
-        before = account.nodes.current
-        verdict = account.nodes.settle(now)
-        if verdict is Verdict.CONFIRM:
-            account.nodes.load_live(list(self._list_nodes()), now=now)
-            verdict = account.nodes.settle(now, confirmed=True)
-        if verdict is not Verdict.CHANGED:
+    def _confirm_nodes(self, doubted: Iterable[Account]) -> None:
+        """Read the Nodes live, with the lock free meanwhile; without an answer the trackers ask again."""
+        try:
+            live = list(self._list_nodes())
+        except KubeError as error:
+            log.warning("could not confirm that nodes are gone: %s", error)
             return
+        with self._lock:
+            for account in doubted:
+                account.nodes.load_live(live, now=self._now())
+                self._settle_nodes(account, confirmed=True)
+
+    def _settle_nodes(self, account: Account, *, confirmed: bool = False) -> Verdict:
+        before, now = account.nodes.current, self._now()
+        verdict = account.nodes.settle(now, confirmed=confirmed)
+        # The first snapshot has every scope planned, with the nodes of then.
+        if verdict is Verdict.CHANGED and account.snapshot_at is not None:
+            self._queue_node_updates(account, before, now)
+        return verdict
+
+    def _queue_node_updates(self, account: Account, before: NodeSet, now: float) -> None:
         remaining = {node.metadata.uid for node in account.nodes.current}
         removed = any(node.metadata.uid not in remaining for node in before)
         for scope in sorted(account.all_scopes()):

@@ -6,6 +6,7 @@ its scopes. Called under the controller's lock; knows no queue, only whom to tel
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -21,6 +22,8 @@ from lbctl.model.intent import Intent, identity_of
 from lbctl.model.objects import Service
 from lbctl.model.problem import Problem
 from lbctl.model.resource import Identity, Scope
+
+log = logging.getLogger(__name__)
 
 
 class Touch(Protocol):
@@ -39,6 +42,7 @@ class Intake:
         self._shared = shared
         self._touch = touch
         self._services: dict[str, Service] = {}
+        self._stumbled: set[str] = set()
 
     def __iter__(self) -> Iterator[Service]:
         """Every Service that was seen, as of now."""
@@ -94,7 +98,25 @@ class Intake:
         return [(service, claim) for service, claim in claims if claim.standing is Standing.FOREIGN]
 
     def consider(self, service: Service) -> None:
-        """Compare a Service with what is remembered of it, and have its scopes worked on if that decides anything."""
+        """Compare a Service with what is remembered of it, and have its scopes worked on if that decides anything.
+
+        A bug that one Service trips costs the others nothing; it is told, and tried again by `reconsider`.
+        """
+        try:
+            self._consider(service)
+        except Exception as bug:
+            log.exception("cannot take in Service %s; this is a bug", service.key)
+            self._shared.on_bug(bug)
+            self._stumbled.add(service.key)
+        else:
+            self._stumbled.discard(service.key)
+
+    def reconsider(self) -> None:
+        """Try again those Services that tripped a bug."""
+        for service in [service for key, service in self._services.items() if key in self._stumbled]:
+            self.consider(service)
+
+    def _consider(self, service: Service) -> None:
         identity = identity_of(service)
         known = self.tracked(identity)
         if known is not None and service.metadata.is_older_than(known[1].service.metadata):
@@ -126,6 +148,7 @@ class Intake:
             tracked.changing = None
             tracked.applied.clear()
             tracked.published, tracked.rewrites = None, ()  # the server itself clears what is no balancer's
+        changed = changed or service.key in self._stumbled
         changed = changed or self._needs_repair(account, tracked, service, decision)
         tracked.service, tracked.finalizer = service, decision.finalizer
         tracked.standing, tracked.leaving_confirmed = Standing.WANTED, False
@@ -158,6 +181,7 @@ class Intake:
         """Take note of a Service that is gone without our clean-up: what it had is removed by its identity."""
         identity = identity_of(service)
         self._services.pop(service.key, None)
+        self._stumbled.discard(service.key)
         known = self.tracked(identity)
         if known is None:
             return
@@ -191,18 +215,24 @@ class Intake:
     def forget(self, account: Account, identity: Identity) -> None:
         """Drop a Service of which nothing is left in an account, and go on with what is next.
 
-        That is what it has in another account, what it has become, or one of the same name that came meanwhile.
+        That is what it has in another account, what it has become, or one of the same name that came meanwhile. Nobody
+        tells of a Service that is no balancer any more once its finalizer is off, so its object goes too.
         """
         tracked = account.services.get(identity)
         account.forget(identity)
-        if tracked is None:
-            return
+        if tracked is not None:
+            self._go_on(account, tracked)
         newest = self._services.get(identity.key)
-        if tracked.vanished:
-            self._leave_next(tracked)
-        elif newest is not None and newest.metadata.is_older_than(tracked.service.metadata):
-            newest = tracked.service
-        if newest is not None and (identity_of(newest) != identity or not tracked.vanished):
+        if newest is not None and newest.spec.type != "LoadBalancer" and self.tracked(identity_of(newest)) is None:
+            del self._services[identity.key]
+
+    def _go_on(self, account: Account, left: Tracked) -> None:
+        newest = self._services.get(left.identity.key)
+        if left.vanished:
+            self._leave_next(left)
+        elif newest is not None and newest.metadata.is_older_than(left.service.metadata):
+            newest = left.service
+        if newest is not None and (identity_of(newest) != left.identity or not left.vanished):
             decision = self.claim_of(newest)
             if (decision.standing, decision.account) != (Standing.LEAVING, account.name):
                 self.consider(newest)

@@ -70,11 +70,10 @@ class Moves:
                     self._touch(account, scope, Priority.USER)
 
     def _see_slice(self, account: Account, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        for view in (old, new):
-            if view is not None:
-                account.slices[view.service_key].pop(view.key, None)
+        if old is not None:
+            account.forget_slice(old)
         if new is not None:
-            account.slices[new.service_key][new.key] = new
+            account.slices.setdefault(new.service_key, {})[new.key] = new
         for key in {view.service_key for view in (old, new) if view is not None}:
             service = self._intake.find(key)
             own = {identity_of(service)} if service is not None else set()

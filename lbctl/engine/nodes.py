@@ -19,6 +19,7 @@ REMOVAL_WAIT_SECONDS = 1.0
 JOIN_GATE_SECONDS = 600.0
 SHRINK_HOLD_SECONDS = 60.0
 SHRINK_LIMIT = 0.5
+ASK_AGAIN_SECONDS = 10.0
 
 
 class Verdict(enum.Enum):
@@ -50,7 +51,8 @@ class NodeTracker:
         self._known: dict[str, _Known] = {}
         self._due: float | None = None
         self._first_event: float | None = None
-        self._held_since: float | None = None
+        self._ask_at: float | None = None
+        self._told: set[str] = set()
         self.current = NodeSet()
         self.began = 0.0
 
@@ -62,6 +64,8 @@ class NodeTracker:
 
     def see(self, name: str, node: Node | None, *, now: float) -> None:
         """Take note of a node's new state, None when it is gone."""
+        if self._ask_at is not None:
+            self._told.add(name)
         known = self._known.get(name)
         if node is None:
             self._known.pop(name, None)
@@ -82,14 +86,15 @@ class NodeTracker:
         """Work out the target set if it is time.
 
         `CONFIRM` asks for a live list of Nodes, to be given by `load_live` and followed by `settle(confirmed=True)`:
-        a set that shrinks to nothing or by more than half is not believed before a minute and a second look.
+        a set that shrinks to nothing or by more than half is not believed before a minute and a second look. It is
+        asked for again after a pause for as long as none is given.
         """
         if self._due is None or (now < self._due and not confirmed):
             return Verdict.UNCHANGED
         nodes = self._eligible(now)
         if not confirmed and self._shrinks_too_much(len(nodes)):
             return self._hold(now)
-        self._held_since = None
+        self._ask_at = None
         self.began = now if self._first_event is None else self._first_event
         self._first_event = None
         self._due = self._next_gate(now)
@@ -99,10 +104,13 @@ class NodeTracker:
         return Verdict.CHANGED
 
     def load_live(self, nodes: list[Node], *, now: float) -> None:
-        """Replace what is known by a live list, keeping who was ready before."""
+        """Replace what is known by a live list, keeping who was ready before.
+
+        What the watch told since the list was asked for may be newer, so it stays.
+        """
         before = self._known
-        self._known = {}
-        for node in nodes:
+        self._known = {name: known for name, known in before.items() if name in self._told}
+        for node in (node for node in nodes if node.metadata.name not in self._told):
             known = before.get(node.metadata.name)
             was_ready = is_ready(node) or (known is not None and known.was_ready)
             self._known[node.metadata.name] = _Known(node, known.first_seen if known else now, was_ready)
@@ -110,7 +118,7 @@ class NodeTracker:
     @property
     def is_holding(self) -> bool:
         """True while a shrunken set waits to be confirmed."""
-        return self._held_since is not None
+        return self._ask_at is not None
 
     def held_back(self, now: float) -> dict[str, str]:
         """Eligible nodes that are not targets yet, with the reason."""
@@ -149,11 +157,13 @@ class NodeTracker:
         return before > 0 and (count == 0 or count < before * SHRINK_LIMIT)
 
     def _hold(self, now: float) -> Verdict:
-        if self._held_since is None:
-            self._held_since = now
-        if now - self._held_since < SHRINK_HOLD_SECONDS:
-            self._due = self._held_since + SHRINK_HOLD_SECONDS
+        if self._ask_at is None:
+            self._ask_at = now + SHRINK_HOLD_SECONDS
+        if now < self._ask_at:
+            self._due = self._ask_at
             return Verdict.HELD
+        self._due = self._ask_at = now + ASK_AGAIN_SECONDS
+        self._told = set()
         return Verdict.CONFIRM
 
     def _differs(self, known: _Known, node: Node, *, was_ready: bool) -> bool:
@@ -179,9 +189,9 @@ class NodeTracker:
         self._first_event = now if self._first_event is None else self._first_event
         latest = self._first_event + LONGEST_WAIT_SECONDS
         due = min(now + (REMOVAL_WAIT_SECONDS if removal else QUIET_SECONDS), latest)
-        if removal and self._due is not None and self._held_since is None:
+        if removal and self._due is not None and self._ask_at is None:
             due = min(due, max(self._due, now))
-        self._due = due if self._held_since is None else min(due, self._held_since + SHRINK_HOLD_SECONDS)
+        self._due = due if self._ask_at is None else min(due, self._ask_at)
 
 
 def _has_network(node: Node) -> bool:

@@ -23,7 +23,7 @@ from lbctl.engine.measure import measure
 from lbctl.engine.meter import CountedEvents, Meter
 from lbctl.engine.runner import Workers
 from lbctl.engine.telling import Telling
-from lbctl.errors import KubeDenied, KubeError, KubeGone, LostLease
+from lbctl.errors import KubeDenied, KubeError, KubeGone
 from lbctl.kube.access import Access
 from lbctl.kube.election import Election
 from lbctl.kube.events import Recorder
@@ -40,7 +40,7 @@ from lbctl.kube.resources import (
 )
 from lbctl.kube.rest import Rest
 from lbctl.kube.throttle import Rate
-from lbctl.kube.watch import Reflector
+from lbctl.kube.watch import Reflector, ReflectorStats
 from lbctl.model.objects import Node, Pod, Service
 from lbctl.obs.figures import Figures
 from lbctl.obs.health import Endpoints
@@ -53,6 +53,9 @@ log = logging.getLogger(__name__)
 
 NO_TRACING = NoTracing()
 
+MOST_FAILURES = 3
+"""So often an optional watch may fail before the start goes on without it: one failure is no more than bad luck."""
+
 OTHER_CONTROLLER = (
     "%s holds the Lease %s: another controller of this cloud runs here. If it serves Services too, two change the same "
     "balancers: turn that part of it off (--controllers=*,-service-lb-controller), or stop it"
@@ -60,18 +63,18 @@ OTHER_CONTROLLER = (
 
 
 class _Feed:
-    """Passes the changes of one resource on and wakes the workers; an optional one is done without while refused."""
+    """Passes the changes of one resource on and wakes the workers; an optional one may be given up."""
 
     def __init__(self, deliver: Callable[[Any, Any], None], wake: Callable[[], None]) -> None:
         self.synced = threading.Event()
-        self.is_refused: Callable[[], bool] = lambda: False
+        self.is_given_up: Callable[[], bool] = lambda: False
         self._deliver = deliver
         self._wake = wake
 
     @property
     def is_filled(self) -> bool:
         """True once there is no use in waiting for more."""
-        return self.synced.is_set() or self.is_refused()
+        return self.synced.is_set() or self.is_given_up()
 
     def on_change(self, old: Any, new: Any) -> None:  # noqa: ANN401 - one of the watched views
         """Hand a change to the controller."""
@@ -83,8 +86,14 @@ class _Feed:
         self.synced.set()
 
 
+def _is_given_up(stats: ReflectorStats) -> bool:
+    """True when the start waits no longer for what can be done without; the watch goes on and may succeed later."""
+    refused = stats.reasons[KubeDenied.reason] + stats.reasons[KubeGone.reason]
+    return refused > 0 or stats.failures >= MOST_FAILURES
+
+
 class Process:
-    """One running controller; `run` returns when `stop` is set, and raises `LostLease` when it may not go on."""
+    """One running controller; `run` returns when `stop` is set, and raises what ended a thread, such as `LostLease`."""
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class Process:
         self._clock = clock
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._stop = threading.Event()
+        self._resign = threading.Event()
         self._failure: BaseException | None = None
         self.metrics = Metrics()
         self.metrics.build_info.labels(__version__).set(1)
@@ -212,15 +222,8 @@ class Process:
             ),
             emit=self._recorder.emit,
         )
-        self._spawn("lease", lambda: self._lead(election))
+        self._spawn("lease", lambda: election.run(self._resign))
         return election
-
-    def _lead(self, election: Election) -> None:
-        try:
-            election.run(self._stop)
-        except LostLease as error:
-            self._failure = error
-            self._stop.set()
 
     def _watch(self) -> None:
         controller = self.assembly.controller
@@ -242,10 +245,9 @@ class Process:
             self._mirror_if_allowed(referred_resource(name), partial(self.assembly.controller.see_referred, name))
 
     def _mirror_if_allowed(self, resource: Resource[T], deliver: Callable[[Any, Any], None]) -> Reflector[T]:
-        """Mirror what can be done without while it may not be read, or while its kind does not exist."""
+        """Mirror what can be done without while it may not be read, its kind does not exist, or reading it fails."""
         reflector, feed = self._mirror(resource, deliver)
-        reasons = reflector.stats.reasons
-        feed.is_refused = lambda: reasons[KubeDenied.reason] + reasons[KubeGone.reason] > 0
+        feed.is_given_up = partial(_is_given_up, reflector.stats)
         return reflector
 
     def _mirror(self, resource: Resource[T], deliver: Callable[[Any, Any], None]) -> tuple[Reflector[T], _Feed]:
@@ -292,6 +294,7 @@ class Process:
             reflector.stop()
         if self._working:
             self._workers.stop()
+        self._resign.set()
         self._recorder.wake()
         for thread in self._threads:
             thread.join(timeout=15)
@@ -302,9 +305,17 @@ class Process:
             self._endpoints.close()
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread = threading.Thread(target=self._run_to_the_end, args=(target,), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _run_to_the_end(self, target: Callable[[], None]) -> None:
+        """End the process with a thread that fails: with one less it would look healthy and do part of its work."""
+        try:
+            target()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._failure = error
+            self._stop.set()
 
     def _note_bug(self, _error: BaseException) -> None:
         self.metrics.panics.inc()

@@ -28,6 +28,8 @@ class References:
         before = self._named.pop(identity, frozenset())
         for reference in before - references:
             self._referrers[reference].discard(identity)
+            if not self._referrers[reference]:
+                del self._referrers[reference]
         for reference in references - before:
             self._referrers[reference].add(identity)
         if references:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from lbctl.engine.account import Account
 from lbctl.engine.claim import Standing
 from lbctl.engine.marking import is_retained
-from lbctl.engine.summary import ready_condition_of
+from lbctl.engine.summary import State, summarise
 from lbctl.engine.tracked import READY, Outcome, Progress, Tracked
+
+TOLD = {State.PENDING: Progress.WORKING, State.FAILED: Progress.FAILED, State.HELD: Progress.HELD}
+WORDS = {
+    Progress.INVALID: "failed",
+    Progress.FAILED: "failed",
+    Progress.HELD: "held",
+    Progress.WORKING: "pending",
+    Progress.READY: "ready",
+    Progress.GONE: "gone",
+}
+"""What people and programs are told, in the words of `lbctl status`, which sees none that is gone."""
 
 
 def outcome_of(account: Account, tracked: Tracked) -> Outcome:
@@ -27,7 +38,5 @@ def _end(tracked: Tracked) -> Outcome:
 
 
 def _told(tracked: Tracked) -> Outcome:
-    condition = ready_condition_of(tracked.service)
-    if condition is None:
-        return Outcome(Progress.WORKING, "NotSeenYet")
-    return READY if condition.status == "True" else Outcome(Progress.WORKING, condition.reason, condition.message)
+    summary = summarise(tracked.service)
+    return READY if summary.state is State.READY else Outcome(TOLD[summary.state], summary.reason, summary.message)

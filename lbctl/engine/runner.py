@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
 from lbctl.clock import Clock
@@ -41,11 +41,13 @@ def run_until_idle(controller: Controller, clock: Clock, *, deadline: float) -> 
         clock.wait(due - clock.monotonic())
 
 
-def exhaust(controller: Controller, work: Work) -> None:
-    """Do one piece of work to its end and hand it back."""
+def exhaust(controller: Controller, work: Work, *, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Do one piece of work to its end, or up to the next write once it `is_over`, and hand it back."""
     try:
-        for _ in controller.run(work):
-            pass
+        with closing(controller.run(work)) as steps:
+            for _ in steps:
+                if is_over():
+                    return
     finally:
         controller.done(work)
 
@@ -122,12 +124,10 @@ class Workers:
         self._busy_since[threading.get_ident()] = started
         ok = False
         try:
-            exhaust(self.controller, work)
+            exhaust(self.controller, work, is_over=self._stop.is_set)
             ok = True
-        except LostLease as error:
-            log.warning("%s", error)
-            self._stop.set()
-        except KubeError as error:
+        except (LostLease, KubeError) as error:
+            # A late renewal opens the fence again: whether the Lease is lost is for the election alone to say.
             log.warning("%s", error)
             self.controller.retry(work)
         except Exception as bug:
@@ -151,8 +151,5 @@ class Workers:
     def _keep_time(self) -> None:
         while not self._stop.is_set():
             wakings = self._wakings
-            try:
-                self.controller.tick()
-            except KubeError as error:
-                log.warning("could not confirm the list of nodes: %s", error)
+            self.controller.tick()
             self._nap(wakings)

@@ -66,7 +66,10 @@ class Snapshots:
             for service in self._intake:
                 self._intake.consider(service)
             dirty = set(account.all_scopes())
+        else:
+            self._intake.reconsider()
         dirty |= self._rescope() | lost
+        account.forget_ended(before=reading.started)
         account.orphan_watch.look(account.strangers(), now=reading.started)
         return frozenset(dirty)
 

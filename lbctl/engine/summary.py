@@ -15,6 +15,8 @@ from lbctl.model.objects import Condition, Service
 
 WORKING_REASONS = frozenset({"Provisioning", "Updating", "Deleting", "NoEligibleNodes"})
 
+NOT_OURS = (Standing.FOREIGN, Standing.UNCONCERNED)
+
 
 class State(enum.StrEnum):
     """How a Service's balancer is, for people and dashboards."""
@@ -67,7 +69,7 @@ def ready_condition_of(service: Service) -> Condition | None:
 
 
 def _state(service: Service, condition: Condition | None, claim: Claim | None) -> tuple[State, str, str]:
-    if claim is not None and claim.standing is Standing.FOREIGN:
+    if claim is not None and claim.standing in NOT_OURS:
         return State.FOREIGN, "NotClaimed", claim.why
     if service.metadata.deletion_timestamp is not None:
         return State.PENDING, "Deleting", condition.message if condition else ""

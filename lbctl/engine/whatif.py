@@ -51,7 +51,7 @@ def _copy(account: Account) -> Account:
         copied.see(observed, now=observed.read_at)
     copied.snapshot_at = account.snapshot_at
     for key, by_name in list(account.slices.items()):
-        copied.slices[key].update(by_name)
+        copied.slices[key] = dict(by_name)
     copied.pods.update(account.pods)
     return copied
 

@@ -7,6 +7,7 @@ alike.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import msgspec
 from lbctl.errors import KubeConflict, KubeDenied, KubeError, KubeGone, KubeThrottled, KubeUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lbctl.kube.target import Target
 
 _LONGEST_TEXT = 500
@@ -118,6 +121,15 @@ def _error(verb: str, target: Target, answer: Answer, status: Status) -> KubeErr
 def unreachable(verb: str, target: Target, why: str, *, hint: str = "") -> KubeUnreachable:
     """The error of a request that got no complete answer; after a write it is unknown whether it was done."""
     return KubeUnreachable(f"cannot {verb} {target}: {why}", hint=hint or _HINTS[KubeUnreachable], after_seconds=0.0)
+
+
+@contextlib.contextmanager
+def decoding(verb: str, target: Target) -> Iterator[None]:
+    """Turn a body that is not what was asked for, such as a proxy's page, into the error of no answer."""
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise unreachable(verb, target, f"the answer cannot be read: {error}") from error
 
 
 def status_of(body: bytes) -> Status:

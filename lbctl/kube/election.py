@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeConflict, KubeError, KubeGone, LostLease
+from lbctl.kube.answers import decoding
 from lbctl.kube.damping import Reference
 from lbctl.kube.lease import Lease, LeaseState, LeaseTimes, Move
 from lbctl.kube.target import LEASES
@@ -152,7 +153,7 @@ class Election:
 
     def _read(self) -> None:
         try:
-            lease = _LEASE.decode(self._rest.send("get", self._target, read_seconds=self._patience))
+            lease = self._decode("get", self._rest.send("get", self._target, read_seconds=self._patience))
         except KubeGone:
             lease = None
         self._state.observe(self._clock.monotonic(), lease)
@@ -163,7 +164,11 @@ class Election:
         body = {"apiVersion": LEASES.group_version, "kind": "Lease", "metadata": metadata, "spec": record}
         verb, target = ("update", self._target) if seen else ("create", self._target.within(self._target.namespace))
         reply = self._rest.send(verb, target, body=body, read_seconds=self._patience)
-        self._state.observe(self._clock.monotonic(), _LEASE.decode(reply))
+        self._state.observe(self._clock.monotonic(), self._decode(verb, reply))
+
+    def _decode(self, verb: str, reply: bytes) -> Lease:
+        with decoding(verb, self._target):
+            return _LEASE.decode(reply)
 
     def _tell(self, what: str) -> None:
         uid = str(self._state.metadata.get("uid", ""))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeGone
+from lbctl.kube.answers import decoding
 from lbctl.kube.lease import Lease, LeaseSpec
 from lbctl.kube.resources import T
 from lbctl.kube.target import (
@@ -115,8 +116,10 @@ class Cluster:
 
     def get_service(self, namespace: str, name: str) -> Service | None:
         """The Service as the server holds it now, None when there is none; one GET."""
+        target = SERVICES.one(name, namespace=namespace)
         try:
-            return _SERVICES.view(self._rest.get(SERVICES.one(name, namespace=namespace)))
+            with decoding("get", target):
+                return _SERVICES.view(self._rest.get(target))
         except KubeGone:
             return None
 
@@ -132,7 +135,8 @@ class Cluster:
         """The object of a custom kind that is referred to, None when there is no such object or kind; one GET."""
         target = target_of(reference.resource).one(reference.name, namespace=reference.namespace)
         try:
-            return _CUSTOM.view(self._rest.get(target))
+            with decoding("get", target):
+                return _CUSTOM.view(self._rest.get(target))
         except KubeGone:
             return None
 
@@ -152,7 +156,8 @@ class Cluster:
         token = ""
         while True:
             query = {"limit": _PAGE_SIZE} | ({"continue": token} if token else {})
-            page = codec.page(self._rest.list(target, query))
+            with decoding("list", target):
+                page = codec.page(self._rest.list(target, query))
             yield from page.views
             token = page.continue_token
             if not token:
@@ -160,25 +165,28 @@ class Cluster:
 
     def get_cluster_uid(self) -> str:
         """The uid of the namespace `kube-system`, which lives as long as the cluster; one GET."""
-        body = self._rest.get(NAMESPACES.one("kube-system"))
-        return msgspec.json.decode(body, type=_Namespace).metadata.uid
+        target = NAMESPACES.one("kube-system")
+        with decoding("get", target):
+            return msgspec.json.decode(self._rest.get(target), type=_Namespace).metadata.uid
 
     def get_document(self, key: str) -> Mapping[str, str] | None:
         """Data of `configmaps/NAMESPACE/NAME` or `secrets/NAMESPACE/NAME` as text, None when there is none; one GET."""
         resource, namespace, name = key.split("/")
+        target = Target(resource=resource, namespace=namespace, name=name)
         try:
-            body = self._rest.get(Target(resource=resource, namespace=namespace, name=name))
+            with decoding("get", target):
+                data = msgspec.json.decode(self._rest.get(target), type=_Document).data
         except KubeGone:
             return None
-        data = msgspec.json.decode(body, type=_Document).data
         if resource == "configmaps":
             return data
         return {entry: base64.b64decode(value).decode(errors="replace") for entry, value in data.items()}
 
     def get_ingress_owner(self, service: Service) -> str:
         """Name of the field manager that wrote `status.loadBalancer` last, empty when unknown; one GET."""
-        body = self._rest.get(SERVICES.one(service.metadata.name, namespace=service.metadata.namespace))
-        entries = msgspec.json.decode(body, type=_Owned).metadata.managed_fields
+        target = SERVICES.one(service.metadata.name, namespace=service.metadata.namespace)
+        with decoding("get", target):
+            entries = msgspec.json.decode(self._rest.get(target), type=_Owned).metadata.managed_fields
         owners = [entry for entry in entries if entry.owns_ingress]
         return max(owners, key=lambda entry: entry.time).manager if owners else ""
 
@@ -197,13 +205,16 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
         }
-        body = self._rest.send("create", ACCESS_REVIEWS, body=review)
-        return msgspec.json.decode(body, type=_Review).status.allowed
+        with decoding("create", ACCESS_REVIEWS):
+            body = self._rest.send("create", ACCESS_REVIEWS, body=review)
+            return msgspec.json.decode(body, type=_Review).status.allowed
 
     def get_lease(self, name: str, *, namespace: str) -> LeaseSpec | None:
         """The record of a Lease, None when there is none; one GET."""
+        target = LEASES.one(name, namespace=namespace)
         try:
-            return _LEASE.decode(self._rest.get(LEASES.one(name, namespace=namespace))).spec
+            with decoding("get", target):
+                return _LEASE.decode(self._rest.get(target)).spec
         except KubeGone:
             return None
 
@@ -221,9 +232,12 @@ class Cluster:
         """The Events about a Service, oldest first; one GET."""
         meta = service.metadata
         query = {"fieldSelector": f"involvedObject.name={meta.name},involvedObject.uid={meta.uid}"}
-        body = self._rest.list(EVENTS.within(meta.namespace), query)
-        return tuple(sorted(_EVENTS.decode(body).items or (), key=lambda event: event.last_timestamp or ""))
+        target = EVENTS.within(meta.namespace)
+        with decoding("list", target):
+            events = _EVENTS.decode(self._rest.list(target, query)).items or ()
+        return tuple(sorted(events, key=lambda event: event.last_timestamp or ""))
 
     def get_version(self) -> str:
         """The server's version, such as `v1.36.2`; one GET."""
-        return msgspec.json.decode(self._rest.get(VERSION), type=_Version).git_version
+        with decoding("get", VERSION):
+            return msgspec.json.decode(self._rest.get(VERSION), type=_Version).git_version

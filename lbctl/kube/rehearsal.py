@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeGone
+from lbctl.kube.answers import decoding
 from lbctl.kube.target import SERVICES
 from lbctl.model.objects import Service
 
@@ -31,8 +32,10 @@ class Rehearsal:
 
     def find(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Service with every field that the server has, None when there is none."""
+        target = SERVICES.one(name, namespace=namespace)
         try:
-            found: dict[str, Any] = msgspec.json.decode(self._rest.get(SERVICES.one(name, namespace=namespace)))
+            with decoding("get", target):
+                found: dict[str, Any] = msgspec.json.decode(self._rest.get(target))
         except KubeGone:
             return None
         return found
@@ -40,10 +43,12 @@ class Rehearsal:
     def create(self, body: Mapping[str, Any]) -> Service:
         """The Service as the server would create it; `KubeError` as it would refuse it."""
         target = SERVICES.within(body["metadata"]["namespace"])
-        return _SERVICE.decode(self._rest.send("create", target, body=body, query=_DRY_RUN))
+        with decoding("create", target):
+            return _SERVICE.decode(self._rest.send("create", target, body=body, query=_DRY_RUN))
 
     def update(self, body: Mapping[str, Any]) -> Service:
         """The Service as the server would have it after this update."""
         meta = body["metadata"]
         target = SERVICES.one(meta["name"], namespace=meta["namespace"])
-        return _SERVICE.decode(self._rest.send("update", target, body=body, query=_DRY_RUN))
+        with decoding("update", target):
+            return _SERVICE.decode(self._rest.send("update", target, body=body, query=_DRY_RUN))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kubernetes.config import ConfigException
 from urllib3 import exceptions
 
-from lbctl.errors import KubeDenied
+from lbctl.errors import InvalidSettings, KubeDenied
 from lbctl.kube.answers import UNPROXIED, UNREACHED, UNTRUSTED, unreachable
 
 if TYPE_CHECKING:
@@ -95,11 +95,13 @@ def transport_errors(verb: str, target: Target, where: Callable[[], str]) -> Ite
     except exceptions.HTTPError as error:
         raise unreachable(verb, target, f"{_why(error)} ({where()})", hint=_hint(error)) from error
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise unreachable(verb, target, f"{why} ({where()})", hint=UNREACHED) from error
-    except ConfigException as error:
+        told = error.strerror or type(error).__name__
+        raise unreachable(verb, target, f"{told} ({where()})", hint=UNREACHED) from error
+    except (ConfigException, InvalidSettings) as error:
+        # Whoever renews a token or a kubeconfig may be writing it just now: the next request looks again.
+        why = error.message if isinstance(error, InvalidSettings) else error
         raise KubeDenied(
-            f"cannot {verb} {target}: the credentials could not be renewed: {error}",
+            f"cannot {verb} {target}: the credentials could not be renewed: {why}",
             hint="Log in again, or mount a valid service account token",
         ) from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import msgspec
 
 from lbctl.errors import KubeError, KubeGone
-from lbctl.kube.answers import Status, error_of_event, unreachable
+from lbctl.kube.answers import Status, decoding, error_of_event, unreachable
 from lbctl.kube.protocol import Ask, Figures, Phase, WatchProtocol
 from lbctl.kube.resources import Resource, T
 from lbctl.kube.store import Store
@@ -181,10 +181,8 @@ class Reflector(Generic[T]):
 
     def _page(self, query: Mapping[str, str]) -> Page[T]:
         body = self._rest.list(self._resource.target, query)
-        try:
+        with decoding("list", self._resource.target):
             return self._codec.page(body)
-        except msgspec.MsgspecError as error:
-            raise unreachable("list", self._resource.target, f"the answer is no list: {error}") from error
 
     def _read_stream(self, ask: Ask) -> None:
         self.stats.watches += 1

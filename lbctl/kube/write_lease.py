@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lbctl.errors import KubeConflict, KubeError, KubeGone, NotReady
+from lbctl.kube.answers import decoding
 from lbctl.kube.lease import Lease, micro_time
 from lbctl.kube.target import LEASES
 
@@ -107,7 +108,8 @@ class WriteLease:
 
     def _acquire(self) -> Lease | None:
         try:
-            lease = _LEASE.decode(self._rest.get(self._target))
+            with decoding("get", self._target):
+                lease = _LEASE.decode(self._rest.get(self._target))
             self._check_free(lease)
             return self._write(lease, holder=HOLDER)
         except KubeGone:
@@ -140,4 +142,5 @@ class WriteLease:
             "metadata": lease.metadata,
             "spec": msgspec.to_builtins(spec),
         }
-        return _LEASE.decode(self._rest.send("update", self._target, body=body))
+        with decoding("update", self._target):
+            return _LEASE.decode(self._rest.send("update", self._target, body=body))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lbctl.kube import patches
+from lbctl.kube.answers import decoding
 from lbctl.kube.rest import MERGE_PATCH, STRATEGIC_PATCH
 from lbctl.kube.target import PODS, SERVICES
 from lbctl.model.objects import Pod, Service
@@ -71,7 +72,8 @@ class ServiceWriter:
         meta = service.metadata
         target = SERVICES.one(meta.name, namespace=meta.namespace, subresource="status")
         reply = self._rest.send("patch", target, body=body, content_type=content_type, query=self._query)
-        return _SERVICE.decode(reply)
+        with decoding("patch", target):
+            return _SERVICE.decode(reply)
 
 
 class PodWriter:
@@ -89,4 +91,5 @@ class PodWriter:
         target = PODS.one(meta.name, namespace=meta.namespace, subresource="status")
         body = patches.build_pod_condition(pod, condition)
         query = {"fieldManager": FIELD_MANAGER}
-        return _POD.decode(self._rest.send("patch", target, body=body, content_type=STRATEGIC_PATCH, query=query))
+        with decoding("patch", target):
+            return _POD.decode(self._rest.send("patch", target, body=body, content_type=STRATEGIC_PATCH, query=query))

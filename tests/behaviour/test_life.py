@@ -6,7 +6,7 @@ import pytest
 
 from lbctl.engine.claim import OWN_FINALIZER, SHARED_FINALIZER
 from tests.clouds.memory import PREFIX
-from tests.world import node, service
+from tests.world import endpoint_slice, node, service
 
 
 @pytest.mark.spec("SC-001", "SC-015")
@@ -142,3 +142,36 @@ def test_a_wish_made_while_an_update_of_hosts_fails_is_told_as_a_wish(world, clo
     world.annotate("web", {PREFIX + "timeout": "99"})
     world.settle(700)
     assert world.reasons()[told:] == ["EnsuringLoadBalancer", "EnsuredLoadBalancer"]
+
+
+def remembered(world):
+    """How much of each kind a process keeps in memory, but for objects that exist and may be referred to."""
+    holders = (world.account, world.account.references, world.controller.intake)
+    kept = ((type(holder).__name__, name, value) for holder in holders for name, value in vars(holder).items())
+    sizes = {(holder, name): len(value) for holder, name, value in kept if isinstance(value, (dict, set))}
+    del sizes["References", "_objects"]
+    return sizes
+
+
+def test_a_service_that_is_gone_leaves_nothing_behind_in_memory(world):
+    """Deleted or no balancer any more, in a cluster with a thousand a day: the process does not grow."""
+
+    def live_and_go(number):
+        for port, name in enumerate((f"gone{number}", f"inner{number}"), start=80):
+            annotations = {PREFIX + "pods": "true", PREFIX + "also": f"canary{number}"}
+            world.apply(service(name, ports=(port,), annotations=annotations))
+            world.see_slice(endpoint_slice("10.2.0.1", name=name))
+        world.see_node(node(f"extra{number}"))
+        world.settle()
+        world.see_node(None, f"extra{number}")
+        world.edit(f"inner{number}", type="ClusterIP")
+        world.delete(f"gone{number}")
+        for name in (f"gone{number}", f"inner{number}"):
+            world.controller.see_slice(world.slices.pop(f"shop/{name}-1"), None)
+        world.settle(1500)
+
+    live_and_go(0)
+    before = remembered(world)
+    for number in range(1, 4):
+        live_and_go(number)
+    assert remembered(world) == before

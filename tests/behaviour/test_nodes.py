@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 
-from lbctl.model.objects import NodeAddress, NodeCondition, NodeStatus, Taint
+from lbctl.errors import KubeUnreachable
+from lbctl.model.objects import Node, NodeAddress, NodeCondition, NodeStatus, Service, Taint
 from tests.clouds.memory import PREFIX, info
-from tests.world import change, endpoint_slice, node, service
+from tests.world import MemoryKube, change, endpoint_slice, node, service
+
+
+class FarKube(MemoryKube):
+    """An API server whose watches work and whose live lists may fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.lists = 0
+        self.meanwhile = lambda: None
+
+    def list_services(self) -> list[Service]:
+        """All Services, read live."""
+        self._reach()
+        return super().list_services()
+
+    def list_nodes(self) -> list[Node]:
+        """All Nodes, read live, with what happens while the answer is on its way."""
+        self._reach()
+        listed = super().list_nodes()
+        self.meanwhile()
+        return listed
+
+    def _reach(self) -> None:
+        self.lists += 1
+        if self.is_away:
+            raise KubeUnreachable("cannot list", after_seconds=0.0)
 
 
 def targets(cloud, name=None):
@@ -168,6 +199,64 @@ def test_a_node_set_that_only_seemed_to_vanish_stays(world, cloud):
     assert cloud.calls.total() == calls
 
 
+def test_a_node_that_joins_before_the_first_snapshot_starts_no_work(make_world, cloud):
+    """What the account holds could not be read yet: nothing is written; the first plan has the node in it."""
+    kube = FarKube()
+    kube.put(service())
+    world = make_world(info(cloud), kube=kube)
+    kube.is_away = True
+    world.settle(2)
+    world.see_node(node("n3"))
+    world.settle(20)
+    assert (cloud.writes, kube.writes) == (0, 0)
+    kube.is_away = False
+    world.settle(60)
+    assert only_targets(cloud) == {"n1", "n2", "n3"}
+
+
+def test_a_live_list_of_nodes_that_fails_is_asked_for_again_with_pauses(make_world, cloud):
+    """The targets stay meanwhile, and are removed when the list is there."""
+    kube = FarKube()
+    world = make_world(info(cloud), kube=kube)
+    world.apply(service())
+    for name in ("n1", "n2"):
+        world.see_node(None, name)
+    world.settle(55)
+    kube.is_away, lists = True, kube.lists
+    world.settle(65)
+    assert 5 <= kube.lists - lists <= 7
+    assert only_targets(cloud) == {"n1", "n2"}
+    kube.is_away = False
+    world.settle(15)
+    assert only_targets(cloud) == set()
+
+
+def test_nodes_are_heard_of_while_they_are_listed_and_that_is_newer(make_world, cloud):
+    """The list keeps nobody waiting: a node that joins, and one that goes, while it is on its way are seen."""
+    kube = FarKube()
+    world = make_world(info(cloud), kube=kube, nodes=("n1", "n2", "n3"))
+    world.apply(service())
+    stored = dict(kube.nodes)
+    for name in stored:
+        world.see_node(None, name)
+    kube.nodes = stored
+
+    def move() -> None:
+        world.see_node(node("n4"))
+        world.see_node(None, "n3")
+
+    def meanwhile() -> None:
+        kube.meanwhile = lambda: None
+        watch = threading.Thread(target=move, daemon=True)
+        watch.start()
+        watch.join(10.0)
+        assert not watch.is_alive(), "the watch waits for the list"
+
+    kube.meanwhile = meanwhile
+    world.settle(90)
+    assert only_targets(cloud) == {"n1", "n2", "n4"}
+
+
 @pytest.mark.spec("SC-056")
 def test_a_failed_target_change_is_tried_again_and_nothing_else_is_written(world, cloud):
     """With back-off, until it succeeds."""
@@ -235,6 +324,30 @@ def test_one_joining_node_is_one_update_a_service_and_the_event_says_so(world, c
     world.settle()
     assert cloud.calls == {"update": 1}
     assert world.reasons()[-1] == "UpdatedLoadBalancer"
+
+
+def test_slices_that_come_and_go_disturb_nobody_who_reads_them(world):
+    """The watch puts them in and takes them out in a thread of its own; a pass sees those of one moment."""
+    world.apply(service(annotations={PREFIX + "pods": "true"}))
+    members, moving, stop = list(world.account.services.values()), endpoint_slice("10.2.0.1"), threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            world.controller.see_slice(None, moving)
+            world.controller.see_slice(moving, None)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        seen = [world.account.slices_of(members) for _ in range(60000)]
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    (identity,) = seen[0]
+    assert {tuple(one.key for one in found[identity]) for found in seen} <= {(), (moving.key,)}
 
 
 def test_a_rollout_of_pods_is_an_update_of_targets_and_no_drift(world, cloud):

@@ -10,7 +10,7 @@ import pytest
 
 from lbctl.clock import SystemClock
 from lbctl.driver import DriverInfo
-from lbctl.engine.process import Process
+from lbctl.engine.process import MOST_FAILURES, Process
 from lbctl.kube.lease import micro_time
 from lbctl.sandbox.api import ApiServer
 from lbctl.sandbox.hands import Hands
@@ -21,21 +21,26 @@ from tests.clouds.memory import info as memory_info
 from tests.kube_servers import connect
 
 
+def make_process(api: ApiServer, folder: Path, info: DriverInfo = INFO) -> Process:
+    """A process that was not started yet."""
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(api.kubeconfig())
+    flags = {
+        "kube.kubeconfig": str(kubeconfig),
+        "obs.address": "127.0.0.1:0",
+        "accounts.free.provider": "free",
+    }
+    if info.settings is INFO.settings:
+        flags["accounts.free.settings.file"] = str(folder / "state")
+    settings = load(file=None, environ={}, flags=flags).settings
+    return Process(settings, clock=SystemClock(), find=lambda _name: info)
+
+
 class Running:
     """A process in a thread."""
 
     def __init__(self, api: ApiServer, folder: Path, info: DriverInfo = INFO) -> None:
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(api.kubeconfig())
-        flags = {
-            "kube.kubeconfig": str(kubeconfig),
-            "obs.address": "127.0.0.1:0",
-            "accounts.free.provider": "free",
-        }
-        if info.settings is INFO.settings:
-            flags["accounts.free.settings.file"] = str(folder / "state")
-        settings = load(file=None, environ={}, flags=flags).settings
-        self.process = Process(settings, clock=SystemClock(), find=lambda _name: info)
+        self.process = make_process(api, folder, info)
         self.thread = threading.Thread(target=self.process.run)
         self.thread.start()
 
@@ -120,6 +125,41 @@ def test_a_process_serves_and_stops_and_gives_the_lease_back(api, tmp_path):
     finally:
         running.stop()
     assert lease_named(api, "lbctl")["spec"].get("holderIdentity", "") == ""
+
+
+def test_the_lease_is_given_back_after_the_last_call_to_the_cloud(tmp_path):
+    """A stop in the middle of a call: it ends under our Lease, the pass ends with it, and the Lease is free."""
+    cloud, clock = MemoryCloud(), SystemClock()
+    calling, holders = threading.Event(), []
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.store.seed([SERVICE, NODE])
+
+        def holder() -> str:
+            return lease_named(api, "lbctl")["spec"].get("holderIdentity", "")
+
+        def take_long(_name: str, _number: int) -> None:
+            calling.set()
+            running.process._stop.wait(20.0)
+            end = clock.monotonic() + 1.0
+            while holder() and clock.monotonic() < end:
+                clock.wait(0.05)
+            holders.append(holder())
+
+        cloud.before = take_long
+        running = Running(api, tmp_path, memory_info(cloud))
+        assert calling.wait(20.0)
+        running.stop()
+        assert [bool(one) for one in holders] == [True]
+        assert cloud.writes == 1
+        assert holder() == ""
+
+
+def test_a_process_ends_with_any_thread_that_fails(api, tmp_path):
+    """It would look healthy and do a part of its work; the error is told, and whoever supervises it starts another."""
+    process = make_process(api, tmp_path)
+    process._spawn("any", lambda: {}["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        process.run()
 
 
 def test_both_ends_of_a_leadership_are_events_on_the_lease(api, tmp_path):
@@ -244,5 +284,20 @@ def test_a_custom_kind_that_the_cluster_does_not_have_keeps_nobody_waiting(tmp_p
         try:
             running.until(lambda: only_balancer(cloud).get("bandwidth") == 0)
             assert running.process.is_ready() == ""
+        finally:
+            running.stop()
+
+
+def test_what_can_be_done_without_and_cannot_be_read_keeps_nobody_waiting(tmp_path):
+    """The server fails to list what a Service names: the process becomes ready, and everybody else is served."""
+    cloud = MemoryCloud()
+    with ApiServer(bookmark_seconds=0.2) as api:
+        api.faults.answer(500, path=r"services\?.*type(!|%21)", times=-1)
+        api.store.seed([with_annotations({"also": "canary"}), NODE, CANARY])
+        running = Running(api, tmp_path, memory_info(cloud))
+        try:
+            running.until(lambda: only_balancer(cloud).get("targets") == {"n1"})
+            assert running.process.is_ready() == ""
+            assert api.journal.count("list", 500) + api.journal.count("watch", 500) >= MOST_FAILURES
         finally:
             running.stop()

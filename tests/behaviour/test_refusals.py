@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 
 from lbctl.engine.advice import longest_pause
 from lbctl.engine.claim import SHARED_FINALIZER
+from lbctl.engine.controller import Task, Work
 from lbctl.errors import (
     CloudBug,
     Conflict,
@@ -22,8 +24,20 @@ from lbctl.model.objects import CustomObject, LoadBalancerStatus, ObjectMeta
 from lbctl.naming import default_balancer_name
 from lbctl.plan.actions import Hazard
 from lbctl.plan.policy import Mode, Policy
-from tests.clouds.memory import PREFIX, TIERS, info
+from tests.clouds.memory import PREFIX, TIERS, MemoryDriver, info
 from tests.world import NAMESPACE, change, node, service
+
+
+class Stumbling(MemoryDriver):
+    """A driver with a bug that one Service trips until it is `mended`."""
+
+    mended = False
+
+    def parse(self, service):
+        """What the Service asks for."""
+        if service.metadata.name == "odd" and not self.mended:
+            return {}["a bug"]
+        return super().parse(service)
 
 
 def fail_once(cloud, at_name, error):
@@ -383,6 +397,35 @@ def test_drift_is_repaired_within_one_interval(world, cloud):
     world.settle(700)
     assert cloud.state() == wanted
     assert "DriftRepaired" in world.reasons()
+
+
+def test_a_service_that_trips_a_bug_keeps_nobody_else_from_being_served(make_world, cloud):
+    """Neither at the start nor later: it is told, and tried again at the next snapshot without being touched."""
+    kind = dataclasses.replace(info(cloud), connect=lambda setup: Stumbling(setup, cloud))
+    world = make_world(kind)
+    world.kube.put(service("odd", ports=(81,)))
+    world.kube.put(service())
+    world.crash()
+    world.settle()
+    assert world.addresses()
+    assert world.bugs
+    world.driver.mended = True
+    world.settle(700)
+    assert world.addresses("odd")
+    assert {str(bug) for bug in world.bugs} == {"'a bug'"}
+    world.bugs.clear()
+
+
+def test_work_that_failed_now_and_then_starts_with_short_pauses_each_time(world):
+    """A pass that ends well in between makes the next failure a first one."""
+    world.apply(service())
+    work = Work("main", Task.RECONCILE, min(world.account.all_scopes()))
+    pauses = []
+    for _ in range(5):
+        world.controller.retry(work)
+        pauses.append(world.controller.next_due() - world.clock.monotonic())
+        world.settle(30)
+    assert max(pauses) <= 6.0
 
 
 @pytest.mark.spec("SC-091")

@@ -12,7 +12,13 @@ import pytest
 
 from lbctl.cli.main import COMMANDS, root
 
-WITHOUT_DOCUMENT = {"run": "it runs", "sandbox": "it runs", "completion": "a script", "config": "see `config show`"}
+WITHOUT_DOCUMENT = {
+    "run": "it runs",
+    "sandbox": "it runs",
+    "completion": "a script",
+    "config": "see `config show`",
+    "options": "a part of the help",
+}
 CODES = {"code", "returncode"}
 
 
@@ -63,8 +69,8 @@ def test_every_command_has_tests_of_its_answers(seen, name):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_DOCUMENT])
 def test_every_command_has_a_json_form(name):
-    """`-o json` is offered by every command that answers with more than a script."""
+    """`-o json` and `-o yaml` are offered by every command that answers with more than a script."""
     command = root.get_command(click.Context(root), name)
     forms = [set(one.type.choices) for one in command.params if one.name == "output"]
     assert forms
-    assert "json" in forms[0]
+    assert {"json", "yaml"} <= forms[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -38,6 +39,19 @@ def test_the_demo_answers_every_request_and_leaves_nothing():
         assert one["address"].startswith("127.")
     assert len(report["steps"]) == 11
     assert all(step["ok"] and step["seconds"] >= 0 for step in report["steps"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 30)
+def test_every_change_of_the_demo_shows_its_plan():
+    """Below each `lbctl plan says:` there is a plan, or that nothing is to be done."""
+    done = subprocess.run([*COMMAND, "demo"], capture_output=True, text=True, timeout=SECONDS, check=False)
+    lines = done.stdout.splitlines()
+    plans = [after for line, after in itertools.pairwise(lines) if line.endswith("lbctl plan says:")]
+    assert done.returncode == 0, done.stderr
+    assert len(plans) > 8
+    assert all(plan.startswith("    ") for plan in plans)
+    assert "    Nothing to do." in plans
 
 
 @pytest.mark.slow

@@ -60,6 +60,40 @@ def test_status_of_what_nobody_serves_is_pending(unserved):
     assert said.out.count("NotSeenYet") == 3
 
 
+def test_status_waits_until_services_are_ready(unserved):
+    """`--wait` returns when the named ones are ready, whatever the others are; exit code 0 and their table."""
+    waiting = subprocess.Popen(
+        [*COMMAND, "status", "--wait", "shop/web", "--timeout", "60s", "-o", "json"],
+        env={**os.environ, **unserved.given},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert unserved.lbctl("once", "shop/web").code == 0
+    out, err = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert [(one["name"], one["state"]) for one in json.loads(out)["services"]] == [("web", "ready")]
+    assert err == ""
+    said = unserved.lbctl("status", "--wait", "--timeout", "1s")
+    assert said.code == 6
+    assert said.out.count("NotSeenYet") == 2
+
+
+def test_watching_ends_when_all_are_ready(served):
+    """`--watch --wait` leaves at once where nothing is to be waited for: exit code 0."""
+    said = served.lbctl("status", "--watch", "--wait", "-n", "shop")
+    assert said.code == 0
+    assert "3 Services: 3 ready" in said.out
+
+
+def test_waiting_needs_services_and_a_reason(served):
+    """`--timeout` alone, and a Service that does not exist, are invalid input: nobody waits for a typing error."""
+    assert "--wait" in served.lbctl("status", "--timeout", "1s").err
+    for arguments in (("--timeout", "1s"), ("--wait", "shop/nothing"), ("shop/nothing",)):
+        assert served.lbctl("status", *arguments).code == 3
+    assert "shop/nothing" in served.lbctl("status", "shop/nothing").err
+
+
 def test_status_goes_on_and_follows_changes(served):
     """`--watch` shows the newest state until its time is over, then leaves with the exit code of that state."""
     said = served.lbctl("status", "--watch", "--timeout", "2s", "-n", "shop")
@@ -158,6 +192,7 @@ def test_a_plan_of_what_is_in_order_is_empty(served):
     """Nothing to do: exit code 0, for all and for one Service."""
     everything = served.lbctl("plan")
     assert (everything.code, everything.out) == (0, "Nothing to do.\n")
+    assert served.lbctl("plan", "-o", "name", "shop/web").out == ""
     said = served.lbctl("plan", "shop/web", "-o", "json")
     assert said.code == 0
     assert all(plan["actions"] == [] for plan in said.document["plans"])
@@ -168,6 +203,7 @@ def test_a_plan_of_new_services_lists_what_would_be_made(unserved):
     said = unserved.lbctl("plan")
     assert said.code == 2
     assert said.out.count("+ listener") == 4
+    assert unserved.lbctl("plan", "-o", "name").out.split() == ["shop/names", "shop/orders", "shop/web"]
     assert unserved.hands.get("shop/web").metadata.finalizers == ()
 
 
@@ -254,8 +290,9 @@ def test_once_serves_and_leaves(unserved):
 
 
 def test_once_for_one_service_leaves_the_others_alone(unserved):
-    """`once shop/web` serves that one only."""
-    assert unserved.lbctl("once", "shop/web").code == 0
+    """`once shop/web` serves that one only, and `-o name` names it."""
+    said = unserved.lbctl("once", "shop/web", "-o", "name")
+    assert (said.code, said.out) == (0, "shop/web\n")
     assert unserved.hands.get("shop/web").status.load_balancer.ingress
     assert not unserved.hands.get("shop/orders").status.load_balancer.ingress
 
@@ -289,6 +326,26 @@ def test_once_says_what_became_of_a_service_that_goes(office):
     }
     assert found["web"]["addresses"] == found["kept"]["addresses"] == []
     assert [one["name"] for one in office.lbctl("once", "-o", "json").document["services"]] == ["api"]
+
+
+def test_once_and_status_say_the_same_of_a_service(office):
+    """A mistake is `failed` for both, though a round knows more words: exit codes 1 and 6."""
+    office.serve("web")
+    office.create("bad")
+    office.hands.patch("shop/bad", {"metadata": {"annotations": {"lbctl.io/deletion-policy": "perhaps"}}})
+    done = office.lbctl("once", "-o", "json")
+    told = office.lbctl("status", "-o", "json")
+    assert (done.code, told.code) == (1, 6)
+    for said in (done, told):
+        assert {one["name"]: one["state"] for one in said.document["services"]} == {"web": "ready", "bad": "failed"}
+
+
+def test_explain_of_what_wants_no_balancer_says_that_it_is_left_alone(served):
+    """A ClusterIP Service is foreign, not pending: nobody is going to give it a balancer."""
+    inner = {**WEB, "metadata": {"name": "inner", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+    served.hands.apply(inner)
+    assert served.lbctl("explain", "shop/inner", "-o", "json").document["state"] == "foreign"
+    served.hands.delete("shop/inner")
 
 
 def test_once_does_not_call_gone_what_the_cloud_does_not_let_go(office):
@@ -441,7 +498,8 @@ def test_apply_leaves_it_to_the_controller_that_leads(unserved):
     (digest,) = held_digests(unserved)
     assert unserved.lbctl("status").code == 6
 
-    assert unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20s").code == 0
+    said = unserved.lbctl("apply", "--approve", digest, *CAREFUL, "--timeout", "20s", "-o", "name")
+    assert (said.code, said.out) == (0, "shop/web\n")
     assert answers(unserved, "shop/web", 8088)
     assert unserved.hands.get("shop/web").metadata.annotations["lbctl.io/approve"] == digest
 

@@ -161,7 +161,7 @@ def test_every_warning_says_what_to_do(office):
 def test_wrong_settings_of_one_account_do_not_hide_the_rest(office):
     """An unknown key in an account's settings is a failed finding of that account; the others are looked at."""
     wrong = ("--set", "accounts.far.provider=local", "--set", "accounts.far.settings.adresses=x")
-    said = office.lbctl("doctor", "-o", "json", *wrong)
+    said = office.run("doctor", "-o", "json", "--set", "accounts.memory.provider=memory", *wrong)
     assert said.code == 2
     assert "did you mean addresses" in bad(said)["far settings"]["hint"]
     assert "the cloud answers" in {one["message"] for one in findings(said)}

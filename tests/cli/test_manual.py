@@ -61,6 +61,8 @@ def test_providers_are_completed():
     """`--provider` offers the installed drivers."""
     assert words("plan", "--provider", "") == sorted(known_providers())
     assert words("annotations", "--provider", "lo") == ["local"]
+    assert words("manifests", "--provider", "lo") == ["local"]
+    assert words("plan", "--clus") == ["--cluster-name", "--cluster-id"]
 
 
 def test_services_are_completed(cluster):

@@ -60,3 +60,13 @@ def test_one_account_is_needed():
     said = lbctl("permissions")
     assert said.code == 4
     assert "--provider" in said.err
+
+
+def test_several_accounts_of_the_driver_are_too_many(tmp_path):
+    """Whoever named the driver already is not told to name it."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("accounts: {a: {provider: aws}, b: {provider: aws}}")
+    said = lbctl("permissions", "--provider", "aws", "--config", str(file))
+    assert said.code == 4
+    assert "there is: a, b" in said.err
+    assert "--config FILE" in said.err

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lbctl import __version__
+from lbctl.registry import find_provider, known_providers
 from tests.cli.console import lbctl, process
 
 GOOD = {
@@ -34,6 +35,7 @@ def test_check_accepts_what_would_be_served(command):
     listed = {"apiVersion": "v1", "kind": "List", "items": [GOOD, {**GOOD, "kind": "ConfigMap"}]}
     said = command("check", "-f", "-", "--provider", "local", text=json.dumps(listed))
     assert said.code == 0
+    assert command("check", "-f", "-", "--provider", "local", "-o", "name", text=json.dumps(listed)).out == "shop/web\n"
     assert said.out.split() == ["SERVICE", "PROVIDER", "RESULT", "WHAT", "shop/web", "local", "valid", "-"]
 
 
@@ -47,6 +49,17 @@ def test_check_tells_every_problem_at_once():
     assert verdicts["shop/web"]["valid"]
     assert len(verdicts["shop/bad"]["problems"]) == 3
     assert verdicts["shop/bad"]["file"] == "-, document 2"
+
+
+def test_the_provider_given_judges_whatever_the_file_says(tmp_path):
+    """`--provider aws` checks with aws and prints the role of aws, beside a settings file with an account of local."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("claim: {unclassed: here}\naccounts: {here: {provider: local}}")
+    given = {"LBCTL_CONFIG": str(file)}
+    said = lbctl("check", "-f", "-", "--provider", "aws", "-o", "json", text=json.dumps(GOOD), given=given)
+    assert [one["provider"] for one in said.document["services"]] == ["aws"]
+    said = lbctl("permissions", "--provider", "aws", "-o", "json", given=given)
+    assert said.document["provider"] == "aws"
 
 
 NO_SERVER_STORES = {
@@ -168,6 +181,29 @@ def test_annotations_are_found_by_a_part_of_their_key():
     assert "Did you mean lbctl.io/algorithm?" in wrong.err
 
 
+def test_a_default_that_is_shown_may_be_written():
+    """Whatever `annotations` shows as the default of a key is a value that the key's own kind takes, and means it."""
+    listed = lbctl("annotations", "-o", "json").document["annotations"]
+    shown = {(provider, one["key"]): one["default"] for one in listed for provider in one["providers"]}
+    declared = {(name, one.key): one for name in known_providers() for one in find_provider(name).annotations}
+    assert {key for key, default in shown.items() if default} < set(shown) == set(declared)
+    for key, default in shown.items():
+        assert not default or declared[key].kind.parse(default) == declared[key].default
+    assert shown["local", "lbctl.io/health-check-port"] == shown["cloudstack", "lbctl.io/cloudstack-timeout"] == ""
+    assert shown["aws", "lbctl.io/deletion-policy"] == "delete"
+
+
+def test_check_says_of_another_drivers_annotation_whose_it_is():
+    """A key that some driver has is not called unknown: the note names the command that tells whose it is."""
+    key = "lbctl.io/cloudstack-timeout"
+    service = {**GOOD, "metadata": {**GOOD["metadata"], "annotations": {key: "30"}}}
+    said = lbctl("check", "-f", "-", "--provider", "local", text=json.dumps(service))
+    assert said.code == 0
+    assert "unknown" not in said.out
+    assert f"whose it is: lbctl annotations {key}" in said.out
+    assert "cloudstack" in lbctl("annotations", key).out
+
+
 def test_config_show_tells_where_each_value_came_from(tmp_path):
     """Default, file, variable and flag are told apart, and the later one wins."""
     file = tmp_path / "settings.yaml"
@@ -189,6 +225,11 @@ def test_config_show_never_shows_a_secret(tmp_path):
     file.write_text("accounts: {a: {provider: local, settings: {state_dir: /x}}}\nkube: {context: c}\n")
     said = lbctl("config", "show", "--config", str(file), "--set", "accounts.a.settings.api_key=hush")
     assert "hush" not in said.out + said.err
+
+
+def test_yaml_holds_what_json_holds():
+    """`version -o yaml` is the document of `version -o json`."""
+    assert yaml.safe_load(lbctl("version", "-o", "yaml").out) == lbctl("version", "-o", "json").document
 
 
 def test_version_is_the_packages():

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lbctl.annotations import UNKNOWN
 from lbctl.cli.validation import validate
 from lbctl.deploy.admission import admission_policies, expression_of
 from lbctl.deploy.variants import PLACES
@@ -64,7 +65,7 @@ def checked(provider, body):
 
 def strangers(provider, body):
     """The keys of which it says that they are unknown."""
-    return sorted(note.partition(" ")[0] for note in verdict(provider, body).notes if " is unknown " in note)
+    return sorted(note.partition(" ")[0] for note in verdict(provider, body).notes if UNKNOWN in note)
 
 
 def warned_of(provider, body):

@@ -18,7 +18,7 @@ from lbctl.kube.rights import needed_rights
 from lbctl.model.reference import SERVICES
 from lbctl.registry import find_provider, known_providers
 from lbctl.sandbox.api.kinds import BY_TYPE
-from lbctl.settings import decode
+from lbctl.settings import decode, load
 from tests.cli.console import lbctl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -51,6 +51,63 @@ def test_what_is_checked_in_is_what_the_code_says():
         if path.is_file()
     }
     assert present == {name: text for name, text in rendered.items() if name.split("/")[0] in RENDERED}
+
+
+def given_objects(*arguments):
+    """What `lbctl manifests` prints for aws, by what identifies it."""
+    said = lbctl("manifests", "--provider", "aws", "-o", "json", *arguments)
+    assert said.code == 0, said.err
+    return by_name(said.document["items"])
+
+
+def test_the_owner_gives_image_and_settings(tmp_path):
+    """`--image` and `--config` go into Deployment and ConfigMap, nothing else changes, and lbctl takes the file."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("cluster: {name: prod}\naccounts: {main: {provider: aws, settings: {region: eu-west-1}}}")
+    plain, mine = given_objects(), given_objects("--image", "registry.example.com/lbctl:1", "--config", str(file))
+    changed = {key[0] for key in plain if plain[key] != mine[key]}
+    assert (set(plain), changed) == (set(mine), {"ConfigMap", "Deployment"})
+    pod = mine["Deployment", "kube-system", "lbctl"]["spec"]["template"]
+    before = plain["Deployment", "kube-system", "lbctl"]["spec"]["template"]
+    assert pod["spec"]["containers"][0]["image"] == "registry.example.com/lbctl:1"
+    assert pod["metadata"]["annotations"] != before["metadata"]["annotations"]
+    (text,) = mine["ConfigMap", "kube-system", "lbctl"]["data"].values()
+    file.write_text(text)
+    found = load(file=file, environ={}, flags={}).settings
+    assert found.cluster.name == "prod"
+    assert {name: (one.provider, one.settings) for name, one in found.accounts.items()} == {
+        "main": ("aws", {"region": "eu-west-1"})
+    }
+
+
+def test_settings_of_the_owner_keep_what_the_installation_needs(tmp_path):
+    """A file without accounts gets the cloud's own; one with an account of azure still reads the file of the Secret."""
+    file = tmp_path / "mine.yaml"
+    for text, name in (("queue: {workers: 8}", "azure"), ("accounts: {main: {provider: azure}}", "main")):
+        file.write_text(text)
+        said = lbctl("manifests", "--provider", "azure", "--config", str(file), "-o", "json")
+        (written,) = by_name(said.document["items"])["ConfigMap", "kube-system", "lbctl"]["data"].values()
+        account = yaml.safe_load(written)["accounts"]
+        assert account == {name: {"provider": "azure", "settings": {"cloud_config": "/etc/lbctl/cloud/cloud-config"}}}
+
+
+def test_settings_that_cannot_be_installed_are_refused_all_at_once(tmp_path):
+    """Accounts of other drivers, another lease, secrets: exit code 4, and no secret is printed; so are unknown keys."""
+    file = tmp_path / "mine.yaml"
+    accounts = "accounts: {a: {provider: gce}, b: {provider: aws, settings: {secret_key: hush}}}"
+    file.write_text(f"lease: {{name: other}}\n{accounts}")
+    said = lbctl("manifests", "--provider", "aws", "--config", str(file))
+    assert said.code == 4
+    assert all(words in said.err for words in ("the account a", "lease kube-system/lbctl", "a secret"))
+    assert "hush" not in said.out + said.err
+    for text, nearest in (
+        ("queue: {worker: 1}", "workers"),
+        ("accounts: {a: {provider: aws, settings: {regoin: x}}}", "region"),
+    ):
+        file.write_text(text)
+        said = lbctl("manifests", "--provider", "aws", "--config", str(file))
+        assert (said.code, said.out) == (4, "")
+        assert f"did you mean {nearest}?" in said.err
 
 
 def test_every_driver_of_the_project_has_an_installation():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
+import random
+import threading
+
 import pytest
 import yaml
 
@@ -9,6 +13,8 @@ from lbctl import __version__
 from lbctl.clock import ManualClock
 from lbctl.errors import InvalidSettings, KubeConflict, KubeDenied, KubeGone, KubeThrottled, KubeUnreachable
 from lbctl.kube.access import Access
+from lbctl.kube.election import Election
+from lbctl.kube.fence import LeaseFence
 from lbctl.kube.reads import Cluster
 from lbctl.kube.rest import Rest
 from lbctl.kube.target import NAMESPACES, NODES, SERVICES, Target
@@ -94,6 +100,79 @@ def test_credentials_that_were_renewed_in_the_file_are_taken(api, tmp_path):
     (tmp_path / "kubeconfig").write_text(api.kubeconfig())
     assert rest.get(NAMESPACES.one("default"))
     assert [line.code for line in api.journal.lines(verb="get")] == [401, 200]
+
+
+@pytest.mark.parametrize("left", ["apiVersion: v1\nclusters: [", None])
+def test_a_kubeconfig_that_is_being_written_is_looked_at_again(api, tmp_path, left):
+    """Half a file, or none for a moment, refuses one request and nothing more: no thread ends of it."""
+    rest = connect(api.kubeconfig(SECRET), tmp_path)
+    file = tmp_path / "kubeconfig"
+    file.unlink()
+    if left is not None:
+        file.write_text(left)
+    with pytest.raises(KubeDenied, match=r"could not be renewed: cannot (use|read) the kubeconfig"):
+        rest.get(NAMESPACES.one("default"))
+    file.write_text(api.kubeconfig())
+    assert rest.get(NAMESPACES.one("default"))
+
+
+class ProxyPage(http.server.BaseHTTPRequestHandler):
+    """Answers everything with a page, as a captive proxy does."""
+
+    def do_GET(self) -> None:
+        """One page."""
+        self.send_response(200)
+        self.send_header("Content-Length", "13")
+        self.end_headers()
+        self.wfile.write(b"<html></html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def behind_a_proxy(tmp_path):
+    """Requests that only reach a proxy."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), ProxyPage) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        cluster = {"server": f"http://127.0.0.1:{server.server_address[1]}"}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "a", "cluster": cluster}],
+            "users": [{"name": "a", "user": {"token": "a"}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "current-context": "a",
+        }
+        yield connect(yaml.safe_dump(config), tmp_path)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda cluster: cluster.get_service("default", "web"),
+        lambda cluster: list(cluster.list_nodes()),
+        lambda cluster: cluster.get_lease("lbctl", namespace="kube-system"),
+        lambda cluster: cluster.get_version(),
+    ],
+    ids=["service", "nodes", "lease", "version"],
+)
+def test_a_page_of_a_proxy_is_no_answer(behind_a_proxy, read):
+    """It is an error of the network like any other, which everybody repeats."""
+    with pytest.raises(KubeUnreachable, match="the answer cannot be read"):
+        read(Cluster(behind_a_proxy))
+
+
+def test_a_candidate_outlives_a_page_of_a_proxy(behind_a_proxy):
+    """It goes on to stand for election."""
+    clock = ManualClock()
+    fence = LeaseFence(clock)
+    election = Election(rest=behind_a_proxy, clock=clock, rng=random.Random(1), fence=fence, identity="first")
+    assert election.step() > 0
+    assert not election.leading.is_set()
 
 
 def test_credentials_that_stay_refused_are_an_error_without_the_secret(api, tmp_path):

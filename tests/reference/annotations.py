@@ -65,17 +65,11 @@ def _annotation(annotation: Annotation) -> tuple[str, ...]:
     return (
         code(annotation.key),
         annotation.kind.grammar,
-        _default(annotation.default),
+        code(annotation.written_default) if annotation.written_default else "-",
         " ".join(notes),
         annotation.on_change,
         annotation.source,
     )
-
-
-def _default(value: object) -> str:
-    if value in (None, "", ()):
-        return ""
-    return code(str(value).lower() if isinstance(value, bool) else value)
 
 
 def _yes(able: bool) -> str:

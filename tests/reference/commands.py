@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
 from lbctl.cli.main import COMMANDS, root
-from lbctl.cli.options import FLAGS
+from lbctl.cli.options import SettingsOption, listed_options
 from tests.reference.markdown import code, fenced, page, prose, table
 
-SHARED = frozenset({*FLAGS, "config", "provider", "assignments"})
 COLUMNS = ("option", "default", "what")
 
 
@@ -19,7 +18,6 @@ def commands_page() -> str:
     """Every command with its usage, options and examples; options that many commands share are listed once."""
     context = click.Context(root, info_name="lbctl")
     found = [(name, command) for name in COMMANDS if (command := root.get_command(context, name)) is not None]
-    shared = next(command for _, command in found if any(p.name in SHARED for p in command.params))
     return page(
         "Commands",
         "Every command is also reachable as `kubectl lb …`. Answers go to standard output, progress and logs to "
@@ -27,8 +25,9 @@ def commands_page() -> str:
         "[`output.schema.json`](output.schema.json), a JSON Schema with a definition for each command. "
         "Exit codes: [exit codes](exit-codes.md).",
         "## Options from which settings are loaded",
-        "Commands below that say so take these. What they set, and every other source: [settings](settings.md).",
-        _options(parameter for parameter in shared.params if parameter.name in SHARED),
+        "Commands below that say so take these, and `lbctl options` lists them. What they set, and every other source: "
+        "[settings](settings.md).",
+        _options(listed_options()),
         *(block for name, command in found for block in _command(command, context, name)),
     )
 
@@ -38,8 +37,9 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
     yield f"## {context.command_path}"
     yield prose(command.help)
     yield fenced("text", " ".join([context.command_path, *command.collect_usage_pieces(context)]))
-    yield _options(parameter for parameter in command.params if parameter.name not in SHARED)
-    if any(parameter.name in SHARED for parameter in command.params):
+    own = [parameter for parameter in command.params if not isinstance(parameter, SettingsOption)]
+    yield _options(own)
+    if len(own) < len(command.params):
         yield "Takes the [options from which settings are loaded](#options-from-which-settings-are-loaded)."
     yield _examples(command.epilog or "")
     if isinstance(command, click.Group):
@@ -47,7 +47,7 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
             yield from _command(command.commands[child], context, child)
 
 
-def _options(parameters: Iterator[click.Parameter]) -> str:
+def _options(parameters: Iterable[click.Parameter]) -> str:
     options = (parameter for parameter in parameters if isinstance(parameter, click.Option))
     return table(COLUMNS, (_option(option) for option in options))
 

@@ -27,7 +27,8 @@ def settings_page() -> str:
         *(block for name, area in _areas() for block in _area(name, area)),
         "## accounts",
         "`accounts` maps names of your choice to driver accounts; the first serves Services without a class unless "
-        "`claim.unclassed` says otherwise. `--provider NAME` makes one account of that name.",
+        "`claim.unclassed` says otherwise. `--provider NAME` keeps those of that driver and no other, or makes one of "
+        "that name.",
         prose(inspect.getdoc(AccountSettings)),
         table(("key", "default"), ((code(name), _default(value)) for name, value in _fields(AccountSettings))),
         *(block for name in known_providers() for block in _driver(name)),

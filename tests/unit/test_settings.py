@@ -102,6 +102,51 @@ def test_a_missing_file_is_named(tmp_path):
         load(file=tmp_path / "none.yaml", environ={}, flags={})
 
 
+ACCOUNTS = """
+claim: {unclassed: here}
+accounts:
+  here: {provider: local}
+  prod: {provider: aws, classes: [example.com/fast], settings: {region: eu-west-1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "settings", "unclassed"),
+    [("aws", "prod", {"region": "eu-west-1"}, "auto"), ("gce", "gce", {}, "auto"), ("local", "here", {}, "here")],
+)
+def test_a_provider_serves_alone(tmp_path, provider, name, settings, unclassed):
+    """Its account of the file with all of its settings, or a new one; no other account is left, and none is named."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(ACCOUNTS)
+    found = load(file=file, environ={}, flags={}, provider=provider)
+    (account,) = found.settings.accounts.items()
+    assert (account[0], account[1].provider, account[1].settings) == (name, provider, settings)
+    assert found.settings.claim.unclassed == unclassed
+    origins = {origin.path: origin.source for origin in found.describe()}
+    assert origins[f"accounts.{name}.provider"] == ("flag" if name == "gce" else str(file))
+    assert origins["claim.unclassed"] == (str(file) if unclassed == "here" else "flag")
+
+
+def test_what_flags_set_of_an_account_without_a_driver_is_the_providers(tmp_path):
+    """`--provider aws --set accounts.prod.settings.region=eu` is one account, and another driver's account is gone."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("accounts: {aws: {provider: openstack, settings: {region: r}}}")
+    flags = {"accounts.prod.settings.region": "eu"}
+    found = load(file=file, environ={}, flags=flags, provider="aws").settings.accounts
+    assert {name: (one.provider, one.settings) for name, one in found.items()} == {"prod": ("aws", {"region": "eu"})}
+    found = load(file=file, environ={}, flags={}, provider="aws").settings.accounts
+    assert {name: (one.provider, one.settings) for name, one in found.items()} == {"aws": ("aws", {})}
+
+
+@pytest.mark.parametrize("accounts", ["accounts: [a]", "accounts: {x: aws}"])
+def test_a_provider_hides_no_mistake_in_the_accounts(tmp_path, accounts):
+    """What is no table of accounts stays an error."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(accounts)
+    with pytest.raises(InvalidSettings, match="accounts"):
+        load(file=file, environ={}, flags={}, provider="aws")
+
+
 def test_secrets_are_never_shown():
     """Whatever looks like one is redacted."""
     flags = {"accounts.x.provider": "aws", "accounts.x.settings.secret_key": "hush", "accounts.x.settings.region": "eu"}

@@ -79,10 +79,11 @@ class Stage:
 
     def show_plan(self, *changed: Service, nodes: Iterable[Node] | None = None) -> None:
         """Print what would be done if these Services, or these nodes, were so; long lines are cut."""
-        for result in self._plans(changed, nodes):
-            for line in result.lines(plan_lines):
-                if line:
-                    self.screen.say(f"    {shorten(line, LINE_WIDTH)}")
+        results = self._plans(changed, nodes)
+        for line in (line for result in results for line in result.lines(plan_lines) if line):
+            self.screen.say(f"    {shorten(line, LINE_WIDTH)}")
+        if not results:
+            self.screen.say("    Nothing to do.")
 
     def changes(self, *changed: Service) -> bool:
         """True when something would be done if these Services were so."""

@@ -149,8 +149,8 @@ def leave_strangers_alone(stage: Stage) -> None:
     }
     imagined = msgspec.json.decode(stage.hands.apply(document, dry_run=True), type=Service)
     stage.screen.say("  a Service of class example.com/other; lbctl plan says:")
+    stage.show_plan(imagined)
     _expect(not stage.changes(imagined), "something is planned for another controller's Service")
-    stage.screen.say("    Nothing to do.")
     stage.hands.apply(document)
     summary = stage.wait_state(STRANGER, State.FOREIGN)
     stage.screen.say(f"  left alone: {summary.message}")

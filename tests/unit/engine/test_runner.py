@@ -1,8 +1,9 @@
-"""The threads that take work: none sleeps over news."""
+"""The threads that take work: none sleeps over news, none ends before it is told to."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -38,6 +39,15 @@ def world() -> World:
     return world
 
 
+def wait_until(holds: Callable[[], object], otherwise: str) -> None:
+    """Let the workers go on until something holds."""
+    waiting = SystemClock()
+    give_up_at = waiting.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert waiting.monotonic() < give_up_at, otherwise
+        waiting.wait(0.02)
+
+
 def test_news_that_come_just_before_a_nap_are_not_slept_over(world: World):
     """A Service that appears after the queue was looked at, and before the wait begins, is served at once."""
     clock, told = LateNews(world), threading.Event()
@@ -53,10 +63,25 @@ def test_news_that_come_just_before_a_nap_are_not_slept_over(world: World):
     workers.start()
     try:
         assert told.wait(PATIENCE_SECONDS)
-        waiting = SystemClock()
-        give_up_at = waiting.monotonic() + PATIENCE_SECONDS
-        while not world.addresses():
-            assert waiting.monotonic() < give_up_at, "the worker slept over it"
-            waiting.wait(0.02)
+        wait_until(world.addresses, "the worker slept over it")
+    finally:
+        workers.stop()
+
+
+def test_a_fence_that_was_shut_for_a_moment_costs_a_pause_and_no_worker(world: World):
+    """A renewal comes late: the work that met the shut fence is done when it is open again, by the same threads."""
+    workers = Workers(world.controller, world.clock, 1)
+    world.leading = False
+    world.kube.put(service())
+    world.clock.advance(1.0)
+    workers.start()
+    try:
+        wait_until(lambda: world.controller.retried, "the worker did not get to the fence")
+        assert not world.addresses()
+        world.leading = True
+        world.clock.advance(10.0)
+        workers.wake()
+        wait_until(world.addresses, "nobody works any more")
+        assert workers.trouble() == ""
     finally:
         workers.stop()
