@@ -114,6 +114,8 @@ class Announcer:
         return not _has_to_empty(account, tracked)
 
     def _finish(self, state: Pass, tracked: Tracked) -> Steps:
+        if self._shared.policy.mode is Mode.OBSERVE and not tracked.vanished:
+            return
         if not tracked.had_objects and any(other.snapshot_at is None for other in self._others):
             # What it had may be in an account that nobody has read yet.
             state.comeback.not_later_than(self._shared.clock.monotonic() + UNREAD_SECONDS)

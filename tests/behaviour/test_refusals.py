@@ -529,6 +529,21 @@ def test_planning_writes_nothing(world, make_world, cloud):
     assert (cloud.writes, world.kube.writes) == (cloud_writes, kube_writes)
 
 
+@pytest.mark.spec("SC-094")
+def test_observing_lets_nothing_go(world, make_world, cloud):
+    """A deleted Service keeps its finalizer, also when the cloud has nothing of it, until somebody may write."""
+    world.apply(service())
+    cloud.things.clear()
+    world.kube.listeners = []
+    observing = make_world(info(cloud), kube=world.kube, policy=Policy(mode=Mode.OBSERVE))
+    observing.settle(700)
+    before = observing.kube.writes
+    observing.kube.delete("shop/web")
+    observing.settle(60)
+    assert observing.kube.writes == before
+    assert observing.live().metadata.finalizers
+
+
 def test_a_conflict_that_never_ends_is_told_and_tried_with_growing_pauses(world, cloud):
     """After five tries at once the Service says so, and there is no storm."""
     tries = []
